@@ -22,6 +22,8 @@ from tests.documents.pages import Command, blocks, commands
 from tests.documents.world import READY_WITHIN_S, World, environment, loopback_up, namespace, ready
 
 COMMAND_S: Final = 60.0
+END_S: Final = 20.0
+"""How long the processes of a page may take to end."""
 _INTERRUPT_AFTER_S: Final = 1.0
 _STATUS: Final = re.compile(r"#.*\bexit (\d+)\s*$")
 _STARTS_ROUTER: Final = re.compile(r"^rollback-router run\b(?!.*--take-over)", re.MULTILINE)
@@ -53,12 +55,25 @@ class Shell:
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        """End the shell and all that the page has left running; return when it is gone."""
         assert self._process is not None
-        try:
-            os.killpg(self._process.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
+        group = self._process.pid
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(group, number)
+                await asyncio.wait_for(self._gone(group), END_S)
+            except ProcessLookupError:
+                return
+            except TimeoutError:
+                continue
+
+    async def _gone(self, group: int) -> None:
+        """Raise ProcessLookupError once no process of the group is left."""
+        assert self._process is not None
         await self._process.wait()
+        while True:
+            os.killpg(group, 0)
+            await asyncio.sleep(0.05)
 
     async def run(self, text: str) -> tuple[int, str]:
         """Return the exit status and the output (both streams) of a command."""
@@ -125,9 +140,19 @@ async def run_page(name: str, text: str) -> int:
                     (here / block.file_name).write_text(block.text, "utf-8")
                 for command in listed:
                     number += 1
-                    sys.stdout.write(f"{name}:{command.line}: {command.text}\n")
+                    print(f"{name}:{command.line}: {command.text}", flush=True)
                     await run_command(shell, command)
     return number
+
+
+async def interruptible(name: str, text: str) -> int:
+    """Run a page; SIGTERM ends it, with all its processes."""
+    running = asyncio.ensure_future(run_page(name, text))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        raise PageError("ended by SIGTERM") from None
 
 
 def main(argv: list[str]) -> int:
@@ -136,7 +161,7 @@ def main(argv: list[str]) -> int:
         os.execv(namespace()[0], [*namespace(), sys.executable, "-m", "tests.documents.run", "--inside", *argv[1:]])
     loopback_up()
     try:
-        number = asyncio.run(run_page(argv[2], Path(argv[2]).read_text("utf-8")))
+        number = asyncio.run(interruptible(argv[2], Path(argv[2]).read_text("utf-8")))
     except (PageError, TimeoutError) as error:
         sys.stdout.write(f"{type(error).__name__}: {error}\n")
         return 1

@@ -80,25 +80,25 @@ class World:
     def __init__(self, folder: Path, with_router: bool) -> None:
         self._folder = folder
         self._with_router = with_router
-        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._stack.__aenter__()
-        for version, port in MODEL_SERVERS.items():
-            runner = web.AppRunner(_model_server(version))
-            await runner.setup()
-            self._stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, "127.0.0.1", port).start()
-        (self._folder / "page" / "router.toml").write_text(SETTINGS, "utf-8")
-        if self._with_router:
-            await self._start_router()
+        async with AsyncExitStack() as stack:  # closed here if the start fails or is cancelled
+            for version, port in MODEL_SERVERS.items():
+                runner = web.AppRunner(_model_server(version))
+                await runner.setup()
+                stack.push_async_callback(runner.cleanup)
+                await web.TCPSite(runner, "127.0.0.1", port).start()
+            (self._folder / "page" / "router.toml").write_text(SETTINGS, "utf-8")
+            if self._with_router:
+                await self._start_router(stack)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self._stack.__aexit__(None, None, None)
 
-    async def _start_router(self) -> None:
-        log = self._stack.enter_context((self._folder / "router.log").open("wb"))
+    async def _start_router(self, stack: AsyncExitStack) -> None:
+        log = stack.enter_context((self._folder / "router.log").open("wb"))
         router = await asyncio.create_subprocess_exec(
             *interpreter.command("router"),
             *("run", "--config", "router.toml", "--workers", "1"),
@@ -108,7 +108,7 @@ class World:
             cwd=self._folder / "page",
             env=environment(self._folder),
         )
-        self._stack.push_async_callback(_stop, router)
+        stack.push_async_callback(_stop, router)
         if not await ready(READY_WITHIN_S, standby=True):
             raise RuntimeError(f"the router is not ready:\n{(self._folder / 'router.log').read_text()[-3000:]}")
 

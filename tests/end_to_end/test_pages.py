@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents.pages import ROOT, blocks, name_of, pages
+from tests.end_to_end.real_router import children, gone
 
 PAGE_S = 240
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(PAGE_S + 20)]
@@ -28,7 +29,28 @@ async def test_the_commands_of_a_page_do_what_the_page_shows(page: Path) -> None
     try:
         output, _ = await asyncio.wait_for(running.communicate(), PAGE_S)
     except TimeoutError:
-        running.kill()
+        running.terminate()  # so that it ends its processes, too
         await running.wait()
         pytest.fail(f"{name_of(page)} takes more than {PAGE_S} s")
     assert running.returncode == 0, output.decode()
+
+
+async def test_a_page_that_is_ended_early_leaves_no_process() -> None:
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.documents.run", str(ROOT / "README.md")),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert running.stdout is not None
+    assert b"rollback-router run" in await running.stdout.readline()
+    assert b"curl" in await running.stdout.readline()  # the router of the page is ready
+    left = [*descendants(running.pid)]
+    assert len(left) >= 4, "a shell, and a router with control and workers"
+    running.terminate()
+    assert await running.wait() == 1
+    await gone(left)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes that `pid` has started, directly or not."""
+    return [found for child in children(pid) for found in (child, *descendants(child))]
