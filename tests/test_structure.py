@@ -136,19 +136,12 @@ def test_no_package_has_more_modules_than_one_can_see() -> None:
 
 
 def test_a_public_class_name_exists_once() -> None:
-    """A section of the settings may have the name of its feature."""
     modules: dict[str, list[str]] = {}
     for path in ROUTER:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 modules.setdefault(node.name, []).append(in_router(path))
-    features = {
-        name: [module for module in found if not module.startswith("settings/sections/")]
-        for name, found in modules.items()
-    }
-    assert {name: found for name, found in features.items() if len(found) > 1} == {}
-    sections = {name: len(found) - len(features[name]) for name, found in modules.items()}
-    assert [name for name, count in sections.items() if count > 1] == []
+    assert {name: found for name, found in modules.items() if len(found) > 1} == {}
 
 
 RETIRED: Final = frozenset(
@@ -307,7 +300,6 @@ def test_benchmarks_meet_the_router_over_http() -> None:
 
 SLEEPS: Final = {
     "waiting.py: until": "the one that waits",
-    "documents/world.py: ready": "waits for a router",
     "proxy/waiting.py: until": "the one that waits, in tests of the proxy",
     "end_to_end/real_router.py: until": "waits for another process, and names what did not come",
     "end_to_end/real_router.py: stays": "what must not happen has no event",

@@ -20,6 +20,7 @@ from typing import Final
 
 from tests.documents.pages import Command, blocks, commands
 from tests.documents.world import READY_WITHIN_S, World, environment, loopback_up, namespace, ready
+from tests.waiting import until
 
 COMMAND_S: Final = 60.0
 END_S: Final = 20.0
@@ -59,21 +60,13 @@ class Shell:
         assert self._process is not None
         group = self._process.pid
         for number in (signal.SIGTERM, signal.SIGKILL):
+            _signalled(group, number)
             try:
-                os.killpg(group, number)
-                await asyncio.wait_for(self._gone(group), END_S)
-            except ProcessLookupError:
-                return
+                await asyncio.wait_for(self._process.wait(), END_S)
+                await until(lambda: not _signalled(group, 0), END_S)
+                break
             except TimeoutError:
                 continue
-
-    async def _gone(self, group: int) -> None:
-        """Raise ProcessLookupError once no process of the group is left."""
-        assert self._process is not None
-        await self._process.wait()
-        while True:
-            os.killpg(group, 0)
-            await asyncio.sleep(0.05)
 
     async def run(self, text: str) -> tuple[int, str]:
         """Return the exit status and the output (both streams) of a command."""
@@ -91,6 +84,15 @@ class Shell:
     def printed(self) -> str:
         """Return what the last command has printed until now."""
         return self._output.read_text("utf-8", "replace")
+
+
+def _signalled(group: int, number: int) -> bool:
+    """Send a signal to a process group (0: none); return whether the group exists."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def matches(shown: str, printed: str) -> bool:

@@ -20,6 +20,7 @@ import aiohttp
 from aiohttp import web
 
 from router.runtime import interpreter
+from tests.waiting import until
 
 MODEL_SERVERS: Final = {"v1": 9001, "v2": 9002, "v3": 9003}
 DATA_PORT: Final = 8080
@@ -115,17 +116,19 @@ class World:
 
 async def ready(within_s: float, *, standby: bool = False) -> bool:
     """Return whether a router takes traffic, as soon as it does; `standby`: and the standby of `fraud` is fit as well."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + within_s
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
-        while loop.time() < end:
+
+        async def is_ready() -> bool:
             try:
-                if await _answers(session) and (not standby or await _standby_is_fit(session)):
-                    return True
+                return await _answers(session) and (not standby or await _standby_is_fit(session))
             except (aiohttp.ClientError, TimeoutError):
-                pass
-            await asyncio.sleep(0.05)
-    return False
+                return False
+
+        try:
+            await until(is_ready, within_s)
+        except TimeoutError:
+            return False
+    return True
 
 
 async def _answers(session: aiohttp.ClientSession) -> bool:

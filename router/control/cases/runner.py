@@ -22,7 +22,7 @@ from router.rollout.model.endpoint import parse_endpoint
 from router.rollout.quality.validators import BODILESS, AnswerRules, StreamEnd, answer_complaint
 from router.runtime import clock
 from router.runtime.url_path import is_under
-from router.settings.sections.validation import Validation
+from router.settings.sections.validation import ValidationSettings
 
 ANSWER_BYTES_MAX: Final = 1 << 20
 """A longer answer is not read to its end. It is judged by its status alone, and its body is not compared."""
@@ -201,7 +201,7 @@ class AnswerValidator:
     Compiles the schema once; raises ValueError if that fails.
     """
 
-    def __init__(self, section: Validation) -> None:
+    def __init__(self, section: ValidationSettings) -> None:
         self._methods = frozenset(section.methods)
         self._paths = tuple(path.encode() for path in section.paths)
         self._end = section.stream_end

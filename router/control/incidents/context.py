@@ -43,7 +43,7 @@ class IncidentContext:
     async def failures(self, timeline: Timeline, since_ns: int, items_max: int) -> Document:
         """Return the requests that failed on the version left, in the form of `failing`.
 
-        They count from `since_ns` or from BEFORE_NS before the decision, whichever is earlier. Reads shared memory in a
+        They count from the earlier one of `since_ns` and BEFORE_NS before the decision. Reads shared memory in a
         thread, which takes milliseconds; workers may have overwritten the oldest requests.
         """
         decided_ns = timeline.opening.monotonic_ns

@@ -153,7 +153,7 @@ class Downstream:
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by the loop, once, whichever side closed."""
+        """Called by the loop, once, after either side has closed."""
         self.transport = None
         self._translate = self.context.request_head  # a TrustedProxy and its connection refer to each other
         self._admission.release(self)

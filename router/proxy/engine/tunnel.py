@@ -192,7 +192,7 @@ class TunnelSide(asyncio.Protocol):
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by the loop, once, whichever side closed."""
+        """Called by the loop, once, after either side has closed."""
         self._tunnel.lost(self, error)
         self._afterwards(error)
 

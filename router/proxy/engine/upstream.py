@@ -86,7 +86,7 @@ class Upstream:
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by the loop, once, whichever side closed."""
+        """Called by the loop, once, after either side has closed."""
         transport, self._transport = self._transport, None
         if (
             self.exchange is not None

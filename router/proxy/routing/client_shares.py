@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from typing import Final
 
 HOLD_S: Final = 60.0
-"""A refused client retries within this time, whatever its back-off, and finds the place that was kept for it."""
+"""A refused client retries within this time, also with a long back-off, and finds the place that was kept for it."""
 STUCK_S: Final = 10.0
 PROBE_AFTER_S: Final = 2.0
 """A fraction of the time after which a version counts as hanging (`hang_after_min_s`)."""

@@ -18,7 +18,7 @@ from router.settings.sections.inputs import InputSettings
 from router.settings.sections.mlflow import ModelSettings
 from router.settings.sections.retention import Retention
 from router.settings.sections.tls import BackendTlsSettings
-from router.settings.sections.validation import Validation
+from router.settings.sections.validation import ValidationSettings
 from router.settings.sections.values import Count, Seconds, Strict, version_label
 
 
@@ -129,7 +129,7 @@ class Service(Strict):
     idle_timeout_s: Seconds | None = None
     """Overrides timeouts.idle_timeout_s for this service."""
     backend_tls: BackendTlsSettings = BackendTlsSettings()
-    validation: Validation = Validation()
+    validation: ValidationSettings = ValidationSettings()
     inputs: InputSettings = InputSettings()
     promote_needs: Literal["nothing", "approval"] = "nothing"
     """With "approval" a promotion needs two operators: one proposes, another one approves. With "nothing" one is enough.

@@ -33,7 +33,7 @@ class LabelIn(Strict):
         return value
 
 
-class Validation(Strict):
+class ValidationSettings(Strict):
     """Validation of requests and responses. Off unless a check is set. An invalid request is answered 422. A complete
     2xx response that is invalid ends as `invalid`, a fault of the version. Bodies that are larger, compressed or not
     JSON are not checked, but counted."""
@@ -97,7 +97,7 @@ class Validation(Strict):
         return text.strip()
 
     @model_validator(mode="after")
-    def _one_place(self) -> Validation:
+    def _one_place(self) -> ValidationSettings:
         if self.request_bytes_max > self.request_bytes_held_max:
             raise ValueError(
                 f"request_bytes_max ({self.request_bytes_max}) exceeds request_bytes_held_max "

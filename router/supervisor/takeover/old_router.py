@@ -13,7 +13,7 @@
 
 Theory:
 1. One flock decides which control writes the journal. A control holds the lock as long as it lives, because it inherits the
-   descriptor. So there are never two writers, whichever process is killed.
+   descriptor. So there are never two writers, also if a process is killed.
 2. There is always a worker that accepts. The old workers accept until the new ones do, from the same sockets, which stay open;
    so no connection in a queue is lost.
 3. Until `serving` the old router can continue. It takes the lock again, at the latest when the new control has ended. It then

@@ -7,7 +7,7 @@ import pytest
 from router.control.cases.runner import AnswerValidator
 from router.rollout.cases.case import Case, Request
 from router.rollout.cases.comparison import CaseAnswer
-from router.settings.sections.validation import Validation
+from router.settings.sections.validation import ValidationSettings
 from tests.control.cases.model_server import model_server
 
 STREAM = b"data: tok\n\ndata: [DONE]\n\n"
@@ -40,7 +40,7 @@ STREAM = b"data: tok\n\ndata: [DONE]\n\n"
 )  # fmt: skip
 def test_an_answer(rules: dict[str, Any], answer: CaseAnswer, complaint: str | None) -> None:
     case = Case(Request("POST", "/score?v1=1", body="x"))
-    found = AnswerValidator(Validation(**rules)).complaint(case, answer)
+    found = AnswerValidator(ValidationSettings(**rules)).complaint(case, answer)
     assert found == complaint or (
         complaint is not None and found is not None and "type" in complaint and "type" in found
     )

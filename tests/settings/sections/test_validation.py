@@ -11,7 +11,7 @@ import pytest
 from router.errors import StartError
 from router.settings import loader
 from router.settings import settings as settings_settings
-from router.settings.sections.validation import SCHEMA_BYTES_MAX, Validation
+from router.settings.sections.validation import SCHEMA_BYTES_MAX, ValidationSettings
 
 SCHEMA = '{"type": "object", "required": ["inputs"]}'
 
@@ -89,7 +89,7 @@ def test_without_the_extra_only_schemas_are_refused(monkeypatch: pytest.MonkeyPa
 
 
 def test_nothing_is_checked_by_default() -> None:
-    off = Validation()
+    off = ValidationSettings()
     assert (off.request_schema, off.response_schema, off.stream_end) == (None, None, None)
     assert (off.response_json, off.response_not_empty, off.response_finite, off.response_label_in) == (
         False,
