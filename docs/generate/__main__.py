@@ -9,13 +9,13 @@ from docs.generate.pages import ROOT, pages
 
 def main(arguments: list[str]) -> int:
     """Write every file that differs; with --check name it instead, and return 1 if there is one."""
-    stale = [name for name, text in pages().items() if not _is_current(name, text)]
-    for name in stale:
+    stale = {name: text for name, text in pages().items() if not _is_current(name, text)}
+    for name, text in stale.items():
         if arguments == ["--check"]:
             print(f"{name} is stale: run python -m docs.generate")
         else:
             (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
-            (ROOT / name).write_text(pages()[name])
+            (ROOT / name).write_text(text)
             print(f"wrote {name}")
     return int(bool(stale) and arguments == ["--check"])
 
