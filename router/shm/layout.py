@@ -1,7 +1,7 @@
 """Offsets and sizes of the shared memory segment, in 64-bit words. Every process maps the same layout.
 
     header
-    one block a service:  route cell, 7 slot records, 7 base rows, 7 sample rings, pending entry
+    one block a service:  route cell, 7 slot records, 7 base rows, 7 sample rings, pending entry, work table, address table
     one block a worker:   worker header; for each service one service row and 7 slot rows
     two capture rings a worker
     one holdings record a worker
@@ -19,11 +19,12 @@ from typing import Final
 from router.rollout.model.route import SLOTS
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import BUCKETS
+from router.rollout.work import TIME_CELLS, WORK_BUCKETS, WorkEnd
 
 WORD_BYTES: Final = 8
 MAGIC: Final = 0x726F6C6C6261636B  # "rollback"
-VERSION: Final = 3
-SERVICES_MAX: Final = 16
+VERSION: Final = 4
+SERVICES_MAX: Final = 64
 WORKERS_MAX: Final = 64
 
 # -- header: offsets within the first HEADER_WORDS words
@@ -40,6 +41,9 @@ H_STATE_LOCKED: Final = 19  # supervisor: 1 once this router has locked the stat
 H_PORT_SHARED: Final = 20  # supervisor: 1 while another router has the data sockets, too, or alone
 H_TAKING_OVER: Final = 21  # supervisor: 1 while workers of another router may still claim by its route
 H_INLETS: Final = 22  # supervisor: token of the inlets (runtime/inlets.py) of the router that takes over; 0: none
+H_HASH_KEY: Final = (
+    24  # supervisor: 2 words, the key of all fingerprints (rollout/stats/breadth.py); random for each start
+)
 
 # -- route cell
 ROUTE_WORDS: Final = 8
@@ -70,13 +74,69 @@ L_ENDPOINT_RETRIES: Final = 23  # further endpoints tried within one attempt
 L_STALE_CONNECTION: Final = 24  # reused connections that the backend closed during the write
 L_TUNNELS: Final = 25  # gauge: WebSockets, and upgrade requests without a response yet
 L_EXCHANGES: Final = 32  # 3 × 13 words: exchange ends by role and outcome
-L_SCALARS: Final = 80
-L_FIRST_BYTE: Final = 80  # histogram: first-byte times of begun responses, µs
+L_PAIRS_WELL: Final = 71  # rescued requests that the other version answered well (docs/behaviour/judging.md)
+L_PAIRS_FAILED: Final = 72  # rescued requests that failed on the other version, too
+L_RESCUES_REFUSED: Final = 73  # failed requests that were not rescued, because the budget of rescues was used up
+L_SCALARS: Final = 112  # words 80 to 111 are spare
+L_FIRST_BYTE: Final = L_SCALARS  # histogram: first-byte times of begun responses, µs
 L_DURATION: Final = L_FIRST_BYTE + BUCKETS  # histogram: durations of complete responses, µs
 L_ABANDONED: Final = L_DURATION + BUCKETS  # histogram: waits that ended without a first byte, µs
-WORKER_SLOT_WORDS: Final = L_ABANDONED + BUCKETS
+L_FIRST_USEFUL: Final = L_ABANDONED + BUCKETS  # histogram: times to the first useful byte, µs
+L_WORK: Final = L_FIRST_USEFUL + BUCKETS  # WORK_BUCKETS work rows
+L_EPOCHS: Final = L_WORK + WORK_BUCKETS * (
+    32 + TIME_CELLS
+)  # EPOCHS epoch rows; the row of an epoch is its number modulo EPOCHS
+L_ADDRESSES: Final = (
+    L_EPOCHS + 2 * 64
+)  # ADDRESSES_MAX address rows: what this worker saw of each address of the version
+
+# -- work row: one work bucket of a slot row; cumulative unless called a gauge
+B_ENDS: Final = 0  # 9 words: attempts that became useful, or ended without use, by WorkEnd
+B_ASKED: Final = 9  # attempts; asked = sum of B_ENDS + open
+B_LATEP_FAULTS: Final = 10  # faults of attempts that had been useful
+B_KNOWN_GOOD: Final = 11  # gauge: requests without use since the last useful answer that had been useful before
+B_IN_PROGRESS: Final = 16  # gauge: open attempts with a 2xx body that has begun, event streams left out
+B_WAITING: Final = 17  # gauge: open attempts that are sent and not in progress
+B_WAITING_LONG: Final = 18  # gauge: the part of B_WAITING that has waited hang_wait_min_s or longer
+B_OVERDUE: Final = 19  # gauge: the part of B_WAITING that has waited longer than the bucket's limit (work table)
+B_OLDEST_WAIT_NS: Final = 20  # gauge: start of the longest wait (monotonic); 0: no attempt waits
+B_LAST_USEFUL_NS: Final = 21  # gauge, monotonic
+B_MOVING: Final = 22  # gauge: bodies that moved within the last 2 s; of event streams only those with content
+B_LAST_MOVED_NS: Final = 23  # gauge, monotonic
+B_LOST_REQUESTS: Final = 24  # gauge: up to 4 fingerprints of requests without use since the last useful answer
+B_LOST_CLIENTS: Final = 28  # gauge: up to 4 fingerprints of their clients
+B_TIMES: Final = 32  # histogram of TIME_CELLS cells (rollout/work.py): times to useful
+WORK_WORDS: Final = B_TIMES + TIME_CELLS
+LOST_MAX: Final = 4
+assert B_ENDS + len(WorkEnd) <= B_ASKED
+assert L_EPOCHS == L_WORK + WORK_BUCKETS * WORK_WORDS
+
+# -- epoch row: who was affected in ten seconds. A distinct set has 8 words: 4 fingerprints, and a sketch of 256 bits
+EPOCHS: Final = 2
+EPOCH_S: Final = 10
+EP_NUMBER: Final = 0  # monotonic seconds // EPOCH_S; written last when a row begins a new epoch
+EP_FAULTS: Final = 1  # faults in this epoch
+EP_LOST: Final = 2  # attempts that ended without use in this epoch
+EP_KNOWN_GOOD: Final = 3  # distinct requests among the faults that had been useful before
+EP_FIRST_FAULT_NS: Final = 4  # monotonic; 0: none
+DISTINCT_WORDS: Final = 8
+EP_FAULT_REQUESTS: Final = 8
+EP_FAULT_CLIENTS: Final = 16
+EP_LOST_REQUESTS: Final = 24  # of all attempts that ended without use
+EP_LOST_CLIENTS: Final = 32
+EP_USEFUL_CLIENTS: Final = 40  # clients with a useful answer
+EP_UNAFFECTED_CLIENTS: Final = (
+    48  # clients with a useful answer, in a bucket that had a fault before in this or the last epoch
+)
+EPOCH_WORDS: Final = 64
+
+# -- address row: one address of a slot row (proxy/routing); cumulative unless called a gauge
+ADDRESSES_MAX: Final = 64
+ADDRESS_ROW_WORDS: Final = 8
+WORKER_SLOT_WORDS: Final = L_ADDRESSES + ADDRESSES_MAX * ADDRESS_ROW_WORDS
+assert L_ADDRESSES == L_EPOCHS + EPOCHS * EPOCH_WORDS
 assert L_OUTCOMES + OUTCOME_COUNT <= L_RESCUED
-assert L_EXCHANGES + ROLE_COUNT * OUTCOME_COUNT <= L_SCALARS
+assert L_EXCHANGES + ROLE_COUNT * OUTCOME_COUNT <= L_PAIRS_WELL
 
 # -- service row of a worker: its counters of one service, without regard to the slot
 LS_ACKNOWLEDGED: Final = 0  # generation from which this worker claims
@@ -94,7 +154,12 @@ VALIDATED: Final = (
     *((subject, "fault") for subject in ("request", "response", "stream")),
 )
 """(subject, result) of validations. `fault`: a validator of ours raised an exception, and its subject was let through."""
-WORKER_SERVICE_WORDS: Final = 48
+LS_CLAIM_NUMBER: Final = 64  # number of work buckets that this worker has proposed; written last
+LS_CLAIM_LENGTH: Final = 65  # bytes of the proposed name
+LS_CLAIM_CRC: Final = 66
+LS_CLAIM_NAME: Final = 72  # WORK_NAME_BYTES_MAX bytes
+WORK_NAME_BYTES_MAX: Final = 448
+WORKER_SERVICE_WORDS: Final = LS_CLAIM_NAME + WORK_NAME_BYTES_MAX // WORD_BYTES
 assert LS_ENDED + OUTCOME_COUNT <= LS_REFUSED_WORD
 assert LS_VALIDATED + len(VALIDATED) <= LS_ACKNOWLEDGED_NS
 
@@ -183,7 +248,29 @@ P_GENERATION, P_LENGTH, P_CRC = range(3)
 PENDING_BYTES_MAX: Final = 16 * 1024
 PENDING_WORDS: Final = PENDING_HEADER_WORDS + PENDING_BYTES_MAX // WORD_BYTES
 
-SERVICE_WORDS: Final = ROUTE_WORDS + SLOTS * (SLOT_WORDS + WORKER_SLOT_WORDS + RING_SLOT_WORDS) + PENDING_WORDS
+# -- work table: the names and the known times of a service's work buckets; control writes it, workers read it
+WT_SEQUENCE: Final = 0  # odd while the table is written
+WORK_TABLE_HEADER_WORDS: Final = 8
+WE_LENGTH: Final = 0  # bytes of the name; 0: the bucket is free
+WE_INFERENCE: Final = 1  # 1: inference
+WE_OVERDUE_US: Final = 2  # a wait beyond this is overdue (the judge's T); 0: unknown
+WE_MEDIAN_US: Final = 3  # median time to useful; 0: unknown
+WE_NAME: Final = 8
+WORK_ENTRY_WORDS: Final = WE_NAME + WORK_NAME_BYTES_MAX // WORD_BYTES
+WORK_TABLE_WORDS: Final = WORK_TABLE_HEADER_WORDS + WORK_BUCKETS * WORK_ENTRY_WORDS
+
+# -- address table: the addresses of each slot with their health; control writes it, workers read it
+ADDRESS_TABLE_HEADER_WORDS: Final = 8
+ADDRESS_ENTRY_WORDS: Final = 8
+ADDRESS_TABLE_WORDS: Final = SLOTS * (ADDRESS_TABLE_HEADER_WORDS + ADDRESSES_MAX * ADDRESS_ENTRY_WORDS)
+
+SERVICE_WORDS: Final = (
+    ROUTE_WORDS
+    + SLOTS * (SLOT_WORDS + WORKER_SLOT_WORDS + RING_SLOT_WORDS)
+    + PENDING_WORDS
+    + WORK_TABLE_WORDS
+    + ADDRESS_TABLE_WORDS
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +308,15 @@ class Layout:
     def pending_entry(self, service: int) -> int:
         """The pending entry of a service."""
         return self.ring(service, SLOTS)
+
+    def work_table(self, service: int) -> int:
+        """The work table of a service."""
+        return self.pending_entry(service) + PENDING_WORDS
+
+    def address_table(self, service: int, slot: int) -> int:
+        """The address table of a slot."""
+        words = ADDRESS_TABLE_HEADER_WORDS + ADDRESSES_MAX * ADDRESS_ENTRY_WORDS
+        return self.work_table(service) + WORK_TABLE_WORDS + slot * words
 
     def worker(self, worker: int) -> int:
         """The header of a worker's block."""

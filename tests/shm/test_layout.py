@@ -3,11 +3,12 @@ import itertools
 import pytest
 
 from router.rollout.model.route import SLOTS
+from router.rollout.work import TIME_CELLS, WorkEnd
 from router.shm import layout as at
 from router.shm.layout import Layout
 
 
-@pytest.mark.parametrize(("workers", "services"), [(1, 1), (2, 3), (64, 16)])
+@pytest.mark.parametrize(("workers", "services"), [(1, 1), (2, 3), (64, 64)])
 def test_nothing_overlaps_and_nothing_is_left_over(workers: int, services: int) -> None:
     layout = Layout(workers, services)
     pieces = [(0, at.HEADER_WORDS)]
@@ -17,6 +18,8 @@ def test_nothing_overlaps_and_nothing_is_left_over(workers: int, services: int) 
         pieces += [(layout.base(service, slot), at.WORKER_SLOT_WORDS) for slot in range(SLOTS)]
         pieces += [(layout.ring(service, slot), at.RING_SLOT_WORDS) for slot in range(SLOTS)]
         pieces.append((layout.pending_entry(service), at.PENDING_WORDS))
+        pieces.append((layout.work_table(service), at.WORK_TABLE_WORDS))
+        pieces.append((layout.address_table(service, 0), at.ADDRESS_TABLE_WORDS))
     for worker in range(workers):
         pieces.append((layout.worker(worker), at.WORKER_HEADER_WORDS))
         for service in range(services):
@@ -34,7 +37,7 @@ def offsets(prefix: str) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("prefix", ["H_", "R_", "S_", "L_", "LS_", "W_", "C_", "E_", "HO_"])
+@pytest.mark.parametrize("prefix", ["H_", "R_", "S_", "L_", "LS_", "W_", "C_", "E_", "HO_", "B_", "EP_", "WE_"])
 def test_offsets_of_a_row_are_distinct(prefix: str) -> None:
     assert len(set(offsets(prefix).values())) == len(offsets(prefix))
 
@@ -62,8 +65,29 @@ def test_rings_keep_twenty_seconds_ninety_seconds_and_a_quarter_of_an_hour() -> 
 
 
 def test_histograms_follow_one_another() -> None:
-    assert list(itertools.pairwise((at.L_FIRST_BYTE, at.L_DURATION, at.L_ABANDONED, at.WORKER_SLOT_WORDS))) == [
-        (80, 320),
-        (320, 560),
-        (560, 800),
-    ]
+    histograms = (at.L_FIRST_BYTE, at.L_DURATION, at.L_ABANDONED, at.L_FIRST_USEFUL, at.L_WORK)
+    assert [end - start for start, end in itertools.pairwise(histograms)] == [240] * 4
+
+
+def test_a_row_of_a_slot_has_spare_words() -> None:
+    used = max(value for name, value in offsets("L_").items() if value < at.L_SCALARS)
+    assert at.L_SCALARS - used > 32
+
+
+@pytest.mark.parametrize(
+    ("prefix", "start", "size"),
+    [
+        ("B_", at.B_ENDS, len(WorkEnd)),
+        ("B_", at.B_LOST_REQUESTS, at.LOST_MAX),
+        ("B_", at.B_LOST_CLIENTS, at.LOST_MAX),
+        ("EP_", at.EP_FAULT_REQUESTS, at.DISTINCT_WORDS),
+        ("EP_", at.EP_UNAFFECTED_CLIENTS, at.DISTINCT_WORDS),
+    ],
+)
+def test_nothing_lies_within_an_array_of_work(prefix: str, start: int, size: int) -> None:
+    assert [name for name, offset in offsets(prefix).items() if start < offset < start + size] == []
+
+
+def test_a_work_row_and_an_epoch_row_hold_their_words() -> None:
+    assert max(offsets("B_").values()) + TIME_CELLS == at.WORK_WORDS == 64
+    assert max(offsets("EP_").values()) + at.DISTINCT_WORDS <= at.EPOCH_WORDS

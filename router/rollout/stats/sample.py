@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from router.rollout.outcome import OUTCOMES
+from router.rollout.stats.breadth import Epoch
 from router.rollout.stats.histogram import BUCKETS
+from router.rollout.stats.work_counts import WorkCounts
 
 SAMPLE_SCALARS: Final = 32
 """Words of a sample without its histograms; words without a meaning are zero."""
@@ -32,8 +34,9 @@ class Sample:
 
     Gauges are `waiting` (requests without a first byte), `waiting_long` (those that wait for hang_wait_min_s or longer),
     `oldest_waiting_ns` (start of the oldest wait, 0: no request waits), `last_begun_ns` and `gap_max_us`. `stalled`: a worker
-    or control was late by more than stall_s since the previous sample. Histograms (`BUCKETS` counts each) come with one sample
-    a second.
+    or control was late by more than stall_s since the previous sample. Histograms (`BUCKETS` counts each), `work` (by number of
+    the work bucket, buckets without requests left out) and `epochs` (the present one and the one before) come with one sample
+    a second. `pairs_well` and `pairs_failed` count rescued requests that the other version answered well, or failed, too.
     """
 
     at_ns: int
@@ -55,6 +58,11 @@ class Sample:
     first_byte: tuple[int, ...] | None = None
     duration: tuple[int, ...] | None = None
     abandoned: tuple[int, ...] | None = None
+    first_useful: tuple[int, ...] | None = None
+    work: Mapping[int, WorkCounts] | None = None
+    epochs: tuple[Epoch, ...] = ()
+    pairs_well: int = 0
+    pairs_failed: int = 0
 
     @property
     def histograms(self) -> Histograms | None:
