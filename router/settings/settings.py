@@ -72,8 +72,8 @@ class Settings(BaseSettings):
     incidents: IncidentSettings = IncidentSettings()
     history: HistorySettings = HistorySettings()
     mlflow: MlflowSettings = MlflowSettings()
-    services: Annotated[dict[str, Service], Field(max_length=16)] = {}
-    """One table for each model endpoint that clients call; at most 16."""
+    services: Annotated[dict[str, Service], Field(max_length=64)] = {}
+    """One table for each model endpoint that clients call; at most 64."""
 
     @field_validator("services")
     @classmethod

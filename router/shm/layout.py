@@ -41,9 +41,8 @@ H_STATE_LOCKED: Final = 19  # supervisor: 1 once this router has locked the stat
 H_PORT_SHARED: Final = 20  # supervisor: 1 while another router has the data sockets, too, or alone
 H_TAKING_OVER: Final = 21  # supervisor: 1 while workers of another router may still claim by its route
 H_INLETS: Final = 22  # supervisor: token of the inlets (runtime/inlets.py) of the router that takes over; 0: none
-H_HASH_KEY: Final = (
-    24  # supervisor: 2 words, the key of all fingerprints (rollout/stats/breadth.py); random for each start
-)
+H_HASH_KEY: Final = 24  # supervisor: the key of all fingerprints (rollout/stats/breadth.py); random for each router
+HASH_KEY_WORDS: Final = 2
 
 # -- route cell
 ROUTE_WORDS: Final = 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import secrets
 
 from router.errors import InternalError
 from router.shm import layout as at
@@ -33,7 +34,10 @@ class Segment:
 
 
 def create(workers: int, services: int) -> Segment:
-    """Create a zeroed segment. Children inherit its descriptor if it is passed on to them (`pass_fds`)."""
+    """Create a zeroed segment with a new hash key. Children inherit its descriptor if it is passed on to them (`pass_fds`).
+
+    The supervisor creates it once: a fingerprint is the same in all processes of a router, before and after their restarts.
+    """
     if not (0 < workers <= at.WORKERS_MAX and 0 < services <= at.SERVICES_MAX):
         raise InternalError(
             "segment_size", f"{workers} workers (max {at.WORKERS_MAX}), {services} services (max {at.SERVICES_MAX})"
@@ -47,6 +51,7 @@ def create(workers: int, services: int) -> Segment:
         (at.H_WORDS, layout.words),
         (at.H_WORKERS, workers),
         (at.H_SERVICES, services),
+        *((at.H_HASH_KEY + word, secrets.randbits(64)) for word in range(at.HASH_KEY_WORDS)),
     ):
         segment.words[offset] = value
     return segment

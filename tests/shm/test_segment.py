@@ -99,3 +99,12 @@ def test_no_torn_word_is_ever_seen(segment: Segment) -> None:
         words[offset + 1] = 1
     assert writer.returncode == 0
     assert seen == set(PATTERNS)
+
+
+def test_each_segment_has_a_key_for_fingerprints_of_its_own() -> None:
+    made = [segments.create(1, 1) for _ in range(2)]
+    keys = [tuple(segment.words[at.H_HASH_KEY : at.H_HASH_KEY + at.HASH_KEY_WORDS]) for segment in made]
+    assert all(all(key) for key in keys)
+    assert keys[0] != keys[1]
+    for segment in made:
+        segment.close()

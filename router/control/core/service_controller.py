@@ -17,7 +17,7 @@ from router.errors.codes import RefusalCode
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.criteria import Criterion
 from router.rollout.judge.judge import Judge, JudgeInputs
-from router.rollout.judge.verdict import TriggerResult, Verdict, conclude
+from router.rollout.judge.verdict import Note, NoteCode, TriggerResult, Verdict, conclude
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.model import entry as entry_types
 from router.rollout.model.events import (
@@ -106,6 +106,7 @@ class ServiceController:
         self._on_switch = on_switch
         self._probed: dict[int, tuple[str, tuple[str, ...]]] = {}
         self._trigger_sources: list[TriggerSource] = []
+        self._noted: set[NoteCode] = set()
 
     def add_trigger_source(self, source: TriggerSource) -> None:
         """Judge the active version by the triggers of `source`, too."""
@@ -147,6 +148,7 @@ class ServiceController:
         if self.verdict.failing is not None:
             self.handle(self._reached(self.verdict.failing, now_ns), now_ns)
         self._report_observed(self.verdict.observing)
+        self._report_notes(self.verdict.notes)
         self._propose(self.verdict.observing, now_ns)
         self._apply_overdue(now_ns)
         self._check_standby()
@@ -216,6 +218,15 @@ class ServiceController:
             self._alarms.up("would_roll_back", detail, self.name)
         else:
             self._alarms.down("would_roll_back", self.name)
+
+    def _report_notes(self, notes: tuple[Note, ...]) -> None:
+        """Raise an alarm for each note, and end the alarms of the notes that are gone."""
+        for note in notes:
+            self._alarms.up(note.code, note.detail, self.name)
+        codes = {note.code for note in notes}
+        for code in self._noted - codes:
+            self._alarms.down(code, self.name)
+        self._noted = codes
 
     def _propose(self, observing: tuple[TriggerResult, ...], now_ns: int) -> None:
         """Open a proposal for each sustained rule with the action `ask`; raise an alarm while proposals wait for an operator."""

@@ -60,6 +60,61 @@ ALARMS: Final[dict[str, AlarmRow]] = {
         "`release` the version for good, or `switch` to another version.",
         "When the active version is not quarantined.",
     ),
+    # what the judge saw, and did not act on
+    "nothing_useful": AlarmRow(
+        "critical",
+        "The active version is accepted and answers, but no answer is useful: for example 404 to everything.",
+        "Compare the model name and the path of the requests with what the version serves. `rollback` if the version lost them.",
+        "When an answer is useful again, or another version is active.",
+    ),
+    "queue_grows": AlarmRow(
+        "warning",
+        "Requests wait longer than normal, and the version makes progress on others. The detail has length and oldest wait.",
+        "Add replicas of the model, or send less. No version is at fault.",
+        "When no request waits beyond the limit of its work bucket.",
+    ),
+    "poison_request": AlarmRow(
+        "warning",
+        "One request fails again and again while others succeed. The detail has its fingerprint.",
+        "`captures` may hold it. Find the client that repeats it. The version is not judged by it.",
+        "When the request has not failed for as long as the rules look back, or others fail, too.",
+    ),
+    "one_client_fails": AlarmRow(
+        "warning",
+        "All faults belong to one client, while other clients get useful answers of the same kind. The detail has the counts.",
+        "Look at what that client sends. The version is not judged by it.",
+        "When the client no longer fails, or others fail, too.",
+    ),
+    "both_fail": AlarmRow(
+        "critical",
+        "The active version fails, and the requests that were rescued failed on the standby, too: no rollback would help.",
+        "Look for what both versions share: a database, a feature store, a GPU driver, the input.",
+        "When the active version no longer fails, or the standby answers well.",
+    ),
+    "version_throttles": AlarmRow(
+        "warning",
+        "The active version answers most requests that it is busy (429, or 503 with Retry-After).",
+        "Add replicas of the model, or send less. On probation: compare with the version before, which took this rate.",
+        "When most requests are answered again.",
+    ),
+    "standby_smaller": AlarmRow(
+        "warning",
+        "Fewer than half of the standby's endpoints are good, compared with those of the active version.",
+        "Scale the standby up: after a rollback it has to take all requests.",
+        "When the standby has at least half the good endpoints of the active version.",
+    ),
+    "endpoint_ejected": AlarmRow(
+        "warning",
+        "One replica of a version fails while others work, and gets no requests for a while. The detail names it and why.",
+        "Repair or remove the replica. The version is judged on the others.",
+        "When no replica is ejected.",
+    ),
+    "probe_unauthorised": AlarmRow(
+        "warning",
+        "A probe is answered 401 or 403. The endpoint is reached, but whether the model works is unknown.",
+        "Give the version a `headers_file` with the credentials of the model server.",
+        "When the probe is answered otherwise.",
+    ),
     # requests
     "overloaded": AlarmRow(
         "critical",

@@ -57,11 +57,33 @@ class TriggerResult:
         return replace(self, failing=failing, distance=distance, sustained_s=sustained_s, sustained_needed_s=needed_s)
 
 
+NoteCode = Literal[
+    "queue_grows",
+    "nothing_useful",
+    "poison_request",
+    "one_client_fails",
+    "both_fail",
+    "version_throttles",
+    "standby_smaller",
+    "endpoint_ejected",
+    "probe_unauthorised",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What an operator should know although it demands no rollback: an alarm while it is in the verdict. `code` is its code."""
+
+    code: NoteCode
+    detail: str
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`failing` is the first result that demands a rollback; `observing` are failing results with another action.
 
     `accepted` is set at the tick at which the acceptance criteria are met, and at each new estimate of the baseline.
+    `notes`: at most one of each code.
     """
 
     state: Literal["pass", "fail", "inconclusive"]
@@ -69,6 +91,7 @@ class Verdict:
     failing: TriggerResult | None = None
     observing: tuple[TriggerResult, ...] = ()
     accepted: Baseline | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def pending(self) -> bool:
@@ -76,7 +99,9 @@ class Verdict:
         return any(result.state == "fail" for result in self.results)
 
 
-def conclude(results: tuple[TriggerResult, ...], accepted: Baseline | None = None) -> Verdict:
+def conclude(
+    results: tuple[TriggerResult, ...], accepted: Baseline | None = None, notes: tuple[Note, ...] = ()
+) -> Verdict:
     """Return the verdict: fail if a rollback is due, else pass if any trigger could decide, else inconclusive."""
     due = [result for result in results if result.failing]
     failing = next((result for result in due if result.action == "rollback"), None)
@@ -84,4 +109,4 @@ def conclude(results: tuple[TriggerResult, ...], accepted: Baseline | None = Non
     # Without requests, the absence of alerts and of input drift is no evidence for the version.
     decided = any(result.state in ("pass", "fail") and result.detail not in ("alert", "inputs") for result in results)
     state: Literal["pass", "fail", "inconclusive"] = "fail" if failing else "pass" if decided else "inconclusive"
-    return Verdict(state, results, failing, observing, accepted)
+    return Verdict(state, results, failing, observing, accepted, notes)

@@ -9,6 +9,7 @@ import pytest
 from router.control.core.probe import ProbeResult
 from router.control.core.probes import Probes
 from router.control.core.service_controller import first_byte_timeout_s, limits
+from router.rollout.judge.verdict import Note, conclude
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.outcome import Outcome
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
@@ -197,3 +198,25 @@ async def test_a_failing_standby_raises_an_alarm(start: Start) -> None:
     control.tick(1)
     assert control.queries.service_status("svc")["way_back"] is True
     assert control.control_loop.alarms.listing() == []
+
+
+async def test_a_note_of_the_verdict_is_an_alarm_until_it_is_gone(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = await start()
+    notes = [
+        (Note("poison_request", "3f fails"), Note("queue_grows", "12 wait")),
+        (Note("queue_grows", "13 wait"),),
+        (),
+    ]
+    verdicts = iter(conclude((), notes=found) for found in notes)
+    monkeypatch.setattr(control.service_controller.judge, "evaluate", lambda inputs, now_ns: next(verdicts))
+    control.tick()
+    assert {alarm["code"]: alarm["detail"] for alarm in control.alarms.listing()} == {
+        "poison_request": "3f fails",
+        "queue_grows": "12 wait",
+    }
+    control.tick()
+    assert [(alarm["code"], alarm["detail"]) for alarm in control.alarms.listing()] == [("queue_grows", "13 wait")]
+    control.tick()
+    assert control.alarms.listing() == []
