@@ -28,11 +28,12 @@ while words[offset + 1] == 0:
 """
 
 
-def test_a_new_wall_describes_itself_and_is_zero() -> None:
+def test_a_new_segment_describes_itself_and_is_zero() -> None:
     segment = segments.create(2, 3)
     header = [segment.words[offset] for offset in range(5)]
     assert header == [at.MAGIC, at.VERSION, segment.layout.words, 2, 3]
-    assert not any(segment.words[5:].tolist())
+    words = segment.words.tolist()
+    assert not any(words[5 : at.H_HASH_KEY] + words[at.H_HASH_KEY + at.HASH_KEY_WORDS :])
     segment.close()
 
 
