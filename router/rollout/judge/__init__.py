@@ -14,4 +14,5 @@ sustained     for how long a trigger has failed
 baseline      the normal fault share and latency of the service, from its last accepted version
 criteria      the conditions under which a promoted version is accepted
 probation     requests, and time without a failing trigger, since the promotion
+probe_evidence  the inference probes of the active version and of its standby
 """

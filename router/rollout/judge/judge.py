@@ -24,6 +24,7 @@ from router.rollout.judge.evidence import Evidence
 from router.rollout.judge.hard_failure import errors, hang, unreachable
 from router.rollout.judge.latency import latency
 from router.rollout.judge.probation import Key, Probation
+from router.rollout.judge.probe_evidence import ProbeEvidence
 from router.rollout.judge.rules import Rules
 from router.rollout.judge.sustained import Sustained
 from router.rollout.judge.verdict import TriggerResult, Verdict, conclude
@@ -31,6 +32,7 @@ from router.rollout.outcome import Outcome
 from router.rollout.stats.histogram import quantile
 from router.rollout.stats.sample import Histograms
 from router.rollout.stats.window import Sample, SlotHistory, Window, WindowEntry
+from router.rollout.stats.work_counts import WorkBucket
 from router.rollout.units import SECOND_NS
 
 TIMED_EVERY_NS: Final = 2 * SECOND_NS
@@ -47,6 +49,8 @@ class JudgeInputs:
     `unwell`: why this router's own numbers are unreliable now; None if they are reliable.
     `probes_unreachable_since_ns`: since when no endpoint of the active version accepts control's probes.
     `external_results`: results about the active version from other sources than the samples (alerts, input drift).
+    `buckets`: names of the work buckets, by number. `inference_probe`: the inference probes of the active version and of its
+    standby; None if the service has no inference probe.
     """
 
     active_slot: int | None
@@ -60,6 +64,8 @@ class JudgeInputs:
     in_drill: bool = False
     criteria: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     cases: tuple[bool, str] | None = None
+    buckets: Mapping[int, WorkBucket] = field(default_factory=dict)
+    inference_probe: ProbeEvidence | None = None
 
 
 class _ActiveVersion:
@@ -175,6 +181,10 @@ class Judge:
         if probation is None or window is None:
             return 0, 0.0
         return window.requests, probation.clean_s(now_ns)
+
+    def known_times(self, now_ns: int) -> Mapping[int, tuple[float | None, float | None]]:
+        """Return (limit of a wait, median time to useful) in seconds of each work bucket of the active version; None: unknown."""
+        return {}
 
     # -- judging
     def evaluate(self, inputs: JudgeInputs, now_ns: int) -> Verdict:
