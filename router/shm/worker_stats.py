@@ -15,8 +15,11 @@ from typing import Any
 
 from router.rollout.model.route import SLOTS
 from router.rollout.outcome import Outcome
+from router.rollout.stats.breadth import Epoch
 from router.rollout.stats.histogram import BUCKETS
+from router.rollout.stats.work_counts import WorkCounts, merged
 from router.shm import layout as at
+from router.shm import work_rows
 from router.shm.holdings import HoldingsRecord
 from router.shm.segment import Segment
 
@@ -75,14 +78,14 @@ class WorkerStats:
 
     # -- sums over the workers
     def slot_scalars(self, service: int, slot: int) -> list[int]:
-        """Return the first `L_SCALARS` words of a slot, summed over the workers. Ends are read before claims.
+        """Return the first `L_USED` words of a slot, summed over the workers. Ends are read before claims.
 
         Gauges that cannot be added are merged: `L_OLDEST_WAITING_NS` is the smallest value other than 0, `L_LAST_BEGUN_NS` and
         `L_GAP_MAX_US` are the largest value.
         """
         rows = [self._layout.worker_slot(worker, service, slot) for worker in range(self.workers)]
         words = self._words
-        scalars = [list(words[row : row + at.L_SCALARS]) for row in rows]
+        scalars = [words[row : row + at.L_USED].tolist() for row in rows]
         claims = [words[row + at.L_CLAIMED] for row in rows]
         sums = [sum(column) for column in zip(*scalars, strict=True)]
         sums[at.L_CLAIMED] = sum(claims)
@@ -94,10 +97,29 @@ class WorkerStats:
         return sums
 
     def slot_histogram(self, service: int, slot: int, offset: int) -> list[int]:
-        """Return one histogram (`L_FIRST_BYTE`, `L_DURATION`, `L_ABANDONED`) of a slot, summed over the workers."""
+        """Return one histogram (`L_FIRST_BYTE`, `L_DURATION`, `L_ABANDONED`, `L_FIRST_USEFUL`) of a slot, over all workers."""
         rows = [self._layout.worker_slot(worker, service, slot) + offset for worker in range(self.workers)]
         histograms = [self._words[row : row + BUCKETS].tolist() for row in rows]
         return histograms[0] if len(histograms) == 1 else [sum(column) for column in zip(*histograms, strict=True)]
+
+    def slot_work(self, service: int, slot: int) -> dict[int, WorkCounts]:
+        """Return the work buckets of a slot that ever had an attempt, summed over the workers."""
+        parts: dict[int, list[WorkCounts]] = {}
+        for worker in range(self.workers):
+            row = self._layout.worker_slot(worker, service, slot)
+            for bucket in work_rows.used(self._words, row):
+                parts.setdefault(bucket, []).append(work_rows.read(self._words, row, bucket))
+        return {bucket: merged(parts[bucket]) for bucket in sorted(parts)}
+
+    def slot_epochs(self, service: int, slot: int, since: int) -> tuple[Epoch, ...]:
+        """Return the epochs of a slot from number `since` on, oldest first, over the workers."""
+        rows = [self._layout.worker_slot(worker, service, slot) for worker in range(self.workers)]
+        return work_rows.epochs(self._words, rows, since)
+
+    def newest_epoch(self, service: int, slot: int) -> int:
+        """Return the number of the newest epoch of a slot in which a worker noted something; 0 if there is none."""
+        rows = [self._layout.worker_slot(worker, service, slot) for worker in range(self.workers)]
+        return work_rows.newest_epoch(self._words, rows)
 
     def slot_in_flight(self, service: int, slot: int, worker: int | None = None) -> int:
         """Return the attempts on a slot that have not ended, of one worker or of all."""
@@ -182,6 +204,7 @@ class WorkerStats:
                 words[slot_row + at.L_OUTCOMES + Outcome.CUT] += self._in_flight(slot_row)
                 for gauge in (at.L_WAITING, at.L_WAITING_LONG, at.L_OLDEST_WAITING_NS, at.L_TUNNELS):
                     words[slot_row + gauge] = 0
+                work_rows.close(words, slot_row)
                 ended += sum(
                     words[slot_row + at.L_EXCHANGES : slot_row + at.L_EXCHANGES + at.ROLE_COUNT * at.OUTCOME_COUNT]
                 )

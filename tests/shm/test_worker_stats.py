@@ -43,11 +43,11 @@ def test_counters_add_up_and_gauges_merge(segment: Segment) -> None:
     put(segment, 0, 1, 3, claimed=10, begun=8, waiting=2, oldest_waiting_ns=500, last_begun_ns=7, gap_max_us=9)
     put(segment, 1, 1, 3, claimed=5, begun=5, waiting=1, oldest_waiting_ns=400, last_begun_ns=9, gap_max_us=2)
     found = WorkerStats(segment).slot_scalars(1, 3)
-    expected = [0] * at.L_SCALARS
+    expected = [0] * at.L_USED
     expected[at.L_CLAIMED], expected[at.L_BEGUN], expected[at.L_WAITING] = 15, 13, 3
     expected[at.L_OLDEST_WAITING_NS], expected[at.L_LAST_BEGUN_NS], expected[at.L_GAP_MAX_US] = 400, 9, 9
     assert found == expected
-    assert WorkerStats(segment).slot_scalars(1, 2) == [0] * at.L_SCALARS
+    assert WorkerStats(segment).slot_scalars(1, 2) == [0] * at.L_USED
 
 
 def test_a_worker_without_waits_does_not_make_the_oldest_wait_zero(segment: Segment) -> None:

@@ -30,13 +30,15 @@ NO_TRIGGER: Final[Mapping[str, Any]] = {}
 
 
 class Sampler:
-    """One service's samples. Histograms are read once a second, and only for slots with a role."""
+    """One service's samples. Histograms, work and epochs are read once a second, and only for slots with a role."""
 
     def __init__(self, executor: CommandExecutor, judge: Judge, ring: SampleRing) -> None:
         self._executor = executor
         self._judge = judge
         self._ring = ring
         self._full_ns = 0
+        self._at_rest: dict[int, tuple[tuple[int, int, int], tuple[tuple[int, ...], ...]]] = {}
+        """By slot: (incarnation, attempts, ends) of the last reading without open attempts, and its histograms."""
 
     def restore(self) -> None:
         """Give the judge the samples that the previous control has written to the ring."""
@@ -62,9 +64,7 @@ class Sampler:
     def _sample(self, target: Target, slot: int, now_ns: int, stalled: bool, full: bool) -> Sample:
         executor = self._executor
         counts = executor.counters.scalars(slot)
-        histograms = (
-            tuple(executor.counters.histogram(slot, which) for which in HISTOGRAMS) if full else (None, None, None)
-        )
+        histograms = self._histograms(target, slot, counts) if full else (None,) * len(HISTOGRAMS)
         return Sample(
             at_ns=now_ns,
             incarnation=target.incarnation,
@@ -85,7 +85,24 @@ class Sampler:
             first_byte=histograms[0],
             duration=histograms[1],
             abandoned=histograms[2],
+            first_useful=histograms[3],
+            work=executor.counters.work(slot) if full else None,
+            epochs=executor.counters.epochs(slot, now_ns) if full else (),
+            pairs_well=counts[at.L_PAIRS_WELL],
+            pairs_failed=counts[at.L_PAIRS_FAILED],
         )
+
+    def _histograms(self, target: Target, slot: int, counts: list[int]) -> tuple[tuple[int, ...], ...]:
+        """Return the histograms of a slot; those of the last reading if nothing was in flight since."""
+        ends = sum(counts[at.L_OUTCOMES : at.L_OUTCOMES + at.OUTCOME_COUNT])
+        key = (target.incarnation, counts[at.L_CLAIMED], ends)
+        known = self._at_rest.get(slot)
+        if known is not None and known[0] == key:
+            return known[1]
+        found = tuple(self._executor.counters.histogram(slot, which) for which in HISTOGRAMS)
+        if counts[at.L_CLAIMED] == ends:
+            self._at_rest[slot] = key, found
+        return found
 
 
 class StallDetector:

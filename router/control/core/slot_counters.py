@@ -6,14 +6,20 @@ the slot in shared memory. Later readings are the differences from the base. The
 
 from __future__ import annotations
 
+from dataclasses import replace
+from operator import sub
 from typing import Final
 
+from router.rollout.stats.breadth import Epoch
 from router.rollout.stats.histogram import BUCKETS
+from router.rollout.stats.work_counts import WorkCounts
+from router.rollout.units import SECOND_NS
 from router.shm import layout as at
+from router.shm import work_rows
 from router.shm.segment import Segment
 from router.shm.worker_stats import WorkerStats
 
-HISTOGRAMS: Final = (at.L_FIRST_BYTE, at.L_DURATION, at.L_ABANDONED)
+HISTOGRAMS: Final = (at.L_FIRST_BYTE, at.L_DURATION, at.L_ABANDONED, at.L_FIRST_USEFUL)
 _GAUGES: Final = frozenset(
     {at.L_WAITING, at.L_WAITING_LONG, at.L_OLDEST_WAITING_NS, at.L_LAST_BEGUN_NS, at.L_GAP_MAX_US, at.L_TUNNELS}
 )
@@ -35,9 +41,12 @@ class SlotCounters:
         for which in HISTOGRAMS:
             for bucket, count in enumerate(self._worker_stats.slot_histogram(self._index, slot, which)):
                 words[base + which + bucket] = count
+        for bucket, counts in self._worker_stats.slot_work(self._index, slot).items():
+            work_rows.write_base(words, base, bucket, counts)
+        words[base + at.L_EPOCHS + at.EP_NUMBER] = self._worker_stats.newest_epoch(self._index, slot)
 
     def scalars(self, slot: int) -> list[int]:
-        """Return the `L_SCALARS` counters of a slot since it was filled; gauges as they are."""
+        """Return the `L_USED` counters of a slot since it was filled; gauges as they are."""
         counts = self._worker_stats.slot_scalars(self._index, slot)
         words, base = self._segment.words, self._segment.layout.base(self._index, slot)
         return [count if offset in _GAUGES else count - words[base + offset] for offset, count in enumerate(counts)]
@@ -48,3 +57,35 @@ class SlotCounters:
         base = self._segment.layout.base(self._index, slot) + which
         before = self._segment.words[base : base + BUCKETS].tolist()
         return tuple(now - earlier for now, earlier in zip(counts, before, strict=True))
+
+    def work(self, slot: int) -> dict[int, WorkCounts]:
+        """Return the work buckets that had attempts since the slot was filled, by number; gauges as they are."""
+        words, base = self._segment.words, self._segment.layout.base(self._index, slot)
+        now = self._worker_stats.slot_work(self._index, slot)
+        since = {bucket: _since(counts, work_rows.read(words, base, bucket)) for bucket, counts in now.items()}
+        return {bucket: counts for bucket, counts in since.items() if counts.asked}
+
+    def epochs(self, slot: int, now_ns: int) -> tuple[Epoch, ...]:
+        """Return the present epoch and the one before, as far as they began after the slot was filled.
+
+        An epoch in which the version before still counted something is left out: its row mixes both versions.
+        """
+        base = self._segment.layout.base(self._index, slot)
+        before = self._segment.words[base + at.L_EPOCHS + at.EP_NUMBER]
+        present = now_ns // (at.EPOCH_S * SECOND_NS)
+        return self._worker_stats.slot_epochs(self._index, slot, max(present - 1, before + 1))
+
+
+def _since(now: WorkCounts, base: WorkCounts) -> WorkCounts:
+    """Return the counts between two readings of a bucket; times of the version before are none of this one."""
+    if not base.asked:
+        return now
+    return replace(
+        now,
+        ends=tuple(map(sub, now.ends, base.ends)),
+        asked=now.asked - base.asked,
+        late_faults=now.late_faults - base.late_faults,
+        last_useful_ns=now.last_useful_ns if now.last_useful_ns > base.last_useful_ns else 0,
+        last_moved_ns=now.last_moved_ns if now.last_moved_ns > base.last_moved_ns else 0,
+        times=tuple(map(sub, now.times, base.times)),
+    )

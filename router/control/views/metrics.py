@@ -137,9 +137,9 @@ def _slots_by_version(service: Document) -> dict[str, list[int]]:
 def _since_filled(service: int, slot: int, worker_stats: WorkerStats, segment: Segment) -> list[int]:
     """Return the counters of a slot, summed over the workers, minus the base of the slot."""
     rows = [segment.layout.worker_slot(worker, service, slot) for worker in range(worker_stats.workers)]
-    columns = zip(*(segment.words[row : row + at.WORKER_SLOT_WORDS].tolist() for row in rows), strict=True)
+    columns = zip(*(segment.words[row : row + at.L_WORK].tolist() for row in rows), strict=True)
     base = segment.layout.base(service, slot)
-    before = segment.words[base : base + at.WORKER_SLOT_WORDS].tolist()
+    before = segment.words[base : base + at.L_WORK].tolist()
     return [max(0, sum(column) - earlier) for column, earlier in zip(columns, before, strict=True)]
 
 

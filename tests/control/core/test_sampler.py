@@ -42,6 +42,42 @@ async def test_histograms_come_once_a_second(control: ControlHarness) -> None:
     assert all(sample.histograms is not None for sample in ring["second"])
 
 
+async def test_work_and_epochs_come_once_a_second(control: ControlHarness) -> None:
+    words, row = control.segment.words, control.segment.layout.worker_slot(1, 0, 0)
+    words[row + at.L_WORK + at.B_ASKED] = 4
+    words[row + at.L_PAIRS_WELL], words[row + at.L_FIRST_USEFUL + 3] = 2, 4
+    words[row + at.L_EPOCHS + at.EP_NUMBER] = (control.now_ns + 100_000_000) // (10 * SECOND)
+    control.tick()
+    entry, _ = control.service_controller.judge.newest(0) or (None, None)
+    assert entry is not None
+    assert (entry.sample.pairs_well, sum(entry.sample.first_useful or ())) == (2, 4)
+    assert {bucket: counts.asked for bucket, counts in (entry.sample.work or {}).items()} == {0: 4}
+    assert len(entry.sample.epochs) == 1
+    control.tick()
+    entry, _ = control.service_controller.judge.newest(0) or (None, None)
+    assert entry is not None
+    assert (entry.sample.work, entry.sample.epochs) == (None, ())
+
+
+async def test_histograms_of_a_slot_at_rest_are_not_read_again(control: ControlHarness) -> None:
+    def first_byte() -> int:
+        return SampleRing(control.segment).load(0, 0)["second"][-1].first_byte[3]  # type: ignore[index]
+
+    cell = control.segment.layout.worker_slot(1, 0, 0) + at.L_FIRST_BYTE + 3
+    control.tick()
+    control.workers.claim(0)
+    control.segment.words[cell] = 1
+    control.tick(10)
+    assert first_byte() == 1
+    control.segment.words[cell] = 2
+    control.tick(10)
+    assert first_byte() == 2, "an attempt is open: its times may come at any moment"
+    control.workers.end(0, Outcome.OK)
+    control.segment.words[cell] = 3
+    control.tick(20)
+    assert first_byte() == 3
+
+
 async def test_the_evidence_of_an_incident(control: ControlHarness) -> None:
     control.tick(3)
     begun_ns = control.now_ns

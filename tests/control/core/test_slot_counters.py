@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from router.control.core.slot_counters import SlotCounters
+from router.rollout.units import SECOND_NS
+from router.rollout.work import WorkEnd
 from router.shm import layout as at
 from router.shm.segment import Segment, create
 from router.shm.worker_stats import WorkerStats
@@ -44,3 +46,37 @@ def test_gauges_are_no_differences(segment: Segment) -> None:
     add(segment, 0, at.L_WAITING, 5)
     counters.begin(SLOT)
     assert counters.scalars(SLOT)[at.L_WAITING] == 5
+
+
+def work(segment: Segment, offset: int, count: int) -> None:
+    add(segment, 0, at.L_WORK + 3 * at.WORK_WORDS + offset, count)
+
+
+def test_work_is_counted_since_the_slot_was_filled(segment: Segment) -> None:
+    counters = SlotCounters(segment, WorkerStats(segment), 0)
+    work(segment, at.B_ASKED, 5)
+    work(segment, at.B_ENDS + WorkEnd.USEFUL, 5)
+    work(segment, at.B_TIMES + 7, 5)
+    work(segment, at.B_LAST_USEFUL_NS, 1_000)
+    counters.begin(SLOT)
+    assert counters.work(SLOT) == {}
+    work(segment, at.B_ASKED, 2)
+    work(segment, at.B_ENDS + WorkEnd.FAULT, 1)
+    work(segment, at.B_WAITING, 1)
+    (found,) = counters.work(SLOT).values()
+    assert (found.asked, found.useful, found.without_use, found.open, found.waiting) == (2, 0, 1, 1, 1)
+    assert (found.times[7], found.last_useful_ns) == (0, 0)
+    work(segment, at.B_LAST_USEFUL_NS, 1)
+    assert counters.work(SLOT)[3].last_useful_ns == 1_001
+
+
+def test_an_epoch_with_counts_of_the_version_before_is_left_out(segment: Segment) -> None:
+    counters = SlotCounters(segment, WorkerStats(segment), 0)
+    now_ns = 1_005 * SECOND_NS
+    add(segment, 0, at.L_EPOCHS + at.EP_NUMBER, 100)
+    assert [epoch.number for epoch in counters.epochs(SLOT, now_ns)] == [100]
+    counters.begin(SLOT)
+    assert counters.epochs(SLOT, now_ns) == ()
+    add(segment, 0, at.L_EPOCHS + at.EPOCH_WORDS + at.EP_NUMBER, 101)
+    assert [epoch.number for epoch in counters.epochs(SLOT, now_ns + 10 * SECOND_NS)] == [101]
+    assert counters.epochs(SLOT, now_ns + 40 * SECOND_NS) == ()
