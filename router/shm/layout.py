@@ -19,6 +19,7 @@ from typing import Final
 from router.rollout.model.route import SLOTS
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import BUCKETS
+from router.rollout.stats.sample_words import SAMPLE_SCALARS
 from router.rollout.work import TIME_CELLS, WORK_BUCKETS, WorkEnd
 
 WORD_BYTES: Final = 8
@@ -211,17 +212,19 @@ assert W_ENDED + OUTCOME_COUNT <= W_DRAINING
 assert W_LIMITED + len(LIMITS) <= WORKER_HEADER_WORDS
 
 # -- sample ring: samples that control took, kept for a restarted control
-SAMPLE_SCALARS: Final = 32
-SAMPLE_HISTOGRAMS: Final = 3
-SAMPLE_WORDS: Final = SAMPLE_SCALARS + SAMPLE_HISTOGRAMS * BUCKETS
-TIERS: Final = (
-    ("tick", 0.1, 200, SAMPLE_SCALARS),
-    ("second", 1.0, 90, SAMPLE_WORDS),
-    ("decade", 10.0, 90, SAMPLE_WORDS),
+TIERS: Final = (("tick", 0.1, 200), ("second", 1.0, 90), ("decade", 10.0, 90))
+"""(name, seconds between samples, samples kept): 20 s, 90 s, 15 min. From 1 s on they are whole samples."""
+WHOLE_TIERS: Final = len(TIERS) - 1
+WHOLE_ENTRY_WORDS: Final = 4
+WHOLE_WORDS: Final = 480
+"""Words of a whole sample on average (rollout/stats/sample_words.py). If they are longer, fewer are kept."""
+RING_HEADER_WORDS: Final = (
+    8  # per slot: ticks ever written; for each further tier rows and words ever written (row_ring.py)
 )
-"""(name, seconds between samples, samples kept, words a sample): 20 s, 90 s, 15 min. Histograms from 1 s on."""
-RING_HEADER_WORDS: Final = 8  # per slot: one word a tier, the number of samples ever written
-RING_SLOT_WORDS: Final = RING_HEADER_WORDS + sum(kept * words for _, _, kept, words in TIERS)
+RING_TICKS: Final = TIERS[0][2] * SAMPLE_SCALARS
+RING_WHOLE: Final = TIERS[1][2] * (WHOLE_ENTRY_WORDS + WHOLE_WORDS)
+assert {kept for _, _, kept in TIERS[1:]} == {TIERS[1][2]}
+RING_SLOT_WORDS: Final = RING_HEADER_WORDS + RING_TICKS + WHOLE_TIERS * RING_WHOLE
 
 # -- capture ring: captured requests of a worker; pages that were never written use no memory
 CAPTURE_RINGS: Final = 2

@@ -14,11 +14,11 @@ from operator import or_
 from typing import Final
 
 from router.rollout.stats.breadth import Distinct, Epoch
+from router.rollout.stats.sample_words import distinct
 from router.rollout.stats.work_counts import WorkCounts
 from router.rollout.work import WORK_ENDS, WorkEnd
 from router.shm import layout as at
 
-_SKETCH_AT: Final = at.DISTINCT_WORDS // 2
 _GAUGES: Final = (at.B_IN_PROGRESS, at.B_WAITING, at.B_WAITING_LONG, at.B_OVERDUE, at.B_OLDEST_WAIT_NS, at.B_MOVING)
 """Gauges of open attempts; zero once the worker is dead."""
 
@@ -29,11 +29,11 @@ def used(words: memoryview, row: int) -> list[int]:
     return [bucket for bucket, count in enumerate(asked) if count]
 
 
-def read(words: memoryview, row: int, bucket: int) -> WorkCounts:
-    """Return one bucket of the slot row at `row`."""
-    start = row + at.L_WORK + bucket * at.WORK_WORDS
-    found = words[start : start + at.WORK_WORDS].tolist()
-    lost, clients = at.B_LOST_REQUESTS, at.B_LOST_CLIENTS
+def read(words: memoryview, rows: Sequence[int], bucket: int) -> WorkCounts:
+    """Return one bucket, summed over the slot rows at `rows`."""
+    starts = [row + at.L_WORK + bucket * at.WORK_WORDS for row in rows]
+    parts = [words[start : start + at.WORK_WORDS].tolist() for start in starts]
+    found = parts[0] if len(parts) == 1 else list(map(sum, zip(*parts, strict=True)))
     return WorkCounts(
         ends=tuple(found[: len(WORK_ENDS)]),
         asked=found[at.B_ASKED],
@@ -43,14 +43,18 @@ def read(words: memoryview, row: int, bucket: int) -> WorkCounts:
         waiting=found[at.B_WAITING],
         waiting_long=found[at.B_WAITING_LONG],
         overdue=found[at.B_OVERDUE],
-        oldest_wait_ns=found[at.B_OLDEST_WAIT_NS],
-        last_useful_ns=found[at.B_LAST_USEFUL_NS],
+        oldest_wait_ns=min([part[at.B_OLDEST_WAIT_NS] for part in parts if part[at.B_OLDEST_WAIT_NS]], default=0),
+        last_useful_ns=max([part[at.B_LAST_USEFUL_NS] for part in parts]),
         moving=found[at.B_MOVING],
-        last_moved_ns=found[at.B_LAST_MOVED_NS],
-        lost_requests=frozenset(filter(None, found[lost : lost + at.LOST_MAX])),
-        lost_clients=frozenset(filter(None, found[clients : clients + at.LOST_MAX])),
+        last_moved_ns=max([part[at.B_LAST_MOVED_NS] for part in parts]),
+        lost_requests=_fingerprints(parts, at.B_LOST_REQUESTS),
+        lost_clients=_fingerprints(parts, at.B_LOST_CLIENTS),
         times=tuple(found[at.B_TIMES :]),
     )
+
+
+def _fingerprints(parts: Sequence[Sequence[int]], start: int) -> frozenset[int]:
+    return frozenset([word for part in parts for word in part[start : start + at.LOST_MAX] if word])
 
 
 def write_base(words: memoryview, row: int, bucket: int, counts: WorkCounts) -> None:
@@ -114,11 +118,7 @@ def epoch_of(found: Sequence[int]) -> Epoch:
 
 
 def _distinct(found: Sequence[int], start: int) -> Distinct:
-    exact = found[start : start + _SKETCH_AT]
-    sketch = sum(
-        word << 64 * number for number, word in enumerate(found[start + _SKETCH_AT : start + at.DISTINCT_WORDS])
-    )
-    return Distinct(frozenset(filter(None, exact)), sketch)
+    return distinct(found[start : start + at.DISTINCT_WORDS])
 
 
 def _united(parts: Sequence[Epoch]) -> Epoch:

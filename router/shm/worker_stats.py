@@ -17,7 +17,7 @@ from router.rollout.model.route import SLOTS
 from router.rollout.outcome import Outcome
 from router.rollout.stats.breadth import Epoch
 from router.rollout.stats.histogram import BUCKETS
-from router.rollout.stats.work_counts import WorkCounts, merged
+from router.rollout.stats.work_counts import WorkCounts
 from router.shm import layout as at
 from router.shm import work_rows
 from router.shm.holdings import HoldingsRecord
@@ -104,12 +104,9 @@ class WorkerStats:
 
     def slot_work(self, service: int, slot: int) -> dict[int, WorkCounts]:
         """Return the work buckets of a slot that ever had an attempt, summed over the workers."""
-        parts: dict[int, list[WorkCounts]] = {}
-        for worker in range(self.workers):
-            row = self._layout.worker_slot(worker, service, slot)
-            for bucket in work_rows.used(self._words, row):
-                parts.setdefault(bucket, []).append(work_rows.read(self._words, row, bucket))
-        return {bucket: merged(parts[bucket]) for bucket in sorted(parts)}
+        rows = [self._layout.worker_slot(worker, service, slot) for worker in range(self.workers)]
+        buckets = sorted({bucket for row in rows for bucket in work_rows.used(self._words, row)})
+        return {bucket: work_rows.read(self._words, rows, bucket) for bucket in buckets}
 
     def slot_epochs(self, service: int, slot: int, since: int) -> tuple[Epoch, ...]:
         """Return the epochs of a slot from number `since` on, oldest first, over the workers."""

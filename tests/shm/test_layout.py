@@ -58,7 +58,7 @@ def test_nothing_lies_within_an_array(prefix: str, start: int, size: int) -> Non
 
 
 def test_rings_keep_twenty_seconds_ninety_seconds_and_a_quarter_of_an_hour() -> None:
-    assert [(name, round(step_s * kept)) for name, step_s, kept, _ in at.TIERS] == [
+    assert [(name, round(step_s * kept)) for name, step_s, kept in at.TIERS] == [
         ("tick", 20),
         ("second", 90),
         ("decade", 900),

@@ -1,21 +1,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from router.rollout.judge.judge import Judge
 from router.rollout.judge.rules import Rules
+from router.rollout.stats.breadth import Distinct, Epoch
 from router.rollout.stats.histogram import BUCKETS
 from router.rollout.stats.sample import Sample
+from router.rollout.stats.work_counts import WorkCounts
 from router.shm import layout as at
 from router.shm import segment as segments
 from router.shm.sample_ring import SampleRing
 from router.shm.segment import Segment
 
 EMPTY: dict[str, list[Sample]] = {"tick": [], "second": [], "decade": []}
-FULL = {
-    name: tuple(range(number, number + BUCKETS)) for number, name in enumerate(("first_byte", "duration", "abandoned"))
+TIMES = ("first_byte", "duration", "abandoned", "first_useful")
+WORK = {3: WorkCounts(asked=4, lost_requests=frozenset({7})), 15: WorkCounts(asked=1)}
+FULL: dict[str, Any] = {
+    **{name: tuple(range(number, number + BUCKETS)) for number, name in enumerate(TIMES)},
+    "work": WORK,
+    "epochs": (Epoch(100, faults=3, fault_requests=Distinct.of([1, 2])),),
 }
 
 
@@ -59,7 +66,7 @@ def test_ticks_are_kept_without_histograms(segment: Segment) -> None:
     assert ring.load(0, 0)["tick"] == [sample(1)]
 
 
-@pytest.mark.parametrize(("tier", "kept"), [(name, kept) for name, _, kept, _ in at.TIERS])
+@pytest.mark.parametrize(("tier", "kept"), [(name, kept) for name, _, kept in at.TIERS])
 def test_the_oldest_go_and_neighbours_are_not_touched(segment: Segment, tier: str, kept: int) -> None:
     ring = SampleRing(segment)
     ring.write(0, 2, "decade", sample(5))
@@ -67,7 +74,7 @@ def test_the_oldest_go_and_neighbours_are_not_touched(segment: Segment, tier: st
     for number in range(kept * 2 + 3):
         ring.write(0, 3, tier, sample(number))
     loaded = ring.load(0, 3)[tier]
-    assert loaded == [sample(number) for number in range(kept + 4, kept * 2 + 3)]
+    assert loaded == [sample(number) for number in range(kept + 3 + (tier == "tick"), kept * 2 + 3)]
     assert ring.load(0, 2)["decade"] == [sample(5)]
     assert ring.load(0, 4)["tick"] == [sample(6)]
 
@@ -100,7 +107,7 @@ def test_a_coarse_sample_remembers_the_stalls_since_the_one_before(segment: Segm
 
 
 def test_an_unknown_tier_is_a_bug(segment: Segment) -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="not in tuple"):
         SampleRing(segment).write(0, 0, "minute", sample(1))
 
 
@@ -108,7 +115,7 @@ def test_a_restarted_judge_finds_its_past_in_the_wall(segment: Segment) -> None:
     judge, ring = Judge(Rules(), 120.0), SampleRing(segment)
     nothing = (0,) * BUCKETS
     for number in range(1, 601):
-        histograms = dict.fromkeys(FULL, nothing) if number % 10 == 1 else {}
+        histograms: dict[str, Any] = {**dict.fromkeys(TIMES, nothing), "work": WORK} if number % 10 == 1 else {}
         one = replace(sample(0, **histograms), at_ns=number * 100_000_000, begun=number * 4)
         for tier in judge.observe(2, one):
             ring.write(0, 2, tier, one)
@@ -118,3 +125,6 @@ def test_a_restarted_judge_finds_its_past_in_the_wall(segment: Segment) -> None:
     now_ns = 600 * 100_000_000
     for asked_s in (2.0, 10.0, 50.0):
         assert successor.window(2, asked_s, now_ns) == judge.window(2, asked_s, now_ns)
+    assert [entry.sample.work for entry in successor.entries(2)[-10:]] == [
+        entry.sample.work for entry in judge.entries(2)[-10:]
+    ]

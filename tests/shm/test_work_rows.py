@@ -60,7 +60,7 @@ def test_a_row_is_read_whole(segment: Segment) -> None:
     ended(segment, 0, 1, WorkEnd.EMPTY, 2)
     row = segment.layout.worker_slot(0, 0, SLOT)
     segment.words[row + at.L_WORK + at.WORK_WORDS + at.B_TIMES + 31] = 5
-    found = work_rows.read(segment.words, row, 1)
+    found = work_rows.read(segment.words, (row,), 1)
     assert (found.asked, found.without_use, found.late_faults, found.known_good, found.open) == (9, 2, 2, 1, 7)
     assert (found.in_progress, found.waiting, found.waiting_long, found.overdue) == (3, 4, 2, 1)
     assert (found.oldest_wait_ns, found.last_useful_ns, found.moving, found.last_moved_ns) == (50, 60, 2, 70)

@@ -62,8 +62,9 @@ class SlotCounters:
         """Return the work buckets that had attempts since the slot was filled, by number; gauges as they are."""
         words, base = self._segment.words, self._segment.layout.base(self._index, slot)
         now = self._worker_stats.slot_work(self._index, slot)
-        since = {bucket: _since(counts, work_rows.read(words, base, bucket)) for bucket, counts in now.items()}
-        return {bucket: counts for bucket, counts in since.items() if counts.asked}
+        for bucket in work_rows.used(words, base):
+            now[bucket] = _since(now[bucket], work_rows.read(words, (base,), bucket))
+        return {bucket: counts for bucket, counts in now.items() if counts.asked}
 
     def epochs(self, slot: int, now_ns: int) -> tuple[Epoch, ...]:
         """Return the present epoch and the one before, as far as they began after the slot was filled.
@@ -78,8 +79,6 @@ class SlotCounters:
 
 def _since(now: WorkCounts, base: WorkCounts) -> WorkCounts:
     """Return the counts between two readings of a bucket; times of the version before are none of this one."""
-    if not base.asked:
-        return now
     return replace(
         now,
         ends=tuple(map(sub, now.ends, base.ends)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -11,13 +11,8 @@ from router.rollout.stats.breadth import Epoch
 from router.rollout.stats.histogram import BUCKETS
 from router.rollout.stats.work_counts import WorkCounts
 
-SAMPLE_SCALARS: Final = 32
-"""Words of a sample without its histograms; words without a meaning are zero."""
 ROLES: Final = ("none", "active", "standby", "candidate")
 """A sample's `role` is an index into these."""
-
-_STALLED: Final = 1
-_HISTOGRAMS: Final = 2
 
 Counters = tuple[int, ...]
 """Counters that only grow: claimed, begun, faults_unbegun, rescued, abandoned_long and, from OUTCOMES_AT on, the 13 outcomes."""
@@ -85,47 +80,3 @@ class Sample:
     def marked_stalled(self) -> Sample:
         """Return this sample with `stalled` set."""
         return replace(self, stalled=True)
-
-    def to_words(self) -> list[int]:
-        """Return this sample as `SAMPLE_SCALARS` 64-bit words, followed by 3 × `BUCKETS` if it has histograms."""
-        histograms = self.histograms
-        words = [self.at_ns, self.incarnation, self.generation, self.role, self.claimed, self.begun]
-        words += [self.faults_unbegun, *self.outcomes, self.rescued, self.abandoned_long, self.waiting]
-        words += [self.waiting_long, self.oldest_waiting_ns, self.last_begun_ns, self.gap_max_us]
-        words.append(self.stalled * _STALLED | (histograms is not None) * _HISTOGRAMS)
-        words += [0] * (SAMPLE_SCALARS - len(words))
-        for histogram in histograms or ():
-            words += histogram
-        return words
-
-    @classmethod
-    def from_words(cls, words: Sequence[int]) -> Sample:
-        """Return the sample that `to_words` wrote; further words are ignored."""
-        at_ns, incarnation, generation, role, claimed, begun, unbegun = words[:7]
-        ends = 7 + len(OUTCOMES)
-        rescued, abandoned_long, waiting, waiting_long, oldest_ns, begun_ns, gap_us, flags = words[ends : ends + 8]
-        first_byte = duration = abandoned = None
-        if flags & _HISTOGRAMS and len(words) > SAMPLE_SCALARS:
-            starts = (SAMPLE_SCALARS + which * BUCKETS for which in range(3))
-            first_byte, duration, abandoned = (tuple(words[start : start + BUCKETS]) for start in starts)
-        return cls(
-            at_ns,
-            incarnation,
-            generation,
-            role,
-            claimed,
-            begun,
-            unbegun,
-            tuple(words[7:ends]),
-            rescued,
-            abandoned_long,
-            waiting,
-            waiting_long,
-            oldest_ns,
-            begun_ns,
-            gap_us,
-            bool(flags & _STALLED),
-            first_byte,
-            duration,
-            abandoned,
-        )

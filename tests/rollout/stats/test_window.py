@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.rollout.outcome import Outcome
-from router.rollout.stats.histogram import BUCKETS
 from router.rollout.stats.window import TIERS, Sample, SlotHistory, Window
 from router.rollout.units import SECOND_NS
 from router.shm import layout
@@ -266,5 +265,5 @@ def test_a_window_is_the_sum_of_its_ticks(ticks: list[tuple[int, int, bool]], as
     )
 
 
-def test_buckets_of_the_wall_are_ours() -> None:
-    assert layout.SAMPLE_WORDS == layout.SAMPLE_SCALARS + 3 * BUCKETS
+def test_tiers_of_the_shared_memory_are_ours() -> None:
+    assert layout.TIERS == TIERS
