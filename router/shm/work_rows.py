@@ -8,7 +8,7 @@ reading: a worker that begins a new epoch in the row writes the number last.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 from typing import Final
@@ -81,22 +81,17 @@ def close(words: memoryview, row: int) -> None:
             words[start + gauge] = 0
 
 
-def newest_epoch(words: memoryview, rows: Iterable[int]) -> int:
-    """Return the number of the newest epoch of the slot rows at `rows`; 0 if there is none."""
-    starts = (row + at.L_EPOCHS + which * at.EPOCH_WORDS for row in rows for which in range(at.EPOCHS))
-    return max((words[start + at.EP_NUMBER] for start in starts), default=0)
-
-
-def epochs(words: memoryview, rows: Sequence[int], since: int) -> tuple[Epoch, ...]:
-    """Return the epochs from number `since` on, oldest first, over the slot rows at `rows`."""
+def epochs(words: memoryview, rows: Sequence[int], incarnation: int, since: int) -> tuple[Epoch, ...]:
+    """Return the epochs of an incarnation from number `since` on, oldest first, over the slot rows at `rows`."""
     found: dict[int, list[Epoch]] = {}
     for row in rows:
         for which in range(at.EPOCHS):
             start = row + at.L_EPOCHS + which * at.EPOCH_WORDS
             if words[start + at.EP_NUMBER] >= max(since, 1):
-                epoch = epoch_of(words[start : start + at.EPOCH_WORDS].tolist())
-                if words[start + at.EP_NUMBER] == epoch.number:
-                    found.setdefault(epoch.number, []).append(epoch)
+                epoch_words = words[start : start + at.EPOCH_WORDS].tolist()
+                number = epoch_words[at.EP_NUMBER]
+                if words[start + at.EP_NUMBER] == number and epoch_words[at.EP_INCARNATION] == incarnation:
+                    found.setdefault(number, []).append(epoch_of(epoch_words))
     return tuple(_united(found[number]) for number in sorted(found))
 
 

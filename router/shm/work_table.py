@@ -64,6 +64,10 @@ class WorkTable:
         entries = self._entries()
         return entries if self.sequence == sequence else None
 
+    def left(self) -> dict[int, WorkEntry]:
+        """Return the entries for the next writer, also if the last one died while it wrote."""
+        return self._entries()
+
     def write_times(self, bucket: int, overdue_us: int, median_us: int) -> None:
         """Set when a wait is overdue, and the median time to useful; µs, 0: unknown. Buckets 14 and 15 have times, too."""
         start = self._entry(bucket)

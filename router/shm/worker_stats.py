@@ -108,15 +108,10 @@ class WorkerStats:
         buckets = sorted({bucket for row in rows for bucket in work_rows.used(self._words, row)})
         return {bucket: work_rows.read(self._words, rows, bucket) for bucket in buckets}
 
-    def slot_epochs(self, service: int, slot: int, since: int) -> tuple[Epoch, ...]:
-        """Return the epochs of a slot from number `since` on, oldest first, over the workers."""
+    def slot_epochs(self, service: int, slot: int, incarnation: int, since: int) -> tuple[Epoch, ...]:
+        """Return the epochs of an incarnation of a slot from number `since` on, oldest first, over the workers."""
         rows = [self._layout.worker_slot(worker, service, slot) for worker in range(self.workers)]
-        return work_rows.epochs(self._words, rows, since)
-
-    def newest_epoch(self, service: int, slot: int) -> int:
-        """Return the number of the newest epoch of a slot in which a worker noted something; 0 if there is none."""
-        rows = [self._layout.worker_slot(worker, service, slot) for worker in range(self.workers)]
-        return work_rows.newest_epoch(self._words, rows)
+        return work_rows.epochs(self._words, rows, incarnation, since)
 
     def slot_in_flight(self, service: int, slot: int, worker: int | None = None) -> int:
         """Return the attempts on a slot that have not ended, of one worker or of all."""

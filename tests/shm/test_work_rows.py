@@ -33,6 +33,7 @@ def note(segment: Segment, worker: int, epoch: int, **sets: tuple[int, ...]) -> 
             segment.words[offset + number] = fingerprint
         for number in range(4):
             segment.words[offset + 4 + number] = found.sketch >> 64 * number & (1 << 64) - 1
+    segment.words[start + at.EP_INCARNATION] = 5
     segment.words[start + at.EP_NUMBER] = epoch
     return start
 
@@ -100,7 +101,7 @@ def test_epochs_of_two_workers_are_united(segment: Segment) -> None:
     note(segment, 1, 101, lost_requests=(4, 5, 6, 7, 8, 10))
     segment.words[first + at.EP_FAULTS], segment.words[second + at.EP_FAULTS] = 2, 3
     segment.words[second + at.EP_FIRST_FAULT_NS] = 77
-    before, present = WorkerStats(segment).slot_epochs(0, SLOT, 100)
+    before, present = WorkerStats(segment).slot_epochs(0, SLOT, 5, 100)
     assert (before.number, before.faults, before.first_fault_ns) == (100, 5, 77)
     assert before.fault_requests == Distinct.of([1, 2, 1 << 63])
     assert (before.fault_clients.count, before.useful_clients.count, before.lost_clients.count) == (1, 1, 0)
@@ -111,5 +112,5 @@ def test_epochs_of_two_workers_are_united(segment: Segment) -> None:
 def test_older_epochs_are_left_out(segment: Segment, since: int, numbers: list[int]) -> None:
     note(segment, 0, 100)
     note(segment, 0, 101)
-    assert [epoch.number for epoch in WorkerStats(segment).slot_epochs(0, SLOT, since)] == numbers
-    assert WorkerStats(segment).newest_epoch(0, SLOT) == 101
+    assert [epoch.number for epoch in WorkerStats(segment).slot_epochs(0, SLOT, 5, since)] == numbers
+    assert WorkerStats(segment).slot_epochs(0, SLOT, 6, since) == ()

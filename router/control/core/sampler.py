@@ -87,7 +87,7 @@ class Sampler:
             abandoned=histograms[2],
             first_useful=histograms[3],
             work=executor.counters.work(slot) if full else None,
-            epochs=executor.counters.epochs(slot, now_ns) if full else (),
+            epochs=executor.counters.epochs(slot, target.incarnation, now_ns) if full else (),
             pairs_well=counts[at.L_PAIRS_WELL],
             pairs_failed=counts[at.L_PAIRS_FAILED],
         )

@@ -43,7 +43,6 @@ class SlotCounters:
                 words[base + which + bucket] = count
         for bucket, counts in self._worker_stats.slot_work(self._index, slot).items():
             work_rows.write_base(words, base, bucket, counts)
-        words[base + at.L_EPOCHS + at.EP_NUMBER] = self._worker_stats.newest_epoch(self._index, slot)
 
     def scalars(self, slot: int) -> list[int]:
         """Return the `L_USED` counters of a slot since it was filled; gauges as they are."""
@@ -66,15 +65,10 @@ class SlotCounters:
             now[bucket] = _since(now[bucket], work_rows.read(words, (base,), bucket))
         return {bucket: counts for bucket, counts in now.items() if counts.asked}
 
-    def epochs(self, slot: int, now_ns: int) -> tuple[Epoch, ...]:
-        """Return the present epoch and the one before, as far as they began after the slot was filled.
-
-        An epoch in which the version before still counted something is left out: its row mixes both versions.
-        """
-        base = self._segment.layout.base(self._index, slot)
-        before = self._segment.words[base + at.L_EPOCHS + at.EP_NUMBER]
+    def epochs(self, slot: int, incarnation: int, now_ns: int) -> tuple[Epoch, ...]:
+        """Return the present epoch and the one before of this incarnation of a slot, as far as there are any."""
         present = now_ns // (at.EPOCH_S * SECOND_NS)
-        return self._worker_stats.slot_epochs(self._index, slot, max(present - 1, before + 1))
+        return self._worker_stats.slot_epochs(self._index, slot, incarnation, present - 1)
 
 
 def _since(now: WorkCounts, base: WorkCounts) -> WorkCounts:

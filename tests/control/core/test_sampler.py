@@ -47,6 +47,7 @@ async def test_work_and_epochs_come_once_a_second(control: ControlHarness) -> No
     words[row + at.L_WORK + at.B_ASKED] = 4
     words[row + at.L_PAIRS_WELL], words[row + at.L_FIRST_USEFUL + 3] = 2, 4
     words[row + at.L_EPOCHS + at.EP_NUMBER] = (control.now_ns + 100_000_000) // (10 * SECOND)
+    words[row + at.L_EPOCHS + at.EP_INCARNATION] = 1
     control.tick()
     entry, _ = control.service_controller.judge.newest(0) or (None, None)
     assert entry is not None

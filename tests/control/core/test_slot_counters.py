@@ -70,13 +70,15 @@ def test_work_is_counted_since_the_slot_was_filled(segment: Segment) -> None:
     assert counters.work(SLOT)[3].last_useful_ns == 1_001
 
 
-def test_an_epoch_with_counts_of_the_version_before_is_left_out(segment: Segment) -> None:
+def test_the_present_epoch_and_the_one_before_are_read(segment: Segment) -> None:
     counters = SlotCounters(segment, WorkerStats(segment), 0)
-    now_ns = 1_005 * SECOND_NS
-    add(segment, 0, at.L_EPOCHS + at.EP_NUMBER, 100)
-    assert [epoch.number for epoch in counters.epochs(SLOT, now_ns)] == [100]
-    counters.begin(SLOT)
-    assert counters.epochs(SLOT, now_ns) == ()
-    add(segment, 0, at.L_EPOCHS + at.EPOCH_WORDS + at.EP_NUMBER, 101)
-    assert [epoch.number for epoch in counters.epochs(SLOT, now_ns + 10 * SECOND_NS)] == [101]
-    assert counters.epochs(SLOT, now_ns + 40 * SECOND_NS) == ()
+    for number, incarnation in ((100, 7), (101, 8)):
+        row = at.L_EPOCHS + number % at.EPOCHS * at.EPOCH_WORDS
+        add(segment, 0, row + at.EP_NUMBER, number)
+        add(segment, 0, row + at.EP_INCARNATION, incarnation)
+    found = {
+        (incarnation, number): [epoch.number for epoch in counters.epochs(SLOT, incarnation, number * 10 * SECOND_NS)]
+        for incarnation in (7, 8)
+        for number in (100, 102, 103)
+    }
+    assert found == {(7, 100): [100], (7, 102): [], (7, 103): [], (8, 100): [101], (8, 102): [101], (8, 103): []}
