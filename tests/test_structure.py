@@ -220,6 +220,7 @@ WRITTEN_FROM_OUTSIDE: Final = {
     ("proxy", "closing"): "a connection of a draining worker ends with its response",
     ("proxy/accept", "handing_on"): "the hand-off begins and ends",
     ("proxy", "service"): "the match fills the head that the parser has just made",
+    ("proxy", "work"): "as the service",
     ("proxy/engine", "since"): "one dict operation starts or ends a deadline, several times a request",
     ("proxy/accept", "since"): "as in the engine",
     ("proxy/engine", "duration_s"): "the engine sets the length of its own deadlines",

@@ -108,7 +108,8 @@ class DataPlane:
         options = self.context.options
         head = request_head.parse_request(raw, options.fields_max, self._via, options.passes_max)
         if not head.final and head.path != options.ready_path:
-            head.service = self._match(head)
+            head.service = service = self._match(head)
+            head.work = service.work_paths.find(head.method, head.path) if service is not None else None
         return head
 
     def _parse_response(self, raw: bytes) -> ResponseHead:

@@ -48,6 +48,17 @@ class InputOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class InferenceOptions:
+    """Path patterns of requests that run the model, and of those that do not (rollout/work_paths.py); `stream_preamble` are
+    events of event streams that are no content.
+    """
+
+    paths: tuple[str, ...] = ()
+    not_paths: tuple[str, ...] = ()
+    stream_preamble: frozenset[bytes] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceOptions:
     """One service as the data plane sees it; durations in seconds."""
 
@@ -65,6 +76,10 @@ class ServiceOptions:
     """Names, in lower case, of the fields that are kept of a failed request; None: failed requests are not kept."""
     validation: ValidationOptions = ValidationOptions()
     inputs: InputOptions | None = None
+    inference: InferenceOptions = InferenceOptions()
+    throttled_statuses: frozenset[int] = frozenset((429, 529))
+    throttled_texts: tuple[bytes, ...] = (b"queue", b"overloaded", b"capacity")
+    """A 503 that holds one of these in its first 256 bytes, in any case, means that the version is busy."""
 
 
 @dataclass(frozen=True, slots=True)

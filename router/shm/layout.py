@@ -94,7 +94,7 @@ L_ADDRESSES: Final = (
 # -- work row: one work bucket of a slot row; cumulative unless called a gauge
 B_ENDS: Final = 0  # 9 words: attempts that became useful, or ended without use, by WorkEnd
 B_ASKED: Final = 9  # attempts; asked = sum of B_ENDS + open
-B_LATEP_FAULTS: Final = 10  # faults of attempts that had been useful
+B_LATE_FAULTS: Final = 10  # faults of attempts that had been useful
 B_KNOWN_GOOD: Final = 11  # gauge: requests without use since the last useful answer that had been useful before
 B_IN_PROGRESS: Final = 16  # gauge: open attempts with a 2xx body that has begun, event streams left out
 B_WAITING: Final = 17  # gauge: open attempts that are sent and not in progress

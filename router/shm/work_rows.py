@@ -37,7 +37,7 @@ def read(words: memoryview, rows: Sequence[int], bucket: int) -> WorkCounts:
     return WorkCounts(
         ends=tuple(found[: len(WORK_ENDS)]),
         asked=found[at.B_ASKED],
-        late_faults=found[at.B_LATEP_FAULTS],
+        late_faults=found[at.B_LATE_FAULTS],
         known_good=found[at.B_KNOWN_GOOD],
         in_progress=found[at.B_IN_PROGRESS],
         waiting=found[at.B_WAITING],
@@ -63,7 +63,7 @@ def write_base(words: memoryview, row: int, bucket: int, counts: WorkCounts) -> 
     for offset, count in (
         *enumerate(counts.ends),
         (at.B_ASKED, counts.asked),
-        (at.B_LATEP_FAULTS, counts.late_faults),
+        (at.B_LATE_FAULTS, counts.late_faults),
         (at.B_LAST_USEFUL_NS, counts.last_useful_ns),
         (at.B_LAST_MOVED_NS, counts.last_moved_ns),
         *((at.B_TIMES + cell, count) for cell, count in enumerate(counts.times)),

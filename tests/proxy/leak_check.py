@@ -15,6 +15,7 @@ from typing import Any, Self
 from router.proxy.data_plane import DataPlane
 from router.proxy.deadlines import Deadlines
 from router.rollout.model.route import SLOTS
+from router.rollout.work import WORK_BUCKETS, WorkEnd
 from router.shm import layout as at
 from router.shm.worker_stats import WorkerStats
 from tests.proxy.waiting import until
@@ -91,6 +92,7 @@ def conserved(worker_stats: WorkerStats, services: int) -> None:
         for slot in range(SLOTS):
             for worker in range(worker_stats.workers):
                 assert worker_stats.slot_in_flight(service, slot, worker) == 0, (service, slot, worker)
+                work_conserved(worker_stats, service, slot, worker)
             sums = worker_stats.slot_scalars(service, slot)
             ends = sums[at.L_OUTCOMES : at.L_OUTCOMES + at.OUTCOME_COUNT]
             assert sums[at.L_CLAIMED] == sum(ends), (service, slot)
@@ -98,6 +100,20 @@ def conserved(worker_stats: WorkerStats, services: int) -> None:
             assert sums[at.L_FAULTS_UNBEGUN] <= unbegun, f"slot {slot}: {sums[at.L_FAULTS_UNBEGUN]} of {unbegun}"
     accepted, ends = worker_stats.unmatched()
     assert accepted == sum(ends), f"without a service: {accepted} accepted, ended {ends}"
+
+
+def work_conserved(worker_stats: WorkerStats, service: int, slot: int, worker: int) -> None:
+    """Every attempt of the worker counts in one work bucket, and has become useful there or ended without use, once."""
+    words, row = worker_stats._words, worker_stats._layout.worker_slot(worker, service, slot)
+    asked_total = 0
+    for bucket in range(WORK_BUCKETS):
+        start = row + at.L_WORK + bucket * at.WORK_WORDS
+        asked, ends = words[start + at.B_ASKED], words[start + at.B_ENDS : start + at.B_ENDS + len(WorkEnd)].tolist()
+        assert asked == sum(ends), f"slot {slot} bucket {bucket}: {asked} asked, ended {ends}"
+        times = sum(words[start + at.B_TIMES : start + at.WORK_WORDS].tolist())
+        assert times == ends[WorkEnd.USEFUL], f"slot {slot} bucket {bucket}: {times} times, ended {ends}"
+        asked_total += asked
+    assert asked_total == words[row + at.L_CLAIMED], f"slot {slot}: {asked_total} asked in buckets"
 
 
 def open_sockets() -> int:

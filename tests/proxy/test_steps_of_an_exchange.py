@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from router.shm.work_table import WorkEntry, WorkTable
 from tests import backends
 from tests.backends import Backend
 from tests.proxy.rig import Rig
@@ -91,6 +92,7 @@ RESCUE: Final = [
     "proxy.engine.attempt Attempt.may_change_endpoint",
     # The attempt is counted as a fault of its version, and the standby is claimed.
     "proxy.engine.attempt Attempt.end",
+    "proxy.engine.exchange Exchange.work_end",
     "proxy.engine.attempt Attempt",
     "proxy.engine.attempt Attempt.enter",
     "proxy.engine.pool Pool.take",
@@ -119,6 +121,8 @@ async def test_steps_of_an_exchange() -> None:
             client = await rig.client()
             assert (await client.ask(POST))[::2] == (200, b"yes")
         first = list(steps)
+        WorkTable(rig.segment, 0).write({0: WorkEntry("POST /infer", True)})
+        rig.data_plane.services[0].work_paths.refresh()
         with recorded_steps("proxy.") as later:
             assert (await client.ask(POST))[::2] == (200, b"yes")
         client.close()

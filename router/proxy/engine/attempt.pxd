@@ -4,8 +4,10 @@ from router.proxy.engine.exchange cimport Exchange
 from router.proxy.context cimport WorkerContext
 from router.proxy.engine.pool cimport Pool
 from router.proxy.engine.local_target cimport LocalTarget
+from router.proxy.work.work_path cimport WorkPath
 
 cdef Py_ssize_t _CLAIMED, _BEGUN, _LAST_BEGUN_NS, _FIRST_BYTE, _OUTCOMES, _DURATION, _THROTTLED
+cdef Py_ssize_t _FIRST_USEFUL, _ASKED, _ENDS, _LAST_USEFUL_NS, _LATE_FAULTS, _TIMES, _NAMED_BUCKETS, _USEFUL, _OK, _REDIRECTIONS
 cdef long long _MICROS_MAX
 
 
@@ -16,6 +18,9 @@ cdef class Attempt:
     cdef public Exchange exchange
     cdef public LocalTarget target
     cdef public Py_ssize_t row
+    cdef public WorkPath work
+    cdef public Py_ssize_t work_row
+    cdef public bint open
     cdef public int role
     cdef public long long generation
     cdef public double claimed_s
@@ -31,9 +36,12 @@ cdef class Attempt:
     cpdef sent(self, double now_s)
     @cython.locals(row=Py_ssize_t, context=WorkerContext, waited_since_s=double)
     cpdef answered(self, int status, double now_s)
+    @cython.locals(context=WorkerContext, row=Py_ssize_t)
+    cpdef became_useful(self, double now_s, double waited_s)
+    cpdef ended_work(self, Py_ssize_t end)
     cpdef bint may_change_endpoint(self) except -1
     cpdef retry(self)
-    @cython.locals(row=Py_ssize_t, context=WorkerContext, target=LocalTarget)
+    @cython.locals(row=Py_ssize_t, context=WorkerContext, target=LocalTarget, end=Py_ssize_t, whole=bint)
     cpdef end(self, Py_ssize_t outcome, double lasted_s)
     cdef _failed(self, Py_ssize_t outcome)
 

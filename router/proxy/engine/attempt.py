@@ -5,10 +5,12 @@ An attempt may use several endpoints of its target in turn. If another endpoint 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Final, cast
 
 from router.rollout.outcome import FAULTS, Outcome
 from router.rollout.stats.histogram import MICROS_MAX
+from router.rollout.work import NAMED_BUCKETS, TIME_BOUNDS_US, WorkEnd
 from router.runtime.clock import now_s as monotonic_s
 from router.shm import layout as at
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from router.proxy.engine.exchange import Exchange
     from router.proxy.engine.local_target import LocalTarget
     from router.proxy.engine.pool import Pool
+    from router.proxy.work.work_path import WorkPath
 
 _CLAIMED: Final = at.L_CLAIMED
 _BEGUN: Final = at.L_BEGUN
@@ -24,6 +27,16 @@ _FIRST_BYTE: Final = at.L_FIRST_BYTE
 _OUTCOMES: Final = at.L_OUTCOMES
 _DURATION: Final = at.L_DURATION
 _MICROS_MAX: Final = MICROS_MAX
+_FIRST_USEFUL: Final = at.L_FIRST_USEFUL
+_ASKED: Final = at.B_ASKED
+_ENDS: Final = at.B_ENDS
+_LAST_USEFUL_NS: Final = at.B_LAST_USEFUL_NS
+_LATE_FAULTS: Final = at.B_LATE_FAULTS
+_TIMES: Final = at.B_TIMES
+_NAMED_BUCKETS: Final = NAMED_BUCKETS
+_USEFUL: Final = int(WorkEnd.USEFUL)
+_OK: Final = int(Outcome.OK)
+_REDIRECTIONS: Final = 300
 _THROTTLED: Final = int(Outcome.THROTTLED)
 """Outcomes up to this number are those of a whole response without a fault: ok, client_error, throttled."""
 
@@ -31,6 +44,7 @@ _THROTTLED: Final = int(Outcome.THROTTLED)
 class Attempt:
     """One attempt. `any_sent`: a byte of the request was written; `sent_s`: when its last byte was written.
 
+    `work_row` is where its work is counted. `open`: it is neither useful nor ended, so its WorkEnd is still to be counted.
     Times are monotonic seconds, 0 before the event.
     """
 
@@ -44,6 +58,10 @@ class Attempt:
         self.exchange = exchange
         self.target = target
         self.row = target.row
+        self.work = work = cast("WorkPath", exchange.head.work)
+        self.work_row = target.row + work.offset
+        context.words[self.work_row + _ASKED] += 1
+        self.open = True
         self.role = role
         self.generation = exchange.service.generation
         self.claimed_s = monotonic_s()
@@ -84,6 +102,22 @@ class Attempt:
             context.words[row + _LAST_BEGUN_NS] = int(now_s * 1e9)
             count(context.words, row + _FIRST_BYTE, now_s - waited_since_s)
 
+    def became_useful(self, now_s: float, waited_s: float) -> None:
+        """Count that the attempt has brought a result, `waited_s` after its request was sent. At most once."""
+        context, row = self.context, self.work_row
+        self.open = False
+        context.words[row + _ENDS + _USEFUL] += 1
+        context.words[row + _LAST_USEFUL_NS] = int(now_s * 1e9)
+        context.words[row + _TIMES + bisect_right(TIME_BOUNDS_US, int(waited_s * 1e6))] += 1
+        count(context.words, self.row + _FIRST_USEFUL, waited_s)
+        if self.work.bucket >= _NAMED_BUCKETS:
+            self.exchange.service.work_paths.propose(self.work, now_s)
+
+    def ended_work(self, end: int) -> None:
+        """Count that the attempt ends without use. At most once."""
+        self.open = False
+        self.context.words[self.work_row + _ENDS + end] += 1
+
     def gave_up(self, wait_min_s: float) -> None:
         """Count how long a client that left had waited for the first byte. Leaving is no fault, but a long wait is evidence of
         a hang. A client that left during its upload had not waited for the backend.
@@ -117,6 +151,16 @@ class Attempt:
         if not self.begun:
             target.awaiting_first_byte.since.pop(self.exchange, None)
         context.words[row + _OUTCOMES + outcome] += 1
+        if self.open:
+            whole = outcome == _OK and self.exchange.status < _REDIRECTIONS and self.exchange.watch is None
+            end = _USEFUL if whole else self.exchange.work_end(outcome)
+            if end == _USEFUL:
+                upload_s = self.sent_s - self.claimed_s if self.sent_s else 0.0
+                self.became_useful(self.exchange.last_byte_s, lasted_s - upload_s)
+            else:
+                self.ended_work(end)
+        elif outcome in FAULTS:
+            context.words[self.work_row + _LATE_FAULTS] += 1
         if self.begun:
             # A stream that was cut must not count as a fast response, nor a WebSocket as a slow one.
             if outcome <= _THROTTLED and self.exchange.status != 101:

@@ -29,6 +29,8 @@ cdef class Exchange:
     cdef public bint body_complete
     cdef public bint request_sent
     cdef public bint answered
+    cdef public object watch
+    cdef public bint moved
     cdef public bint awaiting_validation
     cdef public bint ended
     cdef public int status
@@ -50,9 +52,8 @@ cdef class Exchange:
     cdef _send(self, Attempt attempt, Upstream upstream, double now_s)
     cpdef receive_body(self, bytes data, bint complete)
     cdef _sent(self, Attempt attempt, double now_s)
-    @cython.locals(now_s=double, downstream=Downstream, attempt=Attempt, pieces=list, request=RequestHead, named=bytes)
+    @cython.locals(now_s=double, downstream=Downstream, attempt=Attempt, pieces=list, request=RequestHead, named=bytes, close=bint)
     cpdef respond(self, ResponseHead head, bytes data, bint complete)
-    cdef _adapt_framing(self, ResponseHead head, bint complete, list pieces)
     @cython.locals(now_s=double, gap_at=Py_ssize_t)
     cpdef relay(self, bytes data)
     cpdef relay_last(self, bytes data)
@@ -60,6 +61,7 @@ cdef class Exchange:
     cpdef completed(self)
     @cython.locals(paused_s=double)
     cpdef end_attempt(self, Py_ssize_t outcome)
+    cpdef Py_ssize_t work_end(self, Py_ssize_t outcome) except -1
     cdef _end(self, Py_ssize_t outcome)
     cpdef answer(self, int status, str code, str detail, object outcome)
     cpdef reject_saturated(self, str detail)

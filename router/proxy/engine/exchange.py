@@ -9,7 +9,6 @@ and a body that was cut gets no last chunk.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from router.proxy.engine import closing, failover, flow_control
@@ -17,8 +16,7 @@ from router.proxy.engine.attempt import Attempt
 from router.proxy.engine.failover import Failover, OtherVersion
 from router.proxy.engine.local_service import LocalService
 from router.proxy.engine.local_target import LocalTarget
-from router.proxy.http1 import replies
-from router.proxy.http1.fields import CHUNKED, UNTIL_CLOSE
+from router.proxy.http1 import replies, response_framing
 from router.proxy.http1.request_head import RequestHead
 from router.proxy.http1.response_head import ResponseHead
 from router.proxy.routing import balancer, request_limit
@@ -26,7 +24,9 @@ from router.proxy.routing.request_limit import RequestLimit
 from router.proxy.tap import access_log
 from router.proxy.tap.body_buffer import PIECE_BYTES
 from router.proxy.tap.tap import RejectedRequest, RequestStep
+from router.proxy.work import work_ends
 from router.rollout.outcome import Outcome, of_status
+from router.rollout.work import WorkEnd
 from router.runtime.clock import now_s as monotonic_s
 from router.shm import layout as at
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from router.proxy.engine.pool import Pool
     from router.proxy.engine.upstream import Upstream
     from router.proxy.tap.tap import ExchangeTap
+    from router.proxy.work.answer_watch import AnswerWatch
 
 _OK: Final = Outcome.OK
 _ACTIVE: Final = at.ROLE_ACTIVE
 _GAP_MAX_US: Final = at.L_GAP_MAX_US
 _EXCHANGES: Final = at.L_EXCHANGES
 _OUTCOME_COUNT: Final = at.OUTCOME_COUNT
-_TRANSFER_ENCODING: Final = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*", re.IGNORECASE)
 
 
 class Exchange:
@@ -71,6 +71,8 @@ class Exchange:
         self.body_complete = False
         self.request_sent = False
         self.answered = False
+        self.watch: AnswerWatch | None = None  # what reads the response, if its head does not tell whether it is useful
+        self.moved = False  # a byte of the response's body was relayed before its end
         self.awaiting_validation = False  # the response is written, and checked in the next turn of the loop
         self.ended = False
         self.status = 0
@@ -244,30 +246,13 @@ class Exchange:
         else:
             pieces = [head.downstream, named, b"X-Request-ID: ", self.request_id, b"\r\n", b"\r\n", data]
         if not (complete and request.http11 and request.keep_alive and self.body_complete) or downstream.closing:
-            self._adapt_framing(head, complete, pieces)
+            close = self.close_after or not self.body_complete or downstream.closing
+            self.rechunking, self.close_after = response_framing.adapt(
+                request, head, pieces, complete=complete, close=close
+            )
         downstream.write(b"".join(pieces))
         if self.tap is not None:
             self.tap.response_started(self, head, data)
-
-    def _adapt_framing(self, head: ResponseHead, complete: bool, pieces: list[bytes]) -> None:
-        """Set persistence and framing where they differ from the backend's response. The last two of `pieces` are the end of
-        the head and the body.
-        """
-        request = self.head
-        if head.length == UNTIL_CLOSE and not complete:
-            if request.http11:
-                self.rechunking = True
-                pieces.insert(-2, b"Transfer-Encoding: chunked\r\n")
-            else:
-                self.close_after = True
-        elif head.length == CHUNKED and not request.http11:
-            self.close_after = not complete
-            pieces[0] = _TRANSFER_ENCODING.sub(b"", pieces[0])
-        if self.close_after or not request.keep_alive or not self.body_complete or self.downstream.closing:
-            self.close_after = True
-            pieces.insert(-2, b"Connection: close\r\n")
-        elif not request.http11:
-            pieces.insert(-2, b"Connection: keep-alive\r\n")
 
     def relay(self, data: bytes) -> None:
         """Relay more of the response's body."""
@@ -281,6 +266,7 @@ class Exchange:
                 context.words[gap_at] = gap_us
             self.service.idle.start(self, now_s)
         self.last_byte_s = now_s
+        self.moved = True
         self.downstream.write(b"%x\r\n%b\r\n" % (len(data), data) if self.rechunking else data)
         if self.tap is not None:
             self.tap.response_data(data)
@@ -461,6 +447,20 @@ class Exchange:
         self.service.idle.since.pop(self, None)
         paused_s = self.paused_s + (self.last_byte_s - self.paused_at_s if self.paused_at_s else 0.0)
         attempt.end(outcome, self.last_byte_s - attempt.claimed_s - paused_s)
+
+    def work_end(self, outcome: int) -> int:
+        """Return what the attempt has come to, which was not useful so far, and ends with this outcome."""
+        attempt = self.attempt
+        assert attempt is not None
+        if outcome != Outcome.CLIENT_GONE:
+            return work_ends.of_outcome(outcome, self.status, self.head.method)
+        if not attempt.sent_s:
+            return WorkEnd.NEUTRAL
+        now_s = monotonic_s()
+        if self.moved:  # a body, and not an event stream: a client that was being served had not waited
+            silent_s = 0.0 if self.paused_at_s else now_s - self.last_byte_s
+            return WorkEnd.GONE_LATE if silent_s >= attempt.work.median_s else WorkEnd.NEUTRAL
+        return work_ends.of_departure(now_s - attempt.sent_s, attempt.work.median_s)
 
     def _end(self, outcome: int) -> None:
         """Count the outcome of the exchange, once: at its last target, or at the service if it had none."""

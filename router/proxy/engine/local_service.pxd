@@ -12,6 +12,7 @@ cdef class LocalService:
     cdef public bint names_version
     cdef public bint never_resends
     cdef public object tap
+    cdef public object work_paths
     cdef public object failures
     cdef public LocalTarget active
     cdef public LocalTarget standby

@@ -14,6 +14,7 @@ from router.proxy.engine.local_target import LocalTarget
 from router.proxy.tap.failure_recorder import make_failure_recorder
 from router.proxy.tap.tap import make_service_tap
 from router.proxy.tls.backend import BackendContext
+from router.proxy.work.work_path import WorkPaths
 from router.rollout.model.route import NO_SLOT, SLOTS, Flag, Route, decode
 from router.runtime import clock
 from router.shm import layout as at
@@ -54,6 +55,7 @@ class LocalService:
         self.generation = 0
         self.row = context.segment.layout.worker_service(context.index, index)
         self.tap = make_service_tap(context, index, options)
+        self.work_paths = WorkPaths(context, index, options.inference)
         self.targets: dict[int, LocalTarget] = {}
         self.draining: list[LocalTarget] = []
         """Targets that lost their role and still have attempts in flight."""
@@ -71,6 +73,7 @@ class LocalService:
         self.never_resends = options.replay in _NEVER_RESENT
         self.tap = make_service_tap(self._context, self.index, options)
         self.failures = make_failure_recorder(self._context, self.index, options)
+        self.work_paths.reconfigure(options.inference)
         self.backend_context.reconfigure(options.backend_tls)
         self.idle.duration_s = options.idle_timeout_s
         for target in self.targets.values():
@@ -148,6 +151,7 @@ class LocalService:
     def sweep(self, now_s: float) -> None:
         """Every 100 ms: expire waits, drop drained targets, write this service's gauges into the worker's block."""
         self.refresh()
+        self.work_paths.refresh()
         self.apply_cuts()
         self.idle.sweep(now_s)
         for target in (*self.draining, *self.targets.values()):

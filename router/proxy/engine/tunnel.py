@@ -46,6 +46,7 @@ def open_tunnel(exchange: Exchange, upstream: Upstream, head: ResponseHead, data
     exchange.body = None
     exchange.service.idle.stop(exchange)
     attempt.answered(head.status, now_s)
+    attempt.became_useful(now_s, now_s - (attempt.sent_s or now_s))
     extra = attempt.target.served_version if exchange.service.options.served_version_header else b""
     if not head.has_request_id:
         extra += b"X-Request-ID: %b\r\n" % exchange.request_id

@@ -16,5 +16,6 @@ cdef class RequestHead:
     cdef public bint upgrade
     cdef public bint final
     cdef public object service
+    cdef public object work
 
     cpdef RequestHead with_values(self, bytes upstream, Py_ssize_t length, bytes request_id)

@@ -91,6 +91,7 @@ class RequestHead:
         "target",
         "upgrade",
         "upstream",
+        "work",
     )
 
     method: bytes
@@ -109,6 +110,8 @@ class RequestHead:
     """Whether the router must answer the request itself: Max-Forwards is 0 (RFC 9110 §7.6.2)."""
     service: object
     """The worker's service that answers it (engine/local_service.py), None if there is none. This package does not read it."""
+    work: object
+    """Method and path template of a request to a service (work/work_path.py); None without a service. Not read here either."""
 
     @property
     def idempotent(self) -> bool:
@@ -131,6 +134,7 @@ class RequestHead:
             self.upgrade,
             self.final,
             self.service,
+            self.work,
         )
 
 
@@ -223,7 +227,7 @@ def _parse_fast(raw: bytes, start: re.Match[bytes], fields_max: int, via: bytes)
     upstream = b"%bX-Forwarded-Host: %b\r\n%b" % (body, raw[host.start(1) : host.end(1)], via)
     path = target.partition(b"?")[0] if b"?" in target else target
     return RequestHead(
-        method, target, path, host[1], True, True, length, upstream, request_id, False, False, False, None
+        method, target, path, host[1], True, True, length, upstream, request_id, False, False, False, None, None
     )
 
 
@@ -357,7 +361,20 @@ def _assemble(
     keep_alive = b"close" not in tokens if http11 else b"keep-alive" in tokens
     path = target.partition(b"?")[0]
     return RequestHead(
-        method, target, path, host, http11, keep_alive, length, upstream, request_id, expects, upgrade, final, None
+        method,
+        target,
+        path,
+        host,
+        http11,
+        keep_alive,
+        length,
+        upstream,
+        request_id,
+        expects,
+        upgrade,
+        final,
+        None,
+        None,
     )
 
 

@@ -1,0 +1,32 @@
+"""What an attempt has come to (`WorkEnd`), from how it ended. Bodies that are read are in answer_watch.py."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from router.rollout.outcome import FAULTS, Outcome
+from router.rollout.work import WorkEnd
+
+_UNAUTHORISED: Final = (401, 403)
+_SEE_OTHER: Final = 303
+
+
+def of_outcome(outcome: int, status: int, method: bytes) -> WorkEnd:
+    """Return the end of an attempt whose client did not leave. `status` is that of the response, 0 without one.
+
+    A redirection is useful for GET and HEAD, which repeat caches and moved pages; so is 303 for all methods, because it points
+    at a result. Another method that is redirected has done nothing yet.
+    """
+    if outcome == Outcome.OK:
+        useful = status < 300 or status == _SEE_OTHER or method in (b"GET", b"HEAD")
+        return WorkEnd.USEFUL if useful else WorkEnd.EMPTY
+    if outcome == Outcome.CLIENT_ERROR:
+        return WorkEnd.UNAUTHORISED if status in _UNAUTHORISED else WorkEnd.CLIENT_ERROR
+    if outcome == Outcome.THROTTLED:
+        return WorkEnd.THROTTLED
+    return WorkEnd.FAULT if outcome in FAULTS else WorkEnd.NEUTRAL
+
+
+def of_departure(waited_s: float, median_s: float) -> WorkEnd:
+    """Return the end of an attempt whose client left after this wait; `median_s` is the usual time to useful."""
+    return WorkEnd.GONE_LATE if waited_s >= median_s else WorkEnd.GONE_EARLY
