@@ -46,7 +46,7 @@ def test_buckets_without_attempts_are_left_out(segment: Segment) -> None:
 
 
 def test_a_row_is_read_whole(segment: Segment) -> None:
-    put(segment, 0, 1, asked=9, latep_faults=2, known_good=1, in_progress=3, waiting=4, waiting_long=2, overdue=1)
+    put(segment, 0, 1, asked=9, late_faults=2, known_good=1, in_progress=3, waiting=4, waiting_long=2, overdue=1)
     put(
         segment,
         0,
