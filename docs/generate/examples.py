@@ -75,6 +75,8 @@ EXAMPLES: Final[dict[str, Any]] = {
     "InputSettings.fields": [{"pointer": "/amount", "kind": "number"}],
     "Probe.body": '{"inputs": []}',
     "Probe.expect_text": "outputs",
+    "Probe.infers": True,
+    "Probe.every_s": 10.0,
     "Acceptance.fault_share_max": 0.005,
     "Acceptance.fault_factor_max": 1.5,
     "Acceptance.late_share_max": 0.05,

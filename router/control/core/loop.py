@@ -81,6 +81,7 @@ class ControlLoop:
         self.tasks = Tasks()
         self.probes = probes(settings, self.tasks, self._probed)
         self.services = Services()
+        self.probes.set_useful_source(self._last_useful_ns)
         self.addons: tuple[Addon, ...] = ()
         self.differences: list[str] = []
         """Where the settings differ from the journal, as of the start or the last SIGHUP."""
@@ -181,6 +182,10 @@ class ControlLoop:
         if service_controller is not None:
             service_controller.probed(event)
 
+    def _last_useful_ns(self, service: str, slot: int, url: str) -> int:
+        service_controller = self.services.get(service)
+        return service_controller.last_useful_ns(slot, url) if service_controller is not None else 0
+
     def check(self, name: str) -> Callable[[CheckStandby], None]:
         """Return the function with which the executor of service `name` starts a fresh probe of the standby."""
         return lambda command: self._check(name, command)
@@ -188,8 +193,11 @@ class ControlLoop:
     def _check(self, name: str, command: CheckStandby) -> None:
         async def probe() -> None:
             result = await self.probes.probe_now(name, command.slot, command.timeout_s)
-            event = ev.StandbyChecked(result.ok, result.detail, command.generation)
-            self.services[name].checked(event, clock.now_ns())
+            service_controller = self.services[name]
+            # The streaks know more than the probe: an answer of another kind than the verified one is not good.
+            no_standby = service_controller.machine.gate.no_standby_reason() if result.ok else None
+            event = ev.StandbyChecked(no_standby is None and result.ok, no_standby or result.detail, command.generation)
+            service_controller.checked(event, clock.now_ns())
 
         self.tasks.spawn(probe(), f"check standby of {name}")
 

@@ -21,6 +21,7 @@ from yarl import URL
 from router import __version__
 from router.errors import StartError
 from router.rollout.model.endpoint import Endpoint, parse_endpoint
+from router.rollout.model.identity import Identity, certificate_names, models_in
 from router.runtime import clock
 from router.settings.sections.service import Probe
 from router.settings.settings import Settings
@@ -31,6 +32,7 @@ from router.tls.contexts import BackendTls
 RESPONSE_BYTES_MAX: Final = 64 * 1024
 """A longer answer is judged by its status and this part of its text; its connection is closed."""
 DETAIL_CHARS_MAX: Final = 200
+UNAUTHORISED: Final = "the server wants credentials: give the version a headers_file"
 _KEEPALIVE_S: Final = 75.0
 _RESOLVED_FOR_S: Final = 10
 _HEADERS: Final = {"User-Agent": f"rollback-router-probe/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
@@ -38,12 +40,19 @@ _HEADERS: Final = {"User-Agent": f"rollback-router-probe/{__version__}", "Accept
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """The result of one probe. `ms`: its duration; `connect_failed`: no connection could be made."""
+    """The result of one probe. `ms`: its duration; `connect_failed`: no connection could be made.
+
+    `unknown`: the server wants credentials (401, 403): the answer is no evidence about the model, and `ok` only says whether
+    the settings take it for ready. `late`: connected, but without a whole answer in time. `identity`: of an answer that was read.
+    """
 
     ok: bool
     detail: str
     ms: float
     connect_failed: bool = False
+    unknown: bool = False
+    late: bool = False
+    identity: Identity | None = None
 
 
 @dataclass(slots=True)
@@ -54,6 +63,8 @@ class _Attempt:
     context: ssl.SSLContext | None = None
     connected: bool = False
     reused: bool = False
+    unknown: bool = False
+    identity: Identity | None = None
 
 
 class ProbeClient:
@@ -79,7 +90,7 @@ class ProbeClient:
         """Send one probe; every failure of the other side becomes a result."""
         started_ns = clock.now_ns()
         attempt = _Attempt(tls=self._tls.get(service, BackendTls()))
-        failed = None
+        failed, late = None, False
         try:
             async with asyncio.timeout(timeout_s):
                 if url.startswith("https:"):
@@ -90,14 +101,19 @@ class ProbeClient:
                     failed = await self._request(url, probe, attempt)
         except TimeoutError:
             failed = f"no {'whole answer' if attempt.connected else 'connection'} within {timeout_s:g} s"
+            late = attempt.connected
         # ValueError: a server_name that TLS cannot request
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failed = _reason(error)
         except StartError as error:
             failed = error.detail
         detail = (failed or ("connected" if probe == "none" else "ok"))[:DETAIL_CHARS_MAX]
+        if attempt.unknown and failed is None:
+            detail = UNAUTHORISED
         connect_failed = failed is not None and not attempt.connected
-        return ProbeResult(failed is None, detail, ms_since(started_ns), connect_failed)
+        return ProbeResult(
+            failed is None, detail, ms_since(started_ns), connect_failed, attempt.unknown, late, attempt.identity
+        )
 
     async def _context(self, service: str, tls: BackendTls) -> ssl.SSLContext:
         contexts = self._contexts  # a reload replaces the dictionary; this context belongs to the old settings
@@ -147,9 +163,18 @@ class ProbeClient:
                 trace_request_ctx=attempt,
             ) as response,
         ):
+            certificate = _certificate(response)
+            attempt.unknown = response.status in (401, 403)
+            if attempt.unknown:
+                return (
+                    None if response.status < probe.expect_status_below else f"status {response.status}: {UNAUTHORISED}"
+                )
             if response.status >= probe.expect_status_below:
                 return f"status {response.status}, expected below {probe.expect_status_below}"
             text = await _read(response)
+            attempt.identity = Identity(
+                f"{probe.method} {probe.path}", response.status // 100, models_in(text), certificate
+            )
             if probe.expect_text is not None and probe.expect_text not in text:
                 return f"status {response.status}, but the answer does not hold {probe.expect_text!r}"
             return None
@@ -196,6 +221,13 @@ async def _read(response: aiohttp.ClientResponse) -> str:
             response.close()
             break
     return bytes(text[:RESPONSE_BYTES_MAX]).decode(errors="replace")
+
+
+def _certificate(response: aiohttp.ClientResponse) -> tuple[str, ...]:
+    """Return the names of the server's certificate; empty without TLS."""
+    connection = response.connection
+    transport = connection.transport if connection is not None else None
+    return certificate_names(transport.get_extra_info("peercert")) if transport is not None else ()
 
 
 async def _on_new_connection(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from router.control.core.probe import ProbeClient, ProbeResult, ms_since
 from router.rollout.model.events import ProbeCompleted
@@ -16,6 +16,9 @@ from router.runtime import clock
 from router.runtime.tasks import Tasks
 from router.settings.sections.service import Probe
 from router.settings.settings import Settings
+
+HURRIED_EVERY_S: Final = 1.0
+"""Seconds between two probes while a version is verified or recovers, and after a failure."""
 
 
 @dataclass(slots=True)
@@ -26,6 +29,7 @@ class _Endpoint:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     last: ProbeResult | None = None
     last_ns: int = 0
+    begun_ns: int = 0
     task: asyncio.Task[None] | None = None
 
 
@@ -37,6 +41,7 @@ class _WatchedSlot:
     slot: int
     version: str
     probe: Probe | Literal["none"]
+    hurried: bool = False
     endpoints: dict[str, _Endpoint] = field(default_factory=dict)
 
 
@@ -58,16 +63,30 @@ class Probes:
         self._on_completed = on_completed
         self._sleep = sleep
         self._client = ProbeClient(settings)
+        self._last_useful_ns: Callable[[str, int, str], int] = lambda service, slot, url: 0
         self._watched: dict[tuple[str, int], _WatchedSlot] = {}
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply another connect timeout and other `backend_tls`; `watch` gets the settings of the probes themselves."""
         self._client.reconfigure(settings)
 
+    def set_useful_source(self, source: Callable[[str, int, str], int]) -> None:
+        """Ask `source` when an endpoint (service, slot, URL) gave its last useful inference answer (monotonic nanoseconds; 0:
+        unknown). Such an answer proves more than an inference probe, which is left out then.
+        """
+        self._last_useful_ns = source
+
     def watch(
-        self, service: str, slot: int, version: str, endpoints: tuple[str, ...], probe: Probe | Literal["none"]
+        self,
+        service: str,
+        slot: int,
+        version: str,
+        endpoints: tuple[str, ...],
+        probe: Probe | Literal["none"],
+        *,
+        hurried: bool = False,
     ) -> None:
-        """Probe these endpoints (canonical URLs) from now on.
+        """Probe these endpoints (canonical URLs) from now on; `hurried`: at least once a second.
 
         A further call for the slot changes the endpoints. An endpoint that stays keeps its last result, unless the version or
         the probe changes.
@@ -77,14 +96,28 @@ class Probes:
             self.unwatch(service, slot)
             known = None
         watched = known or _WatchedSlot(service, slot, version, probe)
+        if hurried and not watched.hurried:
+            self._hurry(watched)
+        watched.hurried = hurried
         self._watched[service, slot] = watched
         for url in watched.endpoints.keys() - set(endpoints):
             _stop(watched.endpoints.pop(url))
         for url in endpoints:
             if url not in watched.endpoints:
                 endpoint = watched.endpoints[url] = _Endpoint(url)
-                endpoint.task = self._tasks.spawn(self._keep_probing(watched, endpoint), f"probe {service} {url}")
+                self._begin(watched, endpoint)
         watched.endpoints = {url: watched.endpoints[url] for url in endpoints}
+
+    def _hurry(self, watched: _WatchedSlot) -> None:
+        """End the pauses between probes."""
+        for endpoint in watched.endpoints.values():
+            if not endpoint.lock.locked():
+                _stop(endpoint)
+                self._begin(watched, endpoint)
+
+    def _begin(self, watched: _WatchedSlot, endpoint: _Endpoint) -> None:
+        task = self._keep_probing(watched, endpoint)
+        endpoint.task = self._tasks.spawn(task, f"probe {watched.service} {endpoint.url}")
 
     def unwatch(self, service: str, slot: int) -> None:
         """Stop probing a slot. A probe in flight is cancelled and not reported. An unknown slot is ignored."""
@@ -133,10 +166,20 @@ class Probes:
     async def _keep_probing(self, watched: _WatchedSlot, endpoint: _Endpoint) -> None:
         settings = _settings_of(watched.probe)
         while True:
-            started_ns = clock.now_ns()
+            endpoint.begun_ns = clock.now_ns()
             async with endpoint.lock:
                 self._report(watched, endpoint, await self._probe(watched, endpoint, settings.probe_timeout_s))
-            await self._sleep(max(0.0, settings.every_s - ms_since(started_ns) / 1000))
+            await self._sleep(_left_s(_interval_s(watched, endpoint), endpoint.begun_ns))
+            while (left_s := self._postponed_s(watched, endpoint)) > 0:
+                await self._sleep(left_s)
+
+    def _postponed_s(self, watched: _WatchedSlot, endpoint: _Endpoint) -> float:
+        """Return for how long a due probe can be left out, because a client got a useful answer: that proves more."""
+        settings, last = _settings_of(watched.probe), endpoint.last
+        if not settings.inference or watched.hurried or last is None or not last.ok:
+            return 0.0
+        useful_ns = self._last_useful_ns(watched.service, watched.slot, endpoint.url)
+        return _left_s(settings.interval_s, useful_ns) if useful_ns else 0.0
 
     async def _probe_within(self, watched: _WatchedSlot, endpoint: _Endpoint, timeout_s: float) -> ProbeResult:
         started_ns = clock.now_ns()
@@ -170,6 +213,9 @@ class Probes:
                 ms=result.ms,
                 at_ns=endpoint.last_ns,
                 inference=_settings_of(watched.probe).inference,
+                unknown=result.unknown,
+                late=result.late,
+                identity=result.identity,
             )
         )
 
@@ -182,6 +228,18 @@ def _settings_of(probe: Probe | Literal["none"]) -> Probe:
     return Probe() if probe == "none" else probe
 
 
+def _interval_s(watched: _WatchedSlot, endpoint: _Endpoint) -> float:
+    """Return the seconds between two probes of an endpoint: fewer while it matters."""
+    interval_s, last = _settings_of(watched.probe).interval_s, endpoint.last
+    if watched.hurried or (last is not None and not last.ok and not last.unknown):
+        return min(interval_s, HURRIED_EVERY_S)
+    return interval_s
+
+
+def _left_s(interval_s: float, since_ns: int) -> float:
+    return max(0.0, interval_s - ms_since(since_ns) / 1000)
+
+
 def _stop(endpoint: _Endpoint) -> None:
     if endpoint.task is not None:
         endpoint.task.cancel()
@@ -191,6 +249,7 @@ def _described(endpoint: _Endpoint, now_ns: int) -> dict[str, object]:
     last = endpoint.last
     probed = last and {
         "ok": last.ok,
+        "unknown": last.unknown,
         "detail": last.detail,
         "ms": last.ms,
         "age_s": round((now_ns - endpoint.last_ns) / 1e9, 3),

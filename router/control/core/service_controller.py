@@ -12,6 +12,7 @@ from router.control.core.executor import Change, CommandExecutor
 from router.control.core.probes import Probes
 from router.control.core.sampler import RouterHealth, Sampler, evidence
 from router.control.monitors.alarms import Alarms
+from router.control.monitors.probe_monitor import ProbeMonitor
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.judge.baseline import Baseline
@@ -29,7 +30,7 @@ from router.rollout.model.events import (
     Ticked,
     VerdictReached,
 )
-from router.rollout.model.target import WATCHED
+from router.rollout.model.target import HURRIED, WATCHED
 from router.rollout.proposals.proposal import ProposalRules
 from router.settings.sections.service import Probe, Service
 from router.settings.settings import Settings
@@ -102,9 +103,10 @@ class ServiceController:
         self._sampler = Sampler(executor, self.judge, ring)
         self._judge_inputs: JudgeInputs | None = None
         self._health = RouterHealth(worker_stats, executor.index)
+        self._probe_monitor = ProbeMonitor(self.name, self.machine, alarms)
         self._alarms = alarms
         self._on_switch = on_switch
-        self._probed: dict[int, tuple[str, tuple[str, ...]]] = {}
+        self._probed: dict[int, tuple[str, tuple[str, ...], bool]] = {}
         self._trigger_sources: list[TriggerSource] = []
         self._noted: set[NoteCode] = set()
 
@@ -133,7 +135,7 @@ class ServiceController:
         self.judge.reconfigure(
             self.service.rules, first_byte_timeout_s(settings, self.service), self.service.acceptance
         )
-        self._probed = dict.fromkeys(self._probed, ("", ()))
+        self._probed = dict.fromkeys(self._probed, ("", (), False))
 
     # -- the tick
     def tick(self, now_ns: int, stalled: bool) -> None:
@@ -154,12 +156,13 @@ class ServiceController:
         self._check_standby()
 
     def _check_standby(self) -> None:
-        """Raise `standby_failing` before the standby is needed, or end it."""
+        """Raise the alarms about probes before the standby is needed, or end them."""
         failing = self.machine.gate.no_standby_reason() if self.registry.standby is not None else None
         if failing:
             self._alarms.up("standby_failing", failing, self.name)
         else:
             self._alarms.down("standby_failing", self.name)
+        self._probe_monitor.check(self._judge_inputs.inference_probe if self._judge_inputs else None)
 
     def _inputs(self, now_ns: int) -> JudgeInputs:
         registry, streaks = self.registry, self.machine.streaks
@@ -179,6 +182,7 @@ class ServiceController:
             in_drill=registry.in_drill,
             criteria=registry.criteria.known,
             cases=self.machine.promotion_check().last_result(active) if active is not None else None,
+            inference_probe=self._probe_monitor.evidence(),
         )
 
     def _reached(self, failing: TriggerResult, now_ns: int) -> VerdictReached:
@@ -273,6 +277,27 @@ class ServiceController:
         if change.entry is not None and change.entry.type in (entry_types.ROLLED_BACK, entry_types.DRILL_SWITCHED):
             self._on_switch(self, change)
 
+    def last_useful_ns(self, slot: int, url: str) -> int:
+        """Return when an endpoint gave its last useful inference answer (monotonic nanoseconds); 0 if unknown.
+
+        A version with several endpoints counts as unknown: the answers of one prove nothing about another.
+        """
+        target = self.registry.in_slot(slot)
+        newest = self.judge.newest_full(slot)
+        if target is None or len(target.endpoints) != 1 or self._judge_inputs is None:
+            return 0
+        if newest is None or newest.work is None:
+            return 0
+        buckets = self._judge_inputs.buckets
+        return max(
+            (
+                counts.last_useful_ns
+                for bucket, counts in newest.work.items()
+                if (known := buckets.get(bucket)) is not None and known.inference
+            ),
+            default=0,
+        )
+
     def probed(self, event: ProbeCompleted) -> None:
         """Handle the result of a probe of this service."""
         self.handle(event, event.at_ns)
@@ -284,15 +309,15 @@ class ServiceController:
     def watch(self, probes: Probes) -> None:
         """Probe exactly the versions that should be kept warm."""
         warm = {
-            target.slot: (target.version, target.endpoints)
+            target.slot: (target.version, target.endpoints, target.state in HURRIED)
             for target in self.registry.holders()
             if target.slot is not None and target.state in WATCHED
         }
         for slot in self._probed.keys() - warm.keys():
             probes.unwatch(self.name, slot)
-        for slot, (version, endpoints) in warm.items():
-            if self._probed.get(slot) != (version, endpoints):
-                probes.watch(self.name, slot, version, endpoints, self.service.probe)
+        for slot, (version, endpoints, hurried) in warm.items():
+            if self._probed.get(slot) != (version, endpoints, hurried):
+                probes.watch(self.name, slot, version, endpoints, self.service.probe, hurried=hurried)
         self._probed = warm
 
 

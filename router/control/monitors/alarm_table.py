@@ -42,6 +42,13 @@ ALARMS: Final[dict[str, AlarmRow]] = {
         "Repair the standby, or deploy another version. `status` names the endpoint and its error.",
         "When the standby's probes are good.",
     ),
+    "inference_probe_failing": AlarmRow(
+        "critical",
+        "The inference probe of the active version fails on more than half of its endpoints: the model does not answer.",
+        "Look at the model server: a dead engine behind a live API answers everything else. `explain` shows what is missing for "
+        "a rollback.",
+        "When the inference probe passes, or another version is active.",
+    ),
     "would_roll_back": AlarmRow(
         "warning",
         "A trigger whose action is `observe` fails.",

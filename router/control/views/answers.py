@@ -115,6 +115,7 @@ class LastProbe(TypedDict):
     """The last probe of an endpoint."""
 
     ok: bool
+    unknown: bool
     detail: str
     ms: float
     age_s: float

@@ -138,6 +138,7 @@ _TEXTS: Final[dict[str, Callable[[_Data], str]]] = {
     entry_types.BOOT: lambda data: f"the router was started (boot {data['boot']})",
     entry_types.SEEDED: lambda data: f"{data['target']['version']} came in by the settings",
     entry_types.DEPLOYED: lambda data: f"{data['target']['version']} was deployed as candidate",
+    entry_types.IDENTIFIED: lambda data: f"the server of {data['version']} is known by its probe's answer",
     entry_types.VERIFIED: lambda data: f"{', '.join(data['states'])} is ready",
     entry_types.FAILED: lambda data: f"{', '.join(data['states'])} was not ready in time{_because(data)}",
     entry_types.PROMOTED: _switched,

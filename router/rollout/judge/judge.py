@@ -164,6 +164,12 @@ class Judge:
             return last, None
         return last, full.sample.histograms
 
+    def newest_full(self, slot: int) -> Sample | None:
+        """Return the newest sample of a slot with histograms and work; None without one."""
+        history = self._histories.get(slot)
+        full = history.newest_full if history is not None else None
+        return full.sample if full is not None else None
+
     def entries(self, slot: int) -> list[WindowEntry]:
         """Return the entries of a slot, oldest first, each period from the finest tier that has it."""
         history = self._histories.get(slot)

@@ -9,6 +9,7 @@ version_rules    register, deploy, retire, quarantine, release, freeze
 registration     rules for labels, endpoints and origins of versions
 lifecycle        the effects of probes and time: verified, failed, restored, drained, cut
 probe_streaks    consecutive good probes by endpoint
+inference_probes what inference probes say of the active version and its standby
 proposal_rules   open, decide, expire and withdraw proposals
 added_criteria   acceptance criteria that rollbacks and operators add
 retention        the versions that must be kept, with the reasons

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any, Final
+
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.probe_streaks import ProbeStreaks
 from router.rollout.machine.registry import Registry
@@ -11,6 +14,9 @@ from router.rollout.model import events as ev
 from router.rollout.model.commands import Command, CutSlot, PublishRoute, Record
 from router.rollout.model.target import State, Target
 from router.rollout.units import SECOND_NS
+
+_IN_SERVICE: Final = frozenset({State.ACTIVE, State.STANDBY})
+_WAITING: Final = frozenset({State.STANDBY, State.UNREACHABLE})
 
 
 class Lifecycle:
@@ -35,7 +41,7 @@ class Lifecycle:
         target = self._registry.in_slot(event.slot)
         if target is None or target.version != event.version:
             return []
-        self._streaks.record(event)
+        self._streaks.record(self._compared(event, target))
         streak = self._streaks.fewest_good(event.slot, target.endpoints)
         if target.state is State.VERIFYING and streak >= self.limits.warmup_probes:
             return [self._verified(target, streak)]
@@ -45,12 +51,33 @@ class Lifecycle:
             data = {"generation": generation, "states": {target.version: State.STANDBY.value}, "good_probes": streak}
             route = self._registry.route(generation, states)
             return [Record(entry_types.STANDBY_RESTORED, "control", data), PublishRoute(route)]
-        return []
+        return self._identified(target)
+
+    def _compared(self, event: ev.ProbeCompleted, target: Target) -> ev.ProbeCompleted:
+        """Return the probe of a version that waits for a rollback as bad if another server than the verified one answers."""
+        known = self._registry.identities.get(target.version)
+        if known is None or event.identity is None or not event.ok or target.state not in _WAITING:
+            return event
+        difference = event.identity.difference(known)
+        return replace(event, ok=False, detail=difference, identity=None) if difference is not None else event
+
+    def _identified(self, target: Target) -> list[Command]:
+        """Return the entry that keeps the identity of a version that was never verified: a seed, or an older journal's."""
+        if target.state not in _IN_SERVICE or target.slot is None:
+            return []
+        found = self._streaks.identity(target.slot, target.endpoints, self.limits.warmup_probes)
+        known = self._registry.identities.get(target.version)
+        if found is None or (known is not None and known.probe == found.probe):
+            return []
+        data = {"version": target.version, "identity": {target.version: found.as_dict()}}
+        return [Record(entry_types.IDENTIFIED, "control", data)]
 
     def _verified(self, target: Target, streak: int) -> Record:
-        return Record(
-            entry_types.VERIFIED, "control", {"states": {target.version: State.READY.value}, "good_probes": streak}
-        )
+        data: dict[str, Any] = {"states": {target.version: State.READY.value}, "good_probes": streak}
+        found = self._streaks.identity(target.slot if target.slot is not None else -1, target.endpoints, streak)
+        if found is not None:
+            data["identity"] = {target.version: found.as_dict()}
+        return Record(entry_types.VERIFIED, "control", data)
 
     def ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:
         """Return the commands that are due now."""

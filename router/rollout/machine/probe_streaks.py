@@ -1,21 +1,41 @@
-"""Consecutive probe results by endpoint of a slot, as HAProxy's rise and fall."""
+"""Consecutive probe results by endpoint of a slot, as HAProxy's rise and fall.
+
+A result is good, bad or unknown. Unknown (the server wants credentials) says nothing about the model: it ends no streak of good
+ones and begins none of bad ones. It keeps a version as ready as the settings' `expect_status_below` says, as it always did.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from router.rollout.model.events import ProbeCompleted
+from router.rollout.model.identity import Identity
+
+PASSES_MAX: Final = 64
+"""Times of good inference probes that are kept of an endpoint: a minute at one a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Streak:
-    """`good`: consecutive good probes; `refused_since_ns`: since when no connection was accepted (monotonic), 0 if accepted."""
+    """`good`, `bad`: consecutive results; one of them is 0. `refused_since_ns`: since when no connection was accepted
+    (monotonic), 0 if accepted. `bad_since_ns`: time of the first bad one. `late`: all bad ones connected and timed out.
+    `passes`: times of the newest good inference probes. `unknown`: the last result was unknown. `inference`: the last probe was
+    an inference request. `identity`: of the last good one.
+    """
 
     version: str
-    good: int
-    refused_since_ns: int
-    detail: str
+    good: int = 0
+    refused_since_ns: int = 0
+    detail: str = ""
+    bad: int = 0
+    bad_since_ns: int = 0
+    late: bool = False
+    passes: tuple[int, ...] = ()
+    unknown: bool = False
+    inference: bool = False
+    identity: Identity | None = None
 
 
 class ProbeStreaks:
@@ -29,14 +49,7 @@ class ProbeStreaks:
         known = self._slots.setdefault(event.slot, {})
         for url in [url for url, streak in known.items() if streak.version != event.version]:
             del known[url]
-        before = known.get(event.endpoint_url)
-        refused = before.refused_since_ns if before else 0
-        known[event.endpoint_url] = Streak(
-            event.version,
-            (before.good if before else 0) + 1 if event.ok else 0,
-            (refused or event.at_ns) if event.connect_failed else 0,
-            "" if event.ok else event.detail,
-        )
+        known[event.endpoint_url] = _after(known.get(event.endpoint_url) or Streak(event.version), event)
 
     def reset(self, slot: int) -> None:
         """Drop the streaks of a slot."""
@@ -45,6 +58,10 @@ class ProbeStreaks:
     def _of(self, slot: int, endpoints: Iterable[str]) -> list[Streak | None]:
         known = self._slots.get(slot, {})
         return [known.get(url) for url in endpoints]
+
+    def of_endpoint(self, slot: int, url: str) -> Streak | None:
+        """Return the streak of one endpoint; None before its first probe."""
+        return self._slots.get(slot, {}).get(url)
 
     def fewest_good(self, slot: int, endpoints: Iterable[str]) -> int:
         """Return the smallest number of consecutive good probes of any endpoint."""
@@ -57,13 +74,35 @@ class ProbeStreaks:
         streaks = self._of(slot, endpoints)
         return 2 * sum(streak is not None and streak.good >= needed for streak in streaks) > len(streaks)
 
+    def good_endpoints(self, slot: int, endpoints: Iterable[str]) -> int:
+        """Return the number of endpoints whose last probe was good."""
+        return sum(streak is not None and streak.good > 0 for streak in self._of(slot, endpoints))
+
     def ready(self, slot: int, endpoints: Iterable[str]) -> bool:
         """Return whether the last probe of at least one endpoint was good."""
-        return any(streak is not None and streak.good > 0 for streak in self._of(slot, endpoints))
+        return self.good_endpoints(slot, endpoints) > 0
 
     def all_failing(self, slot: int, endpoints: Iterable[str]) -> bool:
         """Return whether every endpoint was probed and its last probe failed."""
-        return all(streak is not None and streak.good == 0 for streak in self._of(slot, endpoints))
+        return all(streak is not None and streak.bad > 0 for streak in self._of(slot, endpoints))
+
+    def failing(self, slot: int, endpoints: Iterable[str]) -> list[Streak]:
+        """Return the streaks of the endpoints whose last probe was bad."""
+        return [streak for streak in self._of(slot, endpoints) if streak is not None and streak.bad > 0]
+
+    def unauthorised(self, slot: int, endpoints: Iterable[str]) -> list[str]:
+        """Return the endpoints that want credentials of the probe."""
+        known = self._slots.get(slot, {})
+        return [url for url in endpoints if (streak := known.get(url)) is not None and streak.unknown]
+
+    def passes(self, slot: int, endpoints: Iterable[str]) -> list[int]:
+        """Return the times of the newest good inference probes of a version, oldest first (monotonic nanoseconds)."""
+        return sorted(at_ns for streak in self._of(slot, endpoints) if streak for at_ns in streak.passes)
+
+    def identity(self, slot: int, endpoints: Iterable[str], needed: int) -> Identity | None:
+        """Return the identity of the last good probe of an endpoint with `needed` good ones in a row; None without one."""
+        streaks = self._of(slot, endpoints)
+        return next((s.identity for s in streaks if s is not None and s.good >= needed and s.identity), None)
 
     def unreachable_since_ns(self, slot: int, endpoints: Iterable[str]) -> int | None:
         """Return since when probes could connect to no endpoint (monotonic); None if one accepts or was never probed."""
@@ -75,3 +114,35 @@ class ProbeStreaks:
         return "; ".join(
             f"{url}: {streak.detail}" for url, streak in self._slots.get(slot, {}).items() if streak.detail
         )
+
+
+def _after(before: Streak, event: ProbeCompleted) -> Streak:
+    """Return the streak of an endpoint after one more probe."""
+    if event.unknown:
+        return Streak(
+            event.version,
+            before.good + event.ok,
+            passes=before.passes,
+            unknown=True,
+            inference=event.inference,
+            identity=before.identity,
+        )
+    if event.ok:
+        return Streak(
+            event.version,
+            before.good + 1,
+            passes=(*before.passes, event.at_ns)[-PASSES_MAX:] if event.inference else before.passes,
+            inference=event.inference,
+            identity=event.identity or before.identity,
+        )
+    return Streak(
+        event.version,
+        refused_since_ns=(before.refused_since_ns or event.at_ns) if event.connect_failed else 0,
+        detail=event.detail,
+        bad=before.bad + 1,
+        bad_since_ns=before.bad_since_ns or event.at_ns,
+        late=event.late and (before.late or not before.bad),
+        passes=before.passes,
+        inference=event.inference,
+        identity=before.identity,
+    )

@@ -15,6 +15,7 @@ its meaning does not depend on earlier entries.
     release        versions released from quarantine
     lifted_for_s   {version: seconds} of those whose quarantine returns
     artifact, source  origin of the version of `target`
+    identity       {version: identity} of a version whose probe was answered well (model/identity.py)
     forced         true: the states are not checked (shared memory that outlived control; an assumption of the operator)
 """
 
@@ -32,6 +33,7 @@ from router.rollout.incidents.incident import confirmed, incidents_after
 from router.rollout.machine.added_criteria import AddedCriteria
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import SWITCHES, Entry, route_generation
+from router.rollout.model.identity import Identity, from_dict
 from router.rollout.model.route import NO_SLOT, SLOTS, Flag, Route, first_generation
 from router.rollout.model.target import CANDIDATES, ROLES, State, Target
 from router.rollout.proposals.proposal import Proposals
@@ -62,6 +64,8 @@ class Registry:
         self.temporary_releases: dict[str, TemporaryRelease] = {}
         """Versions whose quarantine is lifted for a time."""
         self.provenances: dict[str, Provenance] = {}
+        self.identities: dict[str, Identity] = {}
+        """What the probe of a version answered when it was verified. A version that moved has none until it is probed again."""
         self.active_periods = ActivePeriods()
         self.history: dict[str, list[dict[str, Any]]] = {}
         self.incarnations = [0] * SLOTS
@@ -180,6 +184,7 @@ class Registry:
             self.active_periods.record(entry, active.version if active else None)
         self._apply_quarantines(entry)
         self.provenances = provenances_after(self.provenances, entry)
+        self._identify(entry)
         match entry.type:
             case entry_types.FROZEN:
                 self.frozen = {"actor": entry.actor, "reason": entry.data["reason"], "at": entry.at}
@@ -204,6 +209,12 @@ class Registry:
         self._record_history(entry)
         if moved and len(self.targets) > RETIRED_MAX:
             self._drop_retired()
+
+    def _identify(self, entry: Entry) -> None:
+        if entry.type == entry_types.MOVED:
+            self.identities.pop(entry.data["target"]["version"], None)
+        for version, identity in entry.data.get("identity", {}).items():
+            self.identities[version] = from_dict(identity)
 
     def _boot(self, entry: Entry) -> None:
         """A cold start: the roles stay; the monotonic clock and the generations start again."""
@@ -346,6 +357,7 @@ class Registry:
             del self.targets[target.version]
             self.history.pop(target.version, None)
             self.provenances.pop(target.version, None)
+            self.identities.pop(target.version, None)
 
     def as_dict(self) -> dict[str, Any]:
         """Return a copy of the state as plain data, for comparison."""
@@ -356,6 +368,7 @@ class Registry:
             "quarantines": self.quarantines,
             "temporary_releases": {version: release.as_dict() for version, release in self.temporary_releases.items()},
             "provenances": {version: provenance.as_dict() for version, provenance in self.provenances.items()},
+            "identities": {version: identity.as_dict() for version, identity in self.identities.items()},
             "active_periods": self.active_periods.kept,
             "history": self.history,
             "incarnations": self.incarnations,

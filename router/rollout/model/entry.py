@@ -15,6 +15,8 @@ DEPLOYED: Final = "version_deployed"
 
 VERIFIED: Final = "version_verified"
 
+IDENTIFIED: Final = "version_identified"
+
 FAILED: Final = "version_failed"
 
 PROMOTED: Final = "promoted"

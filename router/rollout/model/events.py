@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from router.rollout.model.identity import Identity
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeCompleted:
     """One probe of one endpoint. `ms` is its duration, `at_ns` its end (monotonic).
 
     `connect_failed`: no connection was made. `inference`: the probe was an inference request. `detail`: why the probe failed.
+    `unknown`: the server wants credentials (401, 403), so the answer says nothing about the model. `late`: connected, but
+    without a whole answer in time. `identity`: what the answer says about the server.
     """
 
     service: str
@@ -23,6 +27,9 @@ class ProbeCompleted:
     ms: float
     at_ns: int
     inference: bool
+    unknown: bool = False
+    late: bool = False
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ CANDIDATES: Final = frozenset({_S.VERIFYING, _S.READY})
 ROLES: Final = {_S.ACTIVE: "active", _S.STANDBY: "standby", _S.VERIFYING: "candidate", _S.READY: "candidate"}
 WATCHED: Final = frozenset({*ROLES, _S.UNREACHABLE})
 """States in which a version is probed, which keeps it warm."""
+HURRIED: Final = frozenset({_S.VERIFYING, _S.UNREACHABLE})
+"""States that good probes in a row end: a version in them is probed at least once a second."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -21,6 +21,9 @@ from router.settings.sections.tls import BackendTlsSettings
 from router.settings.sections.validation import ValidationSettings
 from router.settings.sections.values import Count, Seconds, Strict, version_label
 
+INFERENCE_EVERY_S: Final = 10.0
+LIVENESS_EVERY_S: Final = 1.0
+
 
 class Objective(Strict):
     """The service level objective. Its error budget, (1 − availability) of the requests in `window_days`, measures the
@@ -33,8 +36,8 @@ class Objective(Strict):
 
 
 class Probe(Strict):
-    """The health probe of each endpoint. A POST with a body is an inference and proves more than a liveness page. probe
-    = "none" turns probes off."""
+    """The health probe of each endpoint. An inference probe runs the model; a liveness page answers while the engine behind
+    it is dead. probe = "none" turns probes off."""
 
     path: str = "/"
     """Path of the probe."""
@@ -48,8 +51,12 @@ class Probe(Strict):
     """The response's status must be below this."""
     expect_text: str | None = None
     """The response's body must contain this text."""
-    every_s: Seconds = 1.0
-    """Interval of probes."""
+    infers: bool | None = None
+    """Whether this probe runs the model, which makes it evidence. Unset: a POST does."""
+    every_s: Seconds | None = None
+    """Interval of probes. Unset: 10 for an inference probe, else 1. While a version is verified or recovers, and from a
+    failure until a probe passes, the interval is at most 1. An endpoint that gave a useful answer within it is not
+    probed with an inference."""
     probe_timeout_s: Seconds = 2.0
     """Time limit of one probe."""
     warmup_probes: Count = 5
@@ -67,7 +74,14 @@ class Probe(Strict):
     @property
     def inference(self) -> bool:
         """Whether this probe runs the model."""
-        return self.method == "POST"
+        return self.method == "POST" if self.infers is None else self.infers
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two probes of an endpoint that is well."""
+        if self.every_s is not None:
+            return self.every_s
+        return INFERENCE_EVERY_S if self.inference else LIVENESS_EVERY_S
 
 
 class ProposalSettings(Strict):

@@ -13,6 +13,8 @@ from router import __version__
 from router.control.core.probe import RESPONSE_BYTES_MAX
 from router.control.core.probes import Probes
 from router.rollout.model.events import ProbeCompleted
+from router.rollout.model.identity import Identity
+from router.runtime import clock
 from router.runtime.tasks import Tasks
 from router.settings.sections.service import Probe
 from router.settings.settings import Settings
@@ -68,8 +70,9 @@ async def test_a_good_probe_is_reported_whole(rig: Rig) -> None:
     async with scripted(answer()) as server:
         event = await rig.one(server.url)
         assert event == ProbeCompleted(
-            "fraud", 0, "v1", server.url, True, False, "ok", event.ms, event.at_ns, inference=False
-        )
+            "fraud", 0, "v1", server.url, True, False, "ok", event.ms, event.at_ns, inference=False,
+            identity=Identity("GET /", 2),
+        )  # fmt: skip
         host = server.url.removeprefix("http://").encode()
         assert server.requests == [
             b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n" + AGENT + b"\r\n"
@@ -80,6 +83,7 @@ async def test_a_good_probe_is_reported_whole(rig: Rig) -> None:
         assert target["ready"] is True
         assert target["last_probe"] == {
             "ok": True,
+            "unknown": False,
             "detail": "ok",
             "ms": event.ms,
             "age_s": pytest.approx(0, abs=5),
@@ -264,3 +268,68 @@ async def test_a_backend_on_a_unix_socket(rig: Rig, tmp_path: Path, probe: Probe
 async def test_a_unix_socket_without_listener_is_a_failed_connect(rig: Rig, tmp_path: Path) -> None:
     event = await rig.one(f"unix:{tmp_path}/model.sock")
     assert judged(event)[:2] == (False, True)
+
+
+@pytest.mark.parametrize(("status", "expect", "ok"), [(401, 500, True), (403, 400, False)])
+async def test_an_answer_that_wants_credentials_is_unknown(rig: Rig, status: int, expect: int, ok: bool) -> None:
+    async with scripted(answer(status)) as server:
+        event = await rig.one(server.url, Probe(method="POST", body="{}", expect_status_below=expect))
+        assert (event.ok, event.unknown, event.identity) == (ok, True, None)
+
+
+async def test_the_identity_of_an_answer(rig: Rig) -> None:
+    async with scripted(answer(body=b'{"object": "list", "data": [{"id": "fraud-v7"}]}')) as server:
+        event = await rig.one(server.url, Probe(path="/v1/models"))
+        assert event.identity == Identity("GET /v1/models", 2, ("fraud-v7",))
+
+
+@pytest.mark.parametrize(
+    ("probe", "hurried", "at_most_s"),
+    [
+        (Probe(), False, 1.0),
+        (Probe(method="POST"), False, 10.0),
+        (Probe(method="POST"), True, 1.0),
+        (Probe(path="/health_generate", infers=True), False, 10.0),
+        (Probe(method="POST", every_s=0.5), True, 0.5),
+        (Probe(method="POST", every_s=20), False, 20.0),
+    ],
+)
+async def test_how_often(rig: Rig, probe: Probe, hurried: bool, at_most_s: float) -> None:
+    async with scripted(answer()) as server:
+        rig.probes.watch("fraud", 0, "v1", (server.url,), probe, hurried=hurried)
+        assert (await rig.seen.get()).ok
+        assert at_most_s - 0.5 < await rig.end_pause() <= at_most_s
+
+
+async def test_after_a_failure_it_is_probed_each_second(rig: Rig) -> None:
+    async with scripted(answer(500), answer()) as server:
+        assert not (await rig.one(server.url, Probe(method="POST"))).ok
+        assert await rig.end_pause() <= 1.0
+        assert (await rig.seen.get()).ok
+        assert await rig.end_pause() > 5.0
+
+
+async def test_a_version_that_becomes_hurried_is_probed_at_once(rig: Rig) -> None:
+    async with scripted(answer()) as server:
+        await rig.one(server.url, Probe(method="POST"))
+        await rig.pauses.get()
+        rig.probes.watch("fraud", 0, "v1", (server.url,), Probe(method="POST"), hurried=True)
+        assert (await rig.seen.get()).ok
+
+
+async def test_a_useful_answer_of_a_client_replaces_an_inference_probe(rig: Rig) -> None:
+    useful_ns = clock.now_ns() + 3_000_000_000
+    rig.probes.set_useful_source(lambda service, slot, url: useful_ns)
+    async with scripted(answer()) as server:
+        await rig.one(server.url, Probe(method="POST"))
+        await rig.end_pause()
+        assert await rig.end_pause() > 10.0
+        assert rig.seen.empty()
+
+
+async def test_a_useful_answer_never_replaces_another_probe(rig: Rig) -> None:
+    rig.probes.set_useful_source(lambda service, slot, url: clock.now_ns())
+    async with scripted(answer()) as server:
+        await rig.one(server.url, Probe())
+        await rig.end_pause()
+        assert (await rig.seen.get()).ok

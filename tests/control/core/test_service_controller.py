@@ -40,11 +40,15 @@ class Watching:
 
     def __init__(self, result: ProbeResult | None = None, replaced: Probes | None = None) -> None:
         self.asked: list[tuple[Any, ...]] = []
+        self.hurried: dict[int, bool] = {}
         self.result = result
         self.replaced = replaced
 
-    def watch(self, service: str, slot: int, version: str, endpoints: tuple[str, ...], probe: object) -> None:
+    def watch(
+        self, service: str, slot: int, version: str, endpoints: tuple[str, ...], probe: object, *, hurried: bool = False
+    ) -> None:
         self.asked.append(("watch", slot, version, endpoints, probe))
+        self.hurried[slot] = hurried
 
     def unwatch(self, service: str, slot: int) -> None:
         self.asked.append(("unwatch", slot))

@@ -48,3 +48,22 @@ def test_the_gate_wants_more_than_half() -> None:
     assert streaks.ready(0, (A, B))
     assert streaks.detail(0) == "http://b:1: bad"
     assert streaks.most_good(0, (A,), 1)
+
+
+def test_an_unknown_result_is_neither_good_nor_bad() -> None:
+    streaks = ProbeStreaks()
+
+    def unknown(ok: bool) -> None:
+        streaks.record(ProbeCompleted("svc", 0, "v1", A, ok, False, "status 401", 1.0, 30, True, unknown=True))
+
+    unknown(False)
+    assert not streaks.ready(0, (A,))
+    assert not streaks.all_failing(0, (A,))
+    unknown(True)  # as ready as the settings say: an upgrade changes no readiness
+    assert streaks.fewest_good(0, (A,)) == 1
+    unknown(False)
+    assert streaks.fewest_good(0, (A,)) == 1
+    assert streaks.unauthorised(0, (A, B)) == [A]
+    assert streaks.passes(0, (A,)) == []
+    note(streaks, A, True, 40)
+    assert streaks.unauthorised(0, (A, B)) == []
