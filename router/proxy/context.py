@@ -42,6 +42,11 @@ _ID_ENDS: Final = tuple(b"%03x" % low for low in range(0x1000))
 class NameResolver(Protocol):
     """Resolves the names of endpoints (routing/resolver.py)."""
 
+    changes: int
+
+    def known(self, host: str) -> list[str]:
+        """Return the addresses of `host` as far as they are known."""
+
     async def addresses(self, host: str) -> list[str]:
         """Return the addresses of `host`; empty if it does not resolve."""
 

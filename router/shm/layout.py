@@ -134,6 +134,16 @@ EPOCH_WORDS: Final = 64
 
 # -- address row: one address of a slot row (proxy/routing); cumulative unless called a gauge
 ADDRESSES_MAX: Final = 64
+AR_KEY: Final = 0  # the address that the row belongs to (shm/address_rows.py); 0: none
+AR_ATTEMPTS: Final = 1
+AR_FAULTS: Final = 2  # attempts of the version that ended by a fault at this address
+AR_RUN: Final = (
+    3  # gauge, since the last good answer: faults (24 bits), overdue waits (24 bits), distinct requests (2: or more)
+)
+AR_BAD_NS: Final = 4  # gauge, monotonic: the last fault or overdue wait
+AR_GOOD_NS: Final = 5  # gauge, monotonic: the last useful answer, or the last answer that was no fault
+AR_EJECTED: Final = 6  # gauge, monotonic: end of the ejection; its low 8 bits are the number of ejections in succession
+AR_OPEN: Final = 7  # gauge: attempts at this address that have not ended
 ADDRESS_ROW_WORDS: Final = 8
 WORKER_SLOT_WORDS: Final = L_ADDRESSES + ADDRESSES_MAX * ADDRESS_ROW_WORDS
 assert L_ADDRESSES == L_EPOCHS + EPOCHS * EPOCH_WORDS
@@ -265,7 +275,14 @@ WORK_TABLE_WORDS: Final = WORK_TABLE_HEADER_WORDS + WORK_BUCKETS * WORK_ENTRY_WO
 
 # -- address table: the addresses of each slot with their health; control writes it, workers read it
 ADDRESS_TABLE_HEADER_WORDS: Final = 8
+AT_SEQUENCE: Final = 0  # odd while entries are written
+AT_COUNT: Final = 1
 ADDRESS_ENTRY_WORDS: Final = 8
+AE_KEY: Final = 0  # shm/address_rows.py
+AE_HEALTH: Final = 1  # result of control's probes: one of HEALTH_…
+AE_SET_ASIDE: Final = 2  # faults of this address that are not counted against the version
+AE_MARK: Final = 3  # faults of this address up to here were either set aside, or count against the version
+HEALTH_UNKNOWN, HEALTH_GOOD, HEALTH_RED = range(3)
 ADDRESS_TABLE_WORDS: Final = SLOTS * (ADDRESS_TABLE_HEADER_WORDS + ADDRESSES_MAX * ADDRESS_ENTRY_WORDS)
 
 SERVICE_WORDS: Final = (

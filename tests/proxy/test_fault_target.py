@@ -78,7 +78,7 @@ async def test_a_black_hole_is_504_at_the_connect_timeout_and_harms_no_other_ser
             status, head, _ = await dark.response()
             assert (status, field(head, b"x-router-error")) == (504, b"connect_failed")
             (pool,) = rig.data_plane.services[0].targets[0].pools
-            assert pool.backoff_until_s > rig.context.now_s, "the endpoint is rested"
+            assert pool.standing.backoff_until_s > rig.context.now_s, "the endpoint is rested"
     assert (rig.attempts(0, 0), rig.attempts(0, 1)) == ({"connect_failed": 1}, {"ok": 20})
 
 
@@ -142,6 +142,11 @@ async def test_a_connection_closed_in_the_middle_of_an_upload_gets_all_of_it_aga
 class Stuck:
     """A resolver that never answers, so that no new connection comes about."""
 
+    changes = 1
+
+    def known(self, _: str) -> list[str]:
+        return []
+
     async def addresses(self, _: str) -> list[str]:
         await asyncio.Event().wait()
         return []
@@ -170,6 +175,7 @@ async def test_a_second_stale_connection_is_not_tried_a_third_time() -> None:
             await client.send(POST)
             await until(lambda number=number: len(target.awaiting_first_byte.since) == number)  # type: ignore[misc]
         rig.context.resolver = Stuck()  # type: ignore[assignment]
+        target.pools[0].address = ""
         stale.set()
         await until(lambda: target.pools[0].waiting)
         answer.set()

@@ -5,6 +5,7 @@ from router.proxy.context cimport WorkerContext
 from router.proxy.engine.pool cimport Pool
 from router.proxy.engine.local_target cimport LocalTarget
 from router.proxy.work.work_path cimport WorkPath
+from router.proxy.routing.standing cimport Standing
 
 cdef Py_ssize_t _CLAIMED, _BEGUN, _LAST_BEGUN_NS, _FIRST_BYTE, _OUTCOMES, _DURATION, _THROTTLED
 cdef Py_ssize_t _FIRST_USEFUL, _ASKED, _ENDS, _LAST_USEFUL_NS, _LATE_FAULTS, _TIMES, _NAMED_BUCKETS, _USEFUL, _OK, _REDIRECTIONS
@@ -29,6 +30,7 @@ cdef class Attempt:
     cdef public bint any_sent
     cdef public bint retrying
     cdef public Pool pool
+    cdef public Pool spare
     cdef public tuple tried
 
     cpdef enter(self, Pool pool)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, cast
 
+from router.proxy.routing import balancer
 from router.rollout.outcome import FAULTS, Outcome
 from router.rollout.stats.histogram import MICROS_MAX
 from router.rollout.work import NAMED_BUCKETS, TIME_BOUNDS_US, WorkEnd
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from router.proxy.engine.exchange import Exchange
     from router.proxy.engine.local_target import LocalTarget
     from router.proxy.engine.pool import Pool
+    from router.proxy.engine.upstream import Upstream
     from router.proxy.work.work_path import WorkPath
 
 _CLAIMED: Final = at.L_CLAIMED
@@ -70,11 +72,13 @@ class Attempt:
         self.any_sent = False
         self.retrying = False
         self.pool: Pool | None = None
+        self.spare: Pool | None = None  # the address to which a connection was begun before that to `pool`
         self.tried: tuple[Pool, ...] = ()
 
     def enter(self, pool: Pool) -> None:
         """Use this endpoint from now on."""
         pool.in_flight += 1
+        pool.standing.enter()
         self.pool = pool
         self.tried = (*self.tried, pool) if self.tried else (pool,)
         self.any_sent = False
@@ -84,8 +88,76 @@ class Attempt:
         if self.pool is not None:
             self.pool.in_flight -= 1
             if not self.any_sent:
+                self.target.connecting.since.pop(self.exchange, None)
                 self.pool.cancel_wait(self.exchange)
+                if self.spare is not None:
+                    self._drop(self.spare)
             self.pool = None
+
+    def wait(self, pool: Pool) -> None:
+        """Wait for a connection to this address; later for one to another address, too."""
+        if len(self.target.pools) > 1:
+            self.target.connecting.start(self.exchange, monotonic_s())
+        pool.wait(self.exchange)
+
+    def resolved(self) -> None:
+        """Choose an address: the name of the endpoint was not resolved before."""
+        self.leave()
+        self.tried = self.tried[:-1]
+        self.target.refresh_addresses()
+        self.exchange.dispatch(self)
+
+    def connect_slow(self) -> None:
+        """Connect to another address as well: the connection takes long. The first one that is made is used."""
+        now_s = monotonic_s()
+        pool = self._second_address(now_s)
+        if pool is not None and (upstream := pool.take(now_s)) is not None:
+            self.exchange.connected(upstream)
+        elif pool is not None:
+            self.exchange.wait(pool)
+
+    def _second_address(self, now_s: float) -> Pool | None:
+        """Enter another address; None if there is none. A third one replaces the first."""
+        context, slow = self.context, self.pool
+        if slow is None or self.any_sent:
+            return None
+        slow.standing.back_off(now_s)
+        pool = balancer.choose(self.target.pools, self.tried, now_s, context.random)
+        if pool is None or pool.waiting >= context.options.connect_waits_max:
+            return None
+        if self.spare is not None:
+            self._drop(self.spare)
+        self.spare = slow
+        self.enter(pool)
+        return pool
+
+    def connected(self, upstream: Upstream) -> None:
+        """Keep the address of this connection; no longer wait for another one."""
+        self.target.connecting.since.pop(self.exchange, None)
+        if self.spare is not None and self.pool is not None:
+            self._drop(self.pool if upstream.pool is self.spare else self.spare)
+
+    def waits_elsewhere(self, failed: Pool) -> bool:
+        """Return whether a connection to another address than `failed` is waited for."""
+        if self.spare is None:
+            return False
+        self._drop(failed)
+        return True
+
+    def _drop(self, pool: Pool) -> None:
+        """Of two addresses that are connected to, no longer wait for this one."""
+        if self.pool is pool:
+            self.pool = self.spare
+        self.spare = None
+        pool.in_flight -= 1
+        pool.cancel_wait(self.exchange)
+
+    def leave_failed(self, outcome: int) -> None:
+        """Stop using the endpoint: it failed, and another one is tried."""
+        pool = self.pool
+        self.leave()
+        if pool is not None and outcome in FAULTS:
+            self.target.pool_failed(pool, self.exchange, outcome, counted=False)
 
     def sent(self, now_s: float) -> None:
         """Start the wait for the first byte: the last byte of the request was written."""
@@ -110,6 +182,8 @@ class Attempt:
         context.words[row + _LAST_USEFUL_NS] = int(now_s * 1e9)
         context.words[row + _TIMES + bisect_right(TIME_BOUNDS_US, int(waited_s * 1e6))] += 1
         count(context.words, self.row + _FIRST_USEFUL, waited_s)
+        if self.pool is not None:
+            self.pool.standing.well(now_s)
         if self.work.bucket >= _NAMED_BUCKETS:
             self.exchange.service.work_paths.propose(self.work, now_s)
 
@@ -159,6 +233,8 @@ class Attempt:
                 self.became_useful(self.exchange.last_byte_s, lasted_s - upload_s)
             else:
                 self.ended_work(end)
+                if outcome <= _THROTTLED and self.pool is not None:
+                    self.pool.standing.well(self.exchange.last_byte_s)
         elif outcome in FAULTS:
             context.words[self.work_row + _LATE_FAULTS] += 1
         if self.begun:
@@ -178,6 +254,8 @@ class Attempt:
         del self.exchange  # a reference cycle would keep every exchange until the next garbage collection
 
     def _failed(self, outcome: int) -> None:
+        if self.pool is not None:
+            self.target.pool_failed(self.pool, self.exchange, outcome, counted=True)
         failures = self.exchange.service.failures
         if failures is not None:
             failures.attempt_failed(self.exchange, self, outcome)

@@ -165,13 +165,15 @@ class Exchange:
 
     def wait(self, pool: Pool) -> None:
         """Wait for a connection."""
-        pool.wait(self)
+        assert self.attempt is not None
+        self.attempt.wait(pool)
         if not self.body_complete:
             flow_control.pause_body(self.downstream)
 
     def connected(self, upstream: Upstream) -> None:
         """Send over the connection that this exchange waited for."""
         assert self.attempt is not None
+        self.attempt.connected(upstream)
         self._send(self.attempt, upstream, monotonic_s())
 
     def _send(self, attempt: Attempt, upstream: Upstream, now_s: float) -> None:
@@ -309,8 +311,10 @@ class Exchange:
         return self.tap.validate(self)
 
     # ------------------------------------------------------------------ failures
-    def connect_failed(self, error: OSError, *, ours: bool) -> None:
-        """Fail the attempt: there is no connection to this endpoint, and nothing was sent. `ours`: the router lacks resources."""
+    def connect_failed(self, pool: Pool, error: OSError, *, ours: bool) -> None:
+        """Fail the attempt: there is no connection to this address, and nothing was sent. `ours`: the router lacks resources."""
+        if self.attempt is not None and self.attempt.waits_elsewhere(pool):
+            return
         status = 504 if isinstance(error, TimeoutError) else 502
         outcome = Outcome.ROUTER_FAULT if ours else Outcome.CONNECT_FAILED
         self._fail(outcome, status, "connect_failed", f"no connection to the backend: {error}")
@@ -415,7 +419,7 @@ class Exchange:
             self.wait(attempt.pool)
         elif step is Failover.NEXT_ENDPOINT:
             self.context.words[attempt.row + at.L_ENDPOINT_RETRIES] += 1
-            attempt.leave()
+            attempt.leave_failed(outcome)
             self._retry(attempt)
             self.dispatch(attempt)
         elif isinstance(step, OtherVersion):

@@ -155,9 +155,7 @@ class LocalService:
         self.apply_cuts()
         self.idle.sweep(now_s)
         for target in (*self.draining, *self.targets.values()):
-            target.awaiting_first_byte.sweep(now_s)
-            for pool in target.pools:
-                pool.expire(now_s)
+            target.sweep(now_s)
             self._write_gauges(target, now_s)
         self.draining = [target for target in self.draining if target.in_flight]
 

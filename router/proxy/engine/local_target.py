@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from router.proxy.deadlines import Deadlines
 from router.proxy.engine.pool import Pool
 from router.proxy.routing.client_shares import ClientShares
+from router.proxy.routing.replicas import Replicas
+from router.proxy.routing.resolver import addresses_of, family
 from router.rollout.model.endpoint import parse_endpoint
+from router.rollout.outcome import Outcome
+from router.runtime import clock
 from router.shm.slots import SlotRecord
 
 if TYPE_CHECKING:
     from router.proxy.context import WorkerContext
     from router.proxy.engine.exchange import Exchange
     from router.proxy.engine.local_service import LocalService
+
+
+SECOND_ADDRESS_AFTER_S: Final = 0.25
+"""A connection that takes longer is not waited for alone: another address is tried, too (RFC 8305, section 5)."""
 
 
 class LocalTarget:
@@ -39,6 +47,13 @@ class LocalTarget:
         self.shares = (ClientShares(), ClientShares())
         self._context = context
         self._backend_context = service.backend_context
+        self._replicas = Replicas(
+            context.segment, context.index, service.index, slot, content.version, content.incarnation
+        )
+        self.connecting: Deadlines = Deadlines(SECOND_ADDRESS_AFTER_S, lambda exchange: exchange.attempt.connect_slow())
+        self._urls: tuple[str, ...] = ()
+        self._changes = -1
+        self._families: list[tuple[list[Pool], list[Pool]]] = []
         self.pools: tuple[Pool, ...] = ()
         self.set_endpoints(content.endpoints)
 
@@ -47,13 +62,70 @@ class LocalTarget:
 
     def set_endpoints(self, urls: tuple[str, ...]) -> None:
         """Serve from these endpoints; pools of endpoints that stay are kept."""
-        known = {pool.endpoint.url: pool for pool in self.pools}
+        self._urls = urls
+        self.refresh_addresses()
+
+    def refresh_addresses(self) -> None:
+        """Have one pool for each address that the names of the endpoints resolve to; pools of addresses that stay are kept."""
+        known = {(pool.endpoint.url, pool.address): pool for pool in self.pools}
+        endpoints = [parse_endpoint(url) for url in self._urls]
+        wanted = addresses_of(endpoints, self._context.resolver)
+        self._changes = self._context.resolver.changes
+        if [(endpoint.url, address) for endpoint, address in wanted] == list(known):
+            return
         self.pools = tuple(
-            known.pop(url) if url in known else Pool(self._context, parse_endpoint(url), self._backend_context)
-            for url in urls
+            known.pop((endpoint.url, address))
+            if (endpoint.url, address) in known
+            else Pool(self._context, endpoint, self._backend_context, address)
+            for endpoint, address in wanted
         )
+        self._replicas.assign(self.pools)
+        self._find_families()
         for pool in known.values():
             pool.close()
+
+    def _find_families(self) -> None:
+        """Where a name has addresses of two families, those of the first one are used, and the others are a fallback."""
+        self._families = []
+        for url in self._urls:
+            pools = [pool for pool in self.pools if pool.endpoint.url == url]
+            first = [pool for pool in pools if family(pool.address) == family(pools[0].address)]
+            others = [pool for pool in pools if pool not in first]
+            for pool in first:
+                pool.standing.set_fallback(False)
+            for pool in others:
+                pool.standing.set_fallback(True)
+            if others:
+                self._families.append((first, others))
+
+    def _prefer_working_family(self) -> None:
+        """Use the fallback family of a name instead of the other one once it alone can be connected to."""
+        for number, (used, fallback) in enumerate(self._families):
+            if not any(pool.standing.connects for pool in used) and any(pool.standing.reached for pool in fallback):
+                for pool in (*used, *fallback):
+                    pool.standing.set_fallback(pool in used)
+                self._families[number] = (fallback, used)
+
+    def pool_failed(self, pool: Pool, exchange: Exchange, outcome: int, *, counted: bool) -> None:
+        """Record a fault of an attempt at `pool`. `counted`: it is a fault of the version, too: no other address answered."""
+        now_s = clock.now_s()
+        standing = pool.standing
+        if counted:
+            standing.count_fault()
+        if outcome != Outcome.CONNECT_FAILED:  # the pool has recorded that itself
+            standing.failed(outcome, None, now_s)
+        self._replicas.failed(standing, int(now_s * 1e9))
+
+    def sweep(self, now_s: float) -> None:
+        """Every 100 ms: expire idle connections and waits; decide which addresses get no requests."""
+        self.connecting.sweep(now_s)
+        self.awaiting_first_byte.sweep(now_s)
+        if self._changes != self._context.resolver.changes:
+            self.refresh_addresses()
+        self._prefer_working_family()
+        for pool in self.pools:
+            pool.expire(now_s)
+        self._replicas.sweep(int(now_s * 1e9))
 
     def may_retry(self) -> bool:
         """Return whether the retry budget allows one more try: 20 % of the exchanges in flight, at least 3."""

@@ -3,6 +3,7 @@ cimport cython
 from router.proxy.engine.exchange cimport Exchange
 from router.proxy.context cimport WorkerContext
 from router.proxy.engine.upstream cimport Upstream
+from router.proxy.routing.standing cimport Standing
 
 
 @cython.final
@@ -13,12 +14,11 @@ cdef class Pool:
     cdef public object _last
     cdef public bytes authority
     cdef public Py_ssize_t in_flight
-    cdef public double backoff_until_s
+    cdef public str address
+    cdef public Standing standing
     cdef public bint closed
-    cdef public double _backoff_s
     cdef public list _idle
     cdef public object _waiting
-    cdef public Py_ssize_t _next_address
 
     @cython.locals(age_s=double, upstream=Upstream)
     cpdef Upstream take(self, double now_s)

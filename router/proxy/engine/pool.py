@@ -1,4 +1,4 @@
-"""The connections to one endpoint: idle ones for reuse, and exchanges that wait for a new one.
+"""The connections to one address of an endpoint: idle ones for reuse, and exchanges that wait for a new one.
 
 Decisions are synchronous; only opening a connection awaits. An exchange that finds no idle connection opens one, and takes the
 first that is available: the new one, or one that another exchange returns.
@@ -15,43 +15,53 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
 from router.proxy.engine.upstream import Upstream
+from router.proxy.routing.standing import Standing
 from router.proxy.tls.backend import BackendContext
 from router.rollout.model.endpoint import Endpoint
+from router.rollout.outcome import Outcome
 from router.runtime import clock
+from router.shm.address_rows import address_name
 
 if TYPE_CHECKING:
     from router.proxy.context import WorkerContext
     from router.proxy.engine.exchange import Exchange
 
 _OUR_OWN_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL))
-_BACKOFF_FIRST_S: Final = 0.1
-_BACKOFF_MAX_S: Final = 5.0
 _QUEUE_FULL_S: Final = 0.01
 _FRESH_S: Final = 0.5
 """A connection that was idle for longer is polled before it is used. Of any other the loop would have read the end."""
 
 
 class Pool:
-    """Connections to one endpoint. `in_flight` counts attempts; `_idle` is ordered by the time of return."""
+    """Connections to one address of an endpoint. `in_flight` counts attempts; `_idle` is ordered by the time of return.
 
-    def __init__(self, context: WorkerContext, endpoint: Endpoint, backend_context: BackendContext) -> None:
+    `address`: an address of the endpoint's name; empty for a Unix socket, and for a name until it is resolved.
+    """
+
+    def __init__(
+        self, context: WorkerContext, endpoint: Endpoint, backend_context: BackendContext, address: str = ""
+    ) -> None:
         """`backend_context` verifies the endpoint if it uses TLS."""
         self._context = context
         self.endpoint = endpoint
+        self.address = address
+        self.standing = Standing()
         self._backend_context = backend_context
         self._last: ssl.SSLObject | None = None
         self.authority = endpoint.authority.encode()
         self.in_flight = 0
-        self.backoff_until_s = 0.0
         self.closed = False
-        self._backoff_s = 0.0
         self._idle: list[Upstream] = []
         self._waiting: deque[Exchange] = deque()
-        self._next_address = 0
 
     def __repr__(self) -> str:
         idle, waiting = len(self._idle), len(self._waiting)
-        return f"<Pool {self.endpoint.url}: {self.in_flight} in flight, {idle} idle, {waiting} waiting>"
+        return f"<Pool {self.name}: {self.in_flight} in flight, {idle} idle, {waiting} waiting>"
+
+    @property
+    def name(self) -> str:
+        """The spelling in logs: the endpoint's URL, and the address if the URL has a name."""
+        return address_name(self.endpoint.url, "" if self.address == self.endpoint.host else self.address)
 
     def take(self, now_s: float) -> Upstream | None:
         """Return an idle connection that is still usable, None if there is none."""
@@ -105,10 +115,13 @@ class Pool:
             self._idle.pop().close()
 
     async def _connect(self) -> None:
-        """Open one connection: the endpoint's addresses in turn, within `connect_timeout_s` altogether."""
+        """Open one connection, or resolve the name if it is not resolved yet, within `connect_timeout_s`."""
         error: OSError
         try:
             async with asyncio.timeout(self._context.options.connect_timeout_s):
+                if not self.address and not self.endpoint.unix:
+                    await self._resolve()
+                    return
                 upstream = await self._open()
         except TimeoutError:
             error = TimeoutError(f"no connection within {self._context.options.connect_timeout_s} s")
@@ -116,30 +129,30 @@ class Pool:
             # Without its traceback: the frames refer to the connection, and this frame refers to the error.
             error = failure.with_traceback(None)
         else:
-            self._backoff_s = self.backoff_until_s = 0.0
+            self.standing.connected()
             self.release(upstream, clock.now_s())
             return
-        self._backoff_s = min(max(_BACKOFF_FIRST_S, self._backoff_s * 2), _BACKOFF_MAX_S)
-        self.backoff_until_s = clock.now_s() + self._backoff_s
+        ours, now_s = error.errno in _OUR_OWN_FAULT, clock.now_s()
+        self.standing.back_off(now_s)
+        if not ours:
+            self.standing.failed(Outcome.CONNECT_FAILED, None, now_s)
         if self._waiting:
-            self._waiting.popleft().connect_failed(error, ours=error.errno in _OUR_OWN_FAULT)
+            self._waiting.popleft().connect_failed(self, error, ours=ours)
+
+    async def _resolve(self) -> None:
+        """Resolve the name; then the exchange that waits chooses one of the addresses."""
+        if not await self._context.resolver.addresses(self.endpoint.host):
+            raise ConnectionError(f"the name {self.endpoint.host} does not resolve")
+        if self._waiting and (attempt := self._waiting.popleft().attempt) is not None:
+            attempt.resolved()
 
     async def _open(self) -> Upstream:
         if self.endpoint.unix:
             return await self._open_unix(self.endpoint.unix)
-        addresses = await self._context.resolver.addresses(self.endpoint.host)
-        if not addresses:
-            raise ConnectionError(f"the name {self.endpoint.host} does not resolve")
-        failure: OSError | None = None
-        for _ in addresses:
-            host = addresses[self._next_address % len(addresses)]
-            self._next_address += 1
-            try:
-                return await (self._open_tls(host) if self.endpoint.secure else self._open_tcp(host))
-            except OSError as error:
-                failure = error
-        assert failure is not None
-        raise failure
+        return await self._open_to(self.address)
+
+    async def _open_to(self, host: str) -> Upstream:
+        return await (self._open_tls(host) if self.endpoint.secure else self._open_tcp(host))
 
     async def _open_tcp(self, host: str) -> Upstream:
         _, upstream = await asyncio.get_running_loop().create_connection(self._protocol, host, self.endpoint.port)

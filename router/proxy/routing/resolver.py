@@ -1,4 +1,8 @@
-"""Resolves names of endpoints to addresses, off the loop. The last good answer is kept while the name server does not answer."""
+"""Resolves names of endpoints to addresses, off the loop. The last good answer is kept while the name server does not answer.
+
+A name server may give a few of many addresses in each answer, in any order. So an address leaves only once ABSENT_ANSWERS
+answers in a row were without it, or all answers for ABSENT_S, and the log has a line only if the set changes.
+"""
 
 from __future__ import annotations
 
@@ -6,43 +10,106 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from router.rollout.model.endpoint import Endpoint
+from router.runtime import clock
+from router.shm.layout import ADDRESSES_MAX
 
 log = logging.getLogger(__name__)
 
+ABSENT_ANSWERS: Final = 3
+ABSENT_S: Final = 60.0
+LOOK_UP_TIMEOUT_S: Final = 10.0
+
+
+@dataclass(slots=True)
+class _Name:
+    """The addresses of one name: the time of the last answer that had it, and how many answers since were without it."""
+
+    seen: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def update(self, answer: Sequence[str], now_s: float) -> bool:
+        """Add an answer; return whether the set of addresses has changed."""
+        before = set(self.seen)
+        for address, (seen_s, absent) in list(self.seen.items()):
+            if address not in answer:
+                self.seen[address] = (seen_s, absent + 1)
+                if absent + 1 >= ABSENT_ANSWERS or now_s - seen_s >= ABSENT_S:
+                    del self.seen[address]
+        for address in answer:
+            if address in self.seen or len(self.seen) < ADDRESSES_MAX:
+                self.seen[address] = (now_s, 0)
+        return set(self.seen) != before
+
 
 class Resolver:
-    """The addresses of each name; a literal address resolves to itself."""
+    """The addresses of each name; a literal address resolves to itself. `changes` counts changes of any set of addresses."""
 
     def __init__(self) -> None:
-        self._known: dict[str, list[str]] = {}
+        self.changes = 0
+        self._names: dict[str, _Name] = {}
+
+    def known(self, host: str) -> list[str]:
+        """Return the addresses of `host` as far as they are known, the preferred family first; without a look-up."""
+        if _literal(host):
+            return [host]
+        name = self._names.get(host)
+        return list(name.seen) if name is not None else []
 
     async def addresses(self, host: str) -> list[str]:
         """Return the addresses of `host`, from the cache if it has resolved before; empty if it does not resolve."""
-        known = self._known.get(host)
-        return known if known is not None else await self._look_up(host)
+        return self.known(host) or await self._look_up(host)
 
     async def refresh(self, hosts: Iterable[str]) -> None:
         """Resolve each of these names again; forget all others."""
         wanted = set(hosts)
-        for host in [host for host in self._known if host not in wanted]:
-            del self._known[host]
+        for host in [host for host in self._names if host not in wanted]:
+            del self._names[host]
         await asyncio.gather(*(self._look_up(host) for host in wanted if not _literal(host)))
 
     async def _look_up(self, host: str) -> list[str]:
-        if _literal(host):
-            self._known[host] = [host]
-            return [host]
         try:
-            answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except OSError as error:
-            log.warning("name %s does not resolve, kept=%s: %s", host, self._known.get(host), error)
-            return self._known.get(host, [])
+            async with asyncio.timeout(LOOK_UP_TIMEOUT_S):
+                answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError as error:  # TimeoutError is one
+            log.warning("name %s does not resolve, kept=%s: %s", host, self.known(host), error)
+            return self.known(host)
         found = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
-        if found != self._known.get(host):
-            log.info("name %s resolves to %s", host, found)
-        self._known[host] = found
-        return found
+        name = self._names.setdefault(host, _Name())
+        if name.update(found, clock.now_s()):
+            self.changes += 1
+            log.info("name %s resolves to %s", host, self.known(host))
+        return self.known(host)
+
+
+class KnownNames(Protocol):
+    """Knows addresses of names, as `Resolver`."""
+
+    def known(self, host: str) -> list[str]:
+        """Return the addresses of `host` as far as they are known."""
+
+
+def addresses_of(endpoints: Sequence[Endpoint], names: KnownNames) -> list[tuple[Endpoint, str]]:
+    """Return (endpoint, address) of each address that is used, at most ADDRESSES_MAX: of each endpoint as many as of the others,
+    as far as it has them. The address is empty for a Unix socket, and for a name that is not resolved yet.
+    """
+    found = [names.known(endpoint.host) if endpoint.host else [] for endpoint in endpoints]
+    longest = max((len(addresses) for addresses in found), default=0)
+    pairs = [
+        (number, endpoint, addresses[turn] if turn < len(addresses) else "")
+        for turn in range(max(longest, 1))
+        for number, (endpoint, addresses) in enumerate(zip(endpoints, found, strict=True))
+        if turn < len(addresses) or turn == 0
+    ]
+    return [(endpoint, address) for _, endpoint, address in sorted(pairs[:ADDRESSES_MAX], key=lambda pair: pair[0])]
+
+
+def family(address: str) -> int:
+    """Return 4 or 6."""
+    return 6 if ":" in address else 4
 
 
 def _literal(host: str) -> bool:
