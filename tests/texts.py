@@ -392,6 +392,7 @@ TEXTS: Final[dict[str, str]] = {
     "state.shared": "is shared by users (mode 1777): name a directory of its own",
     # Status
     "status.too_few_requests": "Too few requests for a verdict on v1; a rollback to v2 is possible.",
+    "status.nothing_useful": "v1 has had no useful answer for {since} s: 0 of 24 requests were useful since it was deployed, 24 wait; a rollback to v2 is possible.",
     "status.well": "v1 works; a rollback to v2 is possible.",
     # Stores
     "store.no_answer": "the disk has not answered for 5 s",

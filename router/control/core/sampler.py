@@ -17,6 +17,7 @@ from router.rollout.model.target import ROLES, Target
 from router.rollout.outcome import Outcome
 from router.rollout.stats.figures import delta_between
 from router.rollout.stats.sample import Sample
+from router.rollout.stats.work_counts import WorkCounts
 from router.rollout.units import SECOND_NS
 from router.shm import layout as at
 from router.shm.sample_ring import SampleRing
@@ -37,6 +38,8 @@ class Sampler:
         self._judge = judge
         self._ring = ring
         self._full_ns = 0
+        self.work: dict[int, Mapping[int, WorkCounts]] = {}
+        """The work of each slot with a role, as of the last second."""
         self._at_rest: dict[int, tuple[tuple[int, int, int], tuple[tuple[int, ...], ...]]] = {}
         """By slot: (incarnation, attempts, ends) of the last reading without open attempts, and its histograms."""
 
@@ -58,6 +61,8 @@ class Sampler:
             if target.slot is None:
                 continue
             sample = self._sample(target, target.slot, now_ns, stalled, full and target.state in ROLES)
+            if sample.work is not None:
+                self.work[target.slot] = sample.work
             for tier in self._judge.observe(target.slot, sample):
                 self._ring.write(self._executor.index, target.slot, tier, sample)
 

@@ -11,6 +11,7 @@ from router.control.addon import TriggerSource
 from router.control.core.executor import Change, CommandExecutor
 from router.control.core.probes import Probes
 from router.control.core.sampler import RouterHealth, Sampler, evidence
+from router.control.core.work_buckets import WorkBuckets
 from router.control.monitors.alarms import Alarms
 from router.control.monitors.probe_monitor import ProbeMonitor
 from router.errors import Refusal
@@ -32,9 +33,12 @@ from router.rollout.model.events import (
 )
 from router.rollout.model.target import HURRIED, WATCHED
 from router.rollout.proposals.proposal import ProposalRules
+from router.rollout.units import SECOND_NS
+from router.rollout.work_paths import InferenceRules
 from router.settings.sections.service import Probe, Service
 from router.settings.settings import Settings
 from router.shm.sample_ring import SampleRing
+from router.shm.segment import Segment
 from router.shm.worker_stats import WorkerStats
 
 log = logging.getLogger(__name__)
@@ -74,6 +78,16 @@ def first_byte_timeout_s(settings: Settings, service: Service) -> float:
     return service.first_byte_timeout_s or settings.timeouts.first_byte_timeout_s
 
 
+def inference_rules(service: Service) -> InferenceRules:
+    """Return which work buckets of a service are inference, from the settings."""
+    return InferenceRules()
+
+
+def _known_buckets(baseline: dict[str, Any] | None) -> list[str]:
+    """Return the names of the work buckets of a baseline; an older one has none."""
+    return list((baseline or {}).get("work", ()))
+
+
 class ServiceController:
     """One service. `on_switch` is called for every automatic change that published a route."""
 
@@ -81,6 +95,7 @@ class ServiceController:
         self,
         executor: CommandExecutor,
         settings: Settings,
+        segment: Segment,
         worker_stats: WorkerStats,
         ring: SampleRing,
         alarms: Alarms,
@@ -100,6 +115,10 @@ class ServiceController:
         )
         self.verdict: Verdict = conclude(())
         self.unwell: str | None = None
+        self.work_buckets = WorkBuckets(
+            segment, executor.index, inference_rules(self.service), _known_buckets(baseline)
+        )
+        self._buckets_at_ns = 0
         self._sampler = Sampler(executor, self.judge, ring)
         self._judge_inputs: JudgeInputs | None = None
         self._health = RouterHealth(worker_stats, executor.index)
@@ -135,12 +154,14 @@ class ServiceController:
         self.judge.reconfigure(
             self.service.rules, first_byte_timeout_s(settings, self.service), self.service.acceptance
         )
+        self.work_buckets.reconfigure(inference_rules(self.service))
         self._probed = dict.fromkeys(self._probed, ("", (), False))
 
     # -- the tick
     def tick(self, now_ns: int, stalled: bool) -> None:
         """Do one round: sample, judge, and handle the resulting events."""
         self._sampler.sample(now_ns, stalled)
+        self._update_buckets(now_ns)
         self.unwell = self._health.unwell(now_ns, self.service.rules)
         self._judge_inputs = self._inputs(now_ns)
         self.verdict = self.judge.evaluate(self._judge_inputs, now_ns)
@@ -154,6 +175,14 @@ class ServiceController:
         self._propose(self.verdict.observing, now_ns)
         self._apply_overdue(now_ns)
         self._check_standby()
+
+    def _update_buckets(self, now_ns: int) -> None:
+        """Take proposed work buckets, and tell the workers which waits are overdue; once a second."""
+        if now_ns - self._buckets_at_ns >= SECOND_NS:
+            self._buckets_at_ns = now_ns
+            active = self.registry.active
+            work = self._sampler.work.get(active.slot, {}) if active is not None and active.slot is not None else {}
+            self.work_buckets.update(work, self.judge.known_times(now_ns))
 
     def _check_standby(self) -> None:
         """Raise the alarms about probes before the standby is needed, or end them."""
@@ -182,6 +211,7 @@ class ServiceController:
             in_drill=registry.in_drill,
             criteria=registry.criteria.known,
             cases=self.machine.promotion_check().last_result(active) if active is not None else None,
+            buckets=self.work_buckets.buckets,
             inference_probe=self._probe_monitor.evidence(),
         )
 

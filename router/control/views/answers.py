@@ -150,6 +150,46 @@ class TargetWindow(TypedDict):
     p99_ms: float | None
 
 
+class WorkStatus(TypedDict):
+    """One work bucket of a version since it was deployed. `bucket`: method and path template."""
+
+    bucket: str
+    inference: bool
+    asked: int
+    """Attempts: asked = useful + without use + open."""
+    useful: int
+    without_use: dict[str, int]
+    """Attempts that ended without use, by how they ended."""
+    in_progress: int
+    """Open attempts whose body has begun, event streams left out."""
+    waiting: int
+    overdue: int
+    """The part of `waiting` that waits longer than `limit_s`."""
+    oldest_wait_s: float | None
+    last_useful_s: float | None
+    """Seconds since the last useful answer."""
+    limit_s: float | None
+    """A longer wait is overdue; null while nothing is known."""
+    median_s: float | None
+    """Median time to a useful answer."""
+
+
+class ProgressStatus(TypedDict):
+    """How long the active version has had no useful answer to inference, in requests since it was deployed."""
+
+    nothing_useful: bool
+    """No answer was useful for `limit_s`, although requests wait or were lost."""
+    wanting: bool
+    """Requests wait, or were lost since the last useful answer, and no body moves."""
+    since_s: float
+    """Seconds since the last useful answer, or since the version began to serve."""
+    limit_s: float
+    """The longest normal wait."""
+    waiting: int
+    useful: int
+    asked: int
+
+
 class TargetStatus(TypedDict):
     """A version that has a slot."""
 
@@ -171,6 +211,8 @@ class TargetStatus(TypedDict):
     totals: TargetTotals
     windows: dict[str, TargetWindow | None]
     """By length: `10s` and `60s`."""
+    work: list[WorkStatus]
+    """By work bucket, inference first."""
 
 
 class ServiceRequests(TypedDict):
@@ -261,6 +303,8 @@ class ServiceStatus(TypedDict):
     held: str | None
     """Why a due rollback is not done."""
     targets: list[TargetStatus]
+    progress: ProgressStatus | None
+    """Of the active version; null before its first request of inference."""
     exchanges: ServiceRequests
     rescued: int
     last_switch: LastSwitch | None
@@ -315,6 +359,9 @@ class Explanation(TypedDict):
     triggers: list[TriggerResult]
     gate: GateStatus
     acceptance: list[Criterion]
+    work: list[WorkStatus]
+    """What the requests to the active version came to."""
+    progress: ProgressStatus | None
     summary: str
     inputs: NotRequired[InputsStatus | None]
     validated: NotRequired[dict[str, dict[str, int]]]

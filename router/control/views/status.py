@@ -7,6 +7,7 @@ from typing import Final
 from router.control.addon import Document
 from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
+from router.control.views import work
 from router.control.views.answers import TargetWindow, WorkerStatus
 from router.rollout.model.target import CANDIDATES, Target
 from router.rollout.outcome import OUTCOMES
@@ -16,6 +17,8 @@ from router.shm import layout as at
 from router.shm.worker_stats import WorkerState, WorkerStats
 
 WINDOWS: Final = (("10s", 10.0), ("60s", 60.0))
+WANTING_S: Final = 10.0
+"""A version without a useful answer for this long is not said to work while requests wait or were lost."""
 UP_S: Final = 1.0
 """Seconds after its last heartbeat in which a worker counts as up."""
 
@@ -53,6 +56,7 @@ def service(service_controller: ServiceController, worker_stats: WorkerStats, pr
         "frozen": {**frozen, "at": clock.iso(frozen["at"])} if frozen else None,
         "held": service_controller.machine.blocked_reason,
         "targets": targets,
+        "progress": work.progress(service_controller, now_ns),
         "exchanges": {
             "accepted": accepted,
             "in_flight": accepted - sum(ended),
@@ -145,6 +149,7 @@ def _target(
             "outcomes": {outcome.label: counts[at.L_OUTCOMES + outcome] for outcome in OUTCOMES},
         },
         "windows": {name: window(service_controller, slot, seconds, now_ns) for name, seconds in WINDOWS},
+        "work": work.of_version(service_controller, slot, now_ns),
     }
 
 
@@ -186,11 +191,13 @@ def explain(service_controller: ServiceController, now_ns: int) -> Document:
         "triggers": [result.as_dict() for result in verdict.results],
         "gate": {"would_pass": not obstacles, "reasons": obstacles},
         "acceptance": [criterion.as_dict() for criterion in service_controller.criteria(now_ns)],
-        "summary": _summary(service_controller, obstacles),
+        "work": work.of_version(service_controller, active.slot, now_ns) if active and active.slot is not None else [],
+        "progress": work.progress(service_controller, now_ns),
+        "summary": _summary(service_controller, obstacles, now_ns),
     }
 
 
-def _summary(service_controller: ServiceController, obstacles: list[str]) -> str:
+def _summary(service_controller: ServiceController, obstacles: list[str], now_ns: int) -> str:
     active, standby = service_controller.registry.active, service_controller.registry.standby
     if active is None:
         return f"Service {service_controller.name} has no active version."
@@ -213,6 +220,9 @@ def _summary(service_controller: ServiceController, obstacles: list[str]) -> str
         if missing or standby is None
         else f"a rollback to {standby.version} is possible"
     )
+    found = work.progress(service_controller, now_ns)
+    if found is not None and found["wanting"] and found["since_s"] >= min(WANTING_S, found["limit_s"]):
+        return f"{work.sentence(active.version, found)}; {back}."
     if service_controller.verdict.state == "pass":
         return f"{active.version} works; {back}."
     return f"Too few requests for a verdict on {active.version}; {back}."
