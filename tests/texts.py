@@ -214,6 +214,12 @@ TEXTS: Final[dict[str, str]] = {
         "verdict: fail; 9 of 10\n"
         "last switch: 11:59 blue → green by ann: no reason given\n"
     ),
+    "cli.status_work": (
+        "work                  inference  asked  useful  without use       in progress  waiting  oldest wait  last useful\n"
+        "POST /v1/completions  yes        24     2       3 fault, 1 empty  0            18       31 s         42 s ago\n"
+        "GET /v1/models        no         7      7       –                 0            0        –            0.2 s ago\n"
+        "NOTHING USEFUL from green for 42 s\n"
+    ),
     "cli.switched": (
         "green is active, blue stands by\n"
         "generation 16777219: swapped in 12 µs, confirmed by every worker 1.3 ms later\n"

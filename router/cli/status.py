@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 WATCH_EVERY_S: Final = 1.0
+_WORK_COLUMNS: Final = (
+    "work",
+    "inference",
+    "asked",
+    "useful",
+    "without use",
+    "in progress",
+    "waiting",
+    "oldest wait",
+    "last useful",
+)
 
 
 @app.command()
@@ -94,6 +105,7 @@ def _service(name: str, service: Document) -> list[Any]:
         f"service {name}: {service['state']}, generation {service['generation']}, {way_back}",
         output.table(columns, (_target(target) for target in service["targets"])),
     ]
+    lines += _work(_active_work(service), service.get("progress"), service.get("active"))
     if frozen := service.get("frozen"):
         lines.append(f"FROZEN by {frozen['actor']} since {frozen['at']}: {frozen['reason'] or 'no reason given'}")
     lines += [
@@ -121,6 +133,37 @@ def _service(name: str, service: Document) -> list[Any]:
             f"last switch: {last['at']} {last['from']} → {last['to']} by {last['actor']}: {last['reason'] or 'no reason given'}"
         )
     return lines
+
+
+def _active_work(service: Document) -> list[Document]:
+    return next((target.get("work") or [] for target in service["targets"] if target["role"] == "active"), [])
+
+
+def _work(work: list[Document], progress: Document | None, version: str | None) -> list[Any]:
+    """Return the work of the active version as a table, and in red that nothing is useful; nothing before the first request."""
+    from rich.text import Text
+
+    lines: list[Any] = []
+    if work:
+        lines.append(output.table(_WORK_COLUMNS, (_bucket(bucket) for bucket in work)))
+    if progress and progress["nothing_useful"]:
+        lines.append(Text(f"NOTHING USEFUL from {version} for {output.long(progress['since_s'])}", style="bold red"))
+    return lines
+
+
+def _bucket(work: Document) -> tuple[object, ...]:
+    lost = ", ".join(f"{count} {end}" for end, count in work["without_use"].items())
+    return (
+        work["bucket"],
+        output.yes(work["inference"]),
+        work["asked"],
+        work["useful"],
+        lost,
+        work["in_progress"],
+        work["waiting"],
+        output.number(work["oldest_wait_s"], "s"),
+        "" if work["last_useful_s"] is None else f"{output.long(work['last_useful_s'])} ago",
+    )
 
 
 def _inputs(document: Document) -> str:
@@ -192,6 +235,7 @@ def explain(read: opt.ReadOptions) -> None:
         output.table(columns, (_trigger(trigger) for trigger in document["triggers"])),
         f"an automatic rollback {'would' if gate['would_pass'] else 'would not'} pass the gate"
         + (f": {'; '.join(gate['reasons'])}" if gate["reasons"] else ""),
+        *_work(document.get("work") or [], document.get("progress"), document.get("active")),
         *filter(None, (_validated(document), _inputs(document), _unmet_criteria(document))),
     )
 

@@ -58,13 +58,17 @@ class Display:
         versions = {target["version"] for target in present}
         left = [target for version, target in self._retired.items() if version not in versions]
         drawn = table([*present, *left])
-        return Group(Text(self._step, style="bold"), drawn, Text(f"verdict: {verdict.get('state', '–')}"))
+        last = Text(f"verdict: {verdict.get('state', '–')}")
+        progress = self._document.get("progress")
+        if progress and progress["nothing_useful"]:
+            last = Text(f"nothing useful for {progress['since_s']:.0f} s", style="bold red")
+        return Group(Text(self._step, style="bold"), drawn, last)
 
 
 def table(targets: Iterable[dict[str, Any]]) -> Table:
-    """Return targets of a service's document as a table: version, role, requests/s, errors so far, p50 and p99."""
+    """Return targets of a service's document as a table: version, role, requests/s, useful answers, errors, p50, p99."""
     drawn = Table("version", "role", "state")
-    for title in ("requests/s", "errors", "p50 ms", "p99 ms"):
+    for title in ("requests/s", "useful", "errors", "p50 ms", "p99 ms"):
         drawn.add_column(title, justify="right", min_width=8)
     for target in targets:
         window = (target.get("windows") or {}).get("10s") or {}
@@ -74,6 +78,7 @@ def table(targets: Iterable[dict[str, Any]]) -> Table:
             target["role"],
             str(target.get("state", "")),
             _number(window.get("requests_per_s")),
+            _number(sum(work["useful"] for work in target.get("work", ()) if work["inference"]), digits=0),
             _number(sum(target["totals"]["outcomes"].get(outcome, 0) for outcome in _FAULTS), digits=0),
             _number(window.get("p50_ms")),
             _number(window.get("p99_ms")),

@@ -51,6 +51,33 @@ def test_status_says_what_is_wrong(command: Command) -> None:
         assert command("status", "--admin", admin.url)[1] == (golden("cli.status_alarms"))
 
 
+WORK: list[dict[str, Any]] = [
+    {
+        "bucket": "POST /v1/completions", "inference": True, "asked": 24, "useful": 2, "without_use": {"fault": 3, "empty": 1},
+        "in_progress": 0, "waiting": 18, "overdue": 9, "oldest_wait_s": 31.0, "last_useful_s": 42.0, "limit_s": 10.0,
+        "median_s": 0.5,
+    },
+    {
+        "bucket": "GET /v1/models", "inference": False, "asked": 7, "useful": 7, "without_use": {}, "in_progress": 0,
+        "waiting": 0, "overdue": 0, "oldest_wait_s": None, "last_useful_s": 0.2, "limit_s": None, "median_s": None,
+    },
+]  # fmt: skip
+PROGRESS = {
+    "nothing_useful": True, "wanting": True, "since_s": 42.0, "limit_s": 10.0, "waiting": 18, "useful": 2, "asked": 24,
+}  # fmt: skip
+
+
+def test_status_shows_the_work_of_the_active_version_and_that_nothing_is_useful(command: Command) -> None:
+    shown = service(targets=[target("green", "active", "active", work=WORK)], progress=PROGRESS)
+    with FakeAdmin().answer("GET", "/v1/status", status(shown)) as admin:
+        out = command("status", "--admin", admin.url)[1]
+    assert golden("cli.status_work") in out
+    shown["progress"] = {**PROGRESS, "nothing_useful": False}
+    with FakeAdmin().answer("GET", "/v1/status", status(shown)) as admin:
+        out = command("status", "--admin", admin.url)[1]
+    assert golden("cli.status_work") not in out
+
+
 def test_status_says_that_a_drill_is_under_way_and_what_stands_against_acceptance(command: Command) -> None:
     unmet = {"name": "fault_share", "state": "not_met", "reason": "1.20%, limit 0.50%"}
     probation = {"accepted": False, "requests": 9, "requests_needed": 500, "seconds": 9, "seconds_needed": 600}

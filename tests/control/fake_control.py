@@ -38,6 +38,13 @@ def target(version: str, slot: int, role: str) -> dict[str, Any]:
         "in_flight": 2, "waiting": 1, "tunnels": 1, "oldest_waiting_s": 0.25,
         "totals": {"attempts": 42, "begun": 40, "rescued": 0, "outcomes": {"ok": 40}},
         "windows": {"10s": window, "60s": None},
+        "work": [
+            {
+                "bucket": "POST /v1/completions", "inference": True, "asked": 42, "useful": 30, "without_use": {"fault": 9},
+                "in_progress": 2, "waiting": 1, "overdue": 0, "oldest_wait_s": 0.25, "last_useful_s": 0.1, "limit_s": None,
+                "median_s": None,
+            },
+        ],
     }  # fmt: skip
 
 
@@ -67,6 +74,10 @@ class FakeControl:
             "service": "fraud", "generation": 16777218, "state": "probation", "active": "fraud-v2",
             "standby": "fraud-v1", "candidate": None, "way_back": True, "no_way_back": None, "frozen": None,
             "targets": [target("fraud-v2", 0, "active"), target("fraud-v1", 1, "standby")],
+            "progress": {
+                "nothing_useful": True, "wanting": True, "since_s": 12.0, "limit_s": 10.0, "waiting": 1, "useful": 30,
+                "asked": 42,
+            },
             "exchanges": {"accepted": 42, "in_flight": 2, "ended": {"ok": 40}}, "rescued": 0, "last_switch": None,
             "verdict": {"state": "pass", "triggers": []}, "baseline": None,
             "acceptance": {"accepted": False, "requests": 40, "requests_needed": 500, "seconds": 9.0, "seconds_needed": 600.0},

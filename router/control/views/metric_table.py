@@ -28,6 +28,7 @@ class MetricRow:
 _SERVICE: Final = ("service",)
 _VERSION: Final = ("service", "version")
 _CHANNEL: Final = ("channel",)
+_BUCKET: Final = ("service", "version", "bucket")
 _IN_PERIOD: Final = f"in the last {PERIOD_DAYS} days"
 
 METRICS: Final[dict[str, MetricRow]] = {
@@ -44,6 +45,9 @@ METRICS: Final[dict[str, MetricRow]] = {
     "time_to_first_byte_seconds": MetricRow(
         "histogram", _VERSION, "Time from the request to the first byte of the final head (within 6.25 %)."
     ),
+    "time_to_first_useful_seconds": MetricRow(
+        "histogram", _VERSION, "Time from the request to the first useful byte of the answer (within 6.25 %)."
+    ),
     "rescued_requests": MetricRow(
         "counter", _VERSION, "Requests that failed on this version and were answered by another one."
     ),
@@ -51,6 +55,22 @@ METRICS: Final[dict[str, MetricRow]] = {
     "waiting_requests": MetricRow("gauge", _VERSION, "Attempts in flight without a first byte."),
     "oldest_waiting_seconds": MetricRow("gauge", _VERSION, "Age of the oldest attempt without a first byte."),
     "tunnels": MetricRow("gauge", _VERSION, "WebSockets, and requests for a WebSocket without an answer."),
+    # work
+    "work": MetricRow(
+        "counter",
+        (*_BUCKET, "end"),
+        "Attempts that became useful, or ended without use, by how they ended. bucket: method and path template.",
+    ),
+    "work_asked": MetricRow("counter", _BUCKET, "Attempts. Those that are not in `work_total` are open."),
+    "work_in_progress": MetricRow("gauge", _BUCKET, "Attempts whose body has begun and is not useful yet."),
+    "work_waiting": MetricRow("gauge", _BUCKET, "Attempts that are sent, and of which nothing has come yet."),
+    "work_oldest_wait_seconds": MetricRow("gauge", _BUCKET, "Age of the oldest of them."),
+    "nothing_useful": MetricRow(
+        "gauge",
+        _SERVICE,
+        "1: the active version has had no useful answer for longer than any normal wait, although requests wait or were lost. "
+        "Absent before the first request of inference.",
+    ),
     # versions
     "active_info": MetricRow(
         "gauge", ("service", "version", "generation"), "1 for the active version and the generation of its route."

@@ -22,6 +22,7 @@ from router.control.monitors.switch_stats import BUCKETS_S as SWITCH_BUCKETS_S
 from router.control.monitors.switch_stats import DurationHistogram, SwitchStats
 from router.control.views.metric_table import counter, gauge, histogram
 from router.control.views.queries import Queries
+from router.control.views.work_metrics import work_metrics
 from router.rollout.model.route import SLOTS
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import BUCKETS, lower_bound
@@ -79,6 +80,7 @@ class _Scrape(Collector):
         names, worker_stats = sorted(status["services"]), control_loop.worker_stats
         yield from _traffic(status, names, worker_stats, control_loop.segment)
         yield from _targets(status)
+        yield from work_metrics(status["services"])
         yield from _switches(control_loop.switch_stats)
         yield from _triggers({name: queries.explain(name) for name in names})
         yield _quarantined(queries.quarantined())
@@ -96,6 +98,7 @@ def _traffic(status: Document, names: list[str], worker_stats: WorkerStats, segm
     requests = counter("requests")
     duration = histogram("request_duration_seconds")
     first_byte = histogram("time_to_first_byte_seconds")
+    first_useful = histogram("time_to_first_useful_seconds")
     rescued = counter("rescued_requests")
     _add_outcomes(requests, ("", "", "none"), worker_stats.unmatched()[1])
     for index, name in enumerate(names):
@@ -106,11 +109,15 @@ def _traffic(status: Document, names: list[str], worker_stats: WorkerStats, segm
             for position, role in enumerate(ROLES):
                 start = at.L_EXCHANGES + position * at.OUTCOME_COUNT
                 _add_outcomes(requests, (name, version, role), row[start : start + at.OUTCOME_COUNT])
-            for family, offset in ((duration, at.L_DURATION), (first_byte, at.L_FIRST_BYTE)):
+            for family, offset in (
+                (duration, at.L_DURATION),
+                (first_byte, at.L_FIRST_BYTE),
+                (first_useful, at.L_FIRST_USEFUL),
+            ):
                 buckets, total_s = fold(row[offset : offset + BUCKETS])
                 family.add_metric([name, version], buckets, total_s)
             rescued.add_metric([name, version], row[at.L_RESCUED])
-    yield from (requests, duration, first_byte, rescued)
+    yield from (requests, duration, first_byte, first_useful, rescued)
 
 
 def _add_outcomes(family: CounterMetricFamily, labels: tuple[str, str, str], ends: Sequence[int]) -> None:

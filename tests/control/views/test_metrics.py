@@ -49,6 +49,13 @@ FROZEN = {
     "rollback_router_requests": ("counter", {"service", "version", "role", "outcome"}),
     "rollback_router_request_duration_seconds": ("histogram", {"service", "version"}),
     "rollback_router_time_to_first_byte_seconds": ("histogram", {"service", "version"}),
+    "rollback_router_time_to_first_useful_seconds": ("histogram", {"service", "version"}),
+    "rollback_router_work": ("counter", {"service", "version", "bucket", "end"}),
+    "rollback_router_work_asked": ("counter", {"service", "version", "bucket"}),
+    "rollback_router_work_in_progress": ("gauge", {"service", "version", "bucket"}),
+    "rollback_router_work_waiting": ("gauge", {"service", "version", "bucket"}),
+    "rollback_router_work_oldest_wait_seconds": ("gauge", {"service", "version", "bucket"}),
+    "rollback_router_nothing_useful": ("gauge", {"service"}),
     "rollback_router_in_flight_requests": ("gauge", {"service", "version"}),
     "rollback_router_waiting_requests": ("gauge", {"service", "version"}),
     "rollback_router_tunnels": ("gauge", {"service", "version"}),
@@ -96,6 +103,7 @@ def control_loop() -> Iterator[FakeControl]:
         words[row + at.L_EXCHANGES + Outcome.OK] = 600
         words[row + at.L_FIRST_BYTE + index(2_000)] = 500
         words[row + at.L_FIRST_BYTE + index(40_000)] = 20
+        words[row + at.L_FIRST_USEFUL + index(40_000)] = 7
         words[row + at.L_RESCUED] = 4
         words[layout.worker_slot(worker, 0, 1) + at.L_EXCHANGES + at.OUTCOME_COUNT + Outcome.SERVER_ERROR] = 3
         words[layout.worker_service(worker, 0) + at.LS_ENDED + Outcome.REFUSED] = 2
@@ -143,6 +151,14 @@ def test_values(control_loop: FakeControl) -> None:
         key("time_to_first_byte_seconds_bucket", **v2, le="0.025"): 0,
         key("time_to_first_byte_seconds_bucket", **v2, le="0.05"): 40,
         key("time_to_first_byte_seconds_bucket", **v2, le="+Inf"): 40,
+        key("time_to_first_useful_seconds_count", **v2): 14,
+        key("work_total", **v2, bucket="POST /v1/completions", end="useful"): 30,
+        key("work_total", **v2, bucket="POST /v1/completions", end="fault"): 9,
+        key("work_asked_total", **v2, bucket="POST /v1/completions"): 42,
+        key("work_in_progress", **v2, bucket="POST /v1/completions"): 2,
+        key("work_waiting", **v2, bucket="POST /v1/completions"): 1,
+        key("work_oldest_wait_seconds", **v2, bucket="POST /v1/completions"): 0.25,
+        key("nothing_useful", service="fraud"): 1,
         key("tls_handshakes_total"): 41,
         key("tls_handshakes_failed_total"): 5,
         key("certificate_expires_timestamp_seconds", setting="tls", certificate="/c.pem"): 1893456000,
