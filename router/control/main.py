@@ -85,6 +85,7 @@ class Control:
         gc.freeze()  # these objects live as long as the process; a full collection over them would block the loop
         self._segment.words[at.H_CONTROL_READY] = 1
         control_loop.tasks.spawn(control_loop.certificates.run(), "certificates")
+        control_loop.tasks.spawn(control_loop.keep_resolving(), "resolver")
         try:
             await self._keep_ticking(control_loop)
         finally:

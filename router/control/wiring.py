@@ -169,7 +169,14 @@ async def _add_services(
         executor = CommandExecutor(name, index, machine, executor_deps, control_loop.check(name))
         await recovery.reconcile(executor, service, entries, warm=warm, assume=assumed.get(name))
         service_controller = ServiceController(
-            executor, settings, deps.segment, control_loop.worker_stats, ring, deps.alarms, control_loop.switched
+            executor,
+            settings,
+            deps.segment,
+            control_loop.worker_stats,
+            ring,
+            deps.alarms,
+            control_loop.switched,
+            control_loop.resolver,
         )
         if warm:
             service_controller.restore()

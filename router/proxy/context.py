@@ -40,7 +40,7 @@ _ID_ENDS: Final = tuple(b"%03x" % low for low in range(0x1000))
 
 
 class NameResolver(Protocol):
-    """Resolves the names of endpoints (routing/resolver.py)."""
+    """Resolves the names of endpoints (names/resolver.py)."""
 
     changes: int
 

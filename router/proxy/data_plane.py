@@ -10,6 +10,7 @@ import logging
 import os
 from typing import Final, cast
 
+from router.names.resolver import Resolver
 from router.proxy.accept.connection_limiter import ClientConnectionLimiter
 from router.proxy.accept.proxy_protocol import PendingHeader, ProxyProtocolAcceptor
 from router.proxy.accept.reserve import Reserve
@@ -27,7 +28,6 @@ from router.proxy.http1.request_head import RequestHead
 from router.proxy.http1.response_head import ResponseHead
 from router.proxy.options import Options
 from router.proxy.routing.concurrency import ConcurrencyLimiter
-from router.proxy.routing.resolver import Resolver
 from router.proxy.tls.transport import TlsTransport
 from router.rollout.model.route import NO_SLOT
 from router.runtime import clock

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from router.rollout.model.addresses import ADDRESSES_MAX as ADDRESSES_MAX
 from router.rollout.model.route import SLOTS
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import BUCKETS
@@ -133,7 +134,6 @@ EP_UNAFFECTED_CLIENTS: Final = (
 EPOCH_WORDS: Final = 64
 
 # -- address row: one address of a slot row (proxy/routing); cumulative unless called a gauge
-ADDRESSES_MAX: Final = 64
 AR_KEY: Final = 0  # the address that the row belongs to (shm/address_rows.py); 0: none
 AR_ATTEMPTS: Final = 1
 AR_FAULTS: Final = 2  # attempts of the version that ended by a fault at this address

@@ -38,7 +38,6 @@ FIRST_REQUEST: Final = [
     "proxy.engine.attempt Attempt.enter",
     "proxy.engine.pool Pool.take",
     "proxy.engine.pool Pool.wait",
-    "proxy.routing.resolver Resolver.addresses",
     "proxy.engine.upstream Upstream",
     "proxy.engine.upstream Upstream.connection_made",
     "proxy.engine.exchange Exchange.connected",
@@ -69,6 +68,7 @@ LATER_REQUEST: Final = [
     "proxy.engine.exchange Exchange.start",
     "proxy.engine.attempt Attempt",
     "proxy.engine.attempt Attempt.enter",
+    "proxy.routing.standing Standing.enter",
     "proxy.engine.pool Pool.take",
     "proxy.engine.upstream Upstream.send",
     "proxy.engine.attempt Attempt.sent",
@@ -80,6 +80,7 @@ LATER_REQUEST: Final = [
     "proxy.engine.pool Pool.release",
     "proxy.engine.exchange Exchange.completed",
     "proxy.engine.attempt Attempt.end",
+    "proxy.routing.standing Standing.well",
     "proxy.engine.downstream Downstream.exchange_ended",
 ]
 """Every call that crosses a module border, for a request like the one before it on the same connection."""
@@ -93,6 +94,7 @@ RESCUE: Final = [
     # The attempt is counted as a fault of its version, and the standby is claimed.
     "proxy.engine.attempt Attempt.end",
     "proxy.engine.exchange Exchange.work_end",
+    "proxy.engine.local_target LocalTarget.pool_failed",
     "proxy.engine.attempt Attempt",
     "proxy.engine.attempt Attempt.enter",
     "proxy.engine.pool Pool.take",

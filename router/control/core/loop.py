@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ from router.control.monitors.certificates import CertificateMonitor
 from router.control.monitors.overload import OverloadMonitor
 from router.control.monitors.switch_stats import SwitchStats
 from router.control.store.journal import Journal
+from router.names.resolver import Resolver
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import CheckStandby, Record
+from router.rollout.model.endpoint import parse_endpoint
 from router.rollout.model.entry import Entry
 from router.runtime import clock
 from router.runtime.tasks import Tasks
@@ -85,6 +88,7 @@ class ControlLoop:
         self.addons: tuple[Addon, ...] = ()
         self.differences: list[str] = []
         """Where the settings differ from the journal, as of the start or the last SIGHUP."""
+        self.resolver = Resolver()
         self.workers = workers
         self._journal = journal
         self._stalls = StallDetector(worker_stats, workers)
@@ -118,6 +122,14 @@ class ControlLoop:
         await self.probes.close()
         await self.tasks.close()
         return await self._journal.close()
+
+    async def keep_resolving(self) -> None:
+        """Resolve the names of all endpoints at once, and then every `resolve_every_s`."""
+        while True:
+            holders = [target for service in self.services.values() for target in service.registry.holders()]
+            hosts = {parse_endpoint(url).host for target in holders for url in target.endpoints}
+            await self.resolver.refresh(hosts - {""})
+            await asyncio.sleep(self.settings.timeouts.resolve_every_s)
 
     # -- the tick
     def tick(self, now_ns: int, own_lag_s: float) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from router.control.core.executor import CommandExecutor
 from router.control.core.slot_counters import HISTOGRAMS
 from router.control.core.workers import Workers
+from router.control.monitors.replica_monitor import ReplicaMonitor
 from router.rollout.incidents.impact import beginning_ns, reading
 from router.rollout.judge.judge import Judge
 from router.rollout.judge.rules import Rules
@@ -33,8 +34,11 @@ NO_TRIGGER: Final[Mapping[str, Any]] = {}
 class Sampler:
     """One service's samples. Histograms, work and epochs are read once a second, and only for slots with a role."""
 
-    def __init__(self, executor: CommandExecutor, judge: Judge, ring: SampleRing) -> None:
+    def __init__(
+        self, executor: CommandExecutor, judge: Judge, ring: SampleRing, replica_monitor: ReplicaMonitor
+    ) -> None:
         self._executor = executor
+        self._replica_monitor = replica_monitor
         self._judge = judge
         self._ring = ring
         self._full_ns = 0
@@ -95,6 +99,7 @@ class Sampler:
             epochs=executor.counters.epochs(slot, target.incarnation, now_ns) if full else (),
             pairs_well=counts[at.L_PAIRS_WELL],
             pairs_failed=counts[at.L_PAIRS_FAILED],
+            set_aside=self._replica_monitor.set_aside(target, slot, now_ns),
         )
 
     def _histograms(self, target: Target, slot: int, counts: list[int]) -> tuple[tuple[int, ...], ...]:

@@ -14,6 +14,7 @@ from router.control.core.sampler import RouterHealth, Sampler, evidence
 from router.control.core.work_buckets import WorkBuckets
 from router.control.monitors.alarms import Alarms
 from router.control.monitors.probe_monitor import ProbeMonitor
+from router.control.monitors.replica_monitor import ReplicaMonitor
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.judge.baseline import Baseline
@@ -22,6 +23,7 @@ from router.rollout.judge.judge import Judge, JudgeInputs
 from router.rollout.judge.verdict import Note, NoteCode, TriggerResult, Verdict, conclude
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.model import entry as entry_types
+from router.rollout.model.addresses import KnownNames
 from router.rollout.model.events import (
     Accepted,
     Event,
@@ -100,6 +102,7 @@ class ServiceController:
         ring: SampleRing,
         alarms: Alarms,
         on_switch: Callable[[ServiceController, Change], None],
+        names: KnownNames,
     ) -> None:
         self.executor = executor
         self.name = executor.name
@@ -119,7 +122,8 @@ class ServiceController:
             segment, executor.index, inference_rules(self.service), _known_buckets(baseline)
         )
         self._buckets_at_ns = 0
-        self._sampler = Sampler(executor, self.judge, ring)
+        self.replica_monitor = ReplicaMonitor(segment, executor.index, self.name, alarms, names, self._failed_probes)
+        self._sampler = Sampler(executor, self.judge, ring, self.replica_monitor)
         self._judge_inputs: JudgeInputs | None = None
         self._health = RouterHealth(worker_stats, executor.index)
         self._probe_monitor = ProbeMonitor(self.name, self.machine, alarms)
@@ -191,6 +195,8 @@ class ServiceController:
             self._alarms.up("standby_failing", failing, self.name)
         else:
             self._alarms.down("standby_failing", self.name)
+        holders = {target.slot: target for target in self.registry.holders() if target.slot is not None}
+        self.replica_monitor.check(holders)
         self._probe_monitor.check(self._judge_inputs.inference_probe if self._judge_inputs else None)
 
     def _inputs(self, now_ns: int) -> JudgeInputs:
@@ -327,6 +333,11 @@ class ServiceController:
             ),
             default=0,
         )
+
+    def _failed_probes(self, slot: int, name: str) -> int:
+        """Return the failed probes in a row of an address, -1 if it was not probed."""
+        streak = self.machine.streaks.of_endpoint(slot, name)
+        return streak.bad if streak is not None else -1
 
     def probed(self, event: ProbeCompleted) -> None:
         """Handle the result of a probe of this service."""

@@ -8,7 +8,7 @@ from router.proxy.deadlines import Deadlines
 from router.proxy.engine.pool import Pool
 from router.proxy.routing.client_shares import ClientShares
 from router.proxy.routing.replicas import Replicas
-from router.proxy.routing.resolver import addresses_of, family
+from router.rollout.model.addresses import addresses_of, family
 from router.rollout.model.endpoint import parse_endpoint
 from router.rollout.outcome import Outcome
 from router.runtime import clock

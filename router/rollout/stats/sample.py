@@ -32,6 +32,7 @@ class Sample:
     or control was late by more than stall_s since the previous sample. Histograms (`BUCKETS` counts each), `work` (by number of
     the work bucket, buckets without requests left out) and `epochs` (the present one and the one before) come with one sample
     a second. `pairs_well` and `pairs_failed` count rescued requests that the other version answered well, or failed, too.
+    `set_aside`: faults of ejected addresses, which do not count against the version (docs/behaviour/replicas.md).
     """
 
     at_ns: int
@@ -58,6 +59,7 @@ class Sample:
     epochs: tuple[Epoch, ...] = ()
     pairs_well: int = 0
     pairs_failed: int = 0
+    set_aside: int = 0
 
     @property
     def histograms(self) -> Histograms | None:

@@ -53,7 +53,7 @@ def scalar_words(sample: Sample) -> list[int]:
     words += [sample.faults_unbegun, *sample.outcomes, sample.rescued, sample.abandoned_long, sample.waiting]
     words += [sample.waiting_long, sample.oldest_waiting_ns, sample.last_begun_ns, sample.gap_max_us, flags]
     words += [sample.pairs_well, sample.pairs_failed, sum(1 << bucket for bucket in sample.work or ())]
-    words.append(len(sample.epochs[-EPOCHS_MAX:]))
+    words += [len(sample.epochs[-EPOCHS_MAX:]), sample.set_aside]
     return words + [0] * (SAMPLE_SCALARS - len(words))
 
 
@@ -80,6 +80,7 @@ def from_scalars(words: Sequence[int]) -> Sample:
         bool(flags & _STALLED),
         pairs_well=words[_FLAGS_END],
         pairs_failed=words[_FLAGS_END + 1],
+        set_aside=words[_FLAGS_END + 4],
     )
 
 

@@ -47,16 +47,22 @@ class Window:
     first_byte: tuple[int, ...] | None = None
     duration: tuple[int, ...] | None = None
     abandoned: tuple[int, ...] | None = None
+    set_aside: int = 0
 
     @property
     def requests(self) -> int:
-        """Attempts in the window whose response began, or that failed before."""
-        return self.begun + self.faults_unbegun
+        """Attempts in the window whose response began, or that failed before; without those that are set aside."""
+        return self.begun + self.faults_unbegun - self._aside
+
+    @property
+    def _aside(self) -> int:
+        """Faults of ejected addresses. They are set aside when the address is ejected, a little later than they were counted."""
+        return min(self.set_aside, count_faults(self.outcomes), self.begun + self.faults_unbegun)
 
     @property
     def faults(self) -> int:
         """Attempts that ended in the window by a fault of the target; they may have begun before it."""
-        return count_faults(self.outcomes)
+        return count_faults(self.outcomes) - self._aside
 
     @property
     def weighted_faults(self) -> float:
@@ -66,9 +72,10 @@ class Window:
         streams, after arrivals have fallen), some faults belong to requests before the window. The faults then count in
         proportion to the responses that began. If as many begin as end, this equals `faults`.
         """
-        late = self.faults - self.faults_unbegun
+        late = count_faults(self.outcomes) - self.faults_unbegun
         ends = late + sum(self.outcomes[outcome] for outcome in _WELL_ENDED)
-        return self.faults_unbegun + (late * self.begun / ends if ends > self.begun else late)
+        weighted = self.faults_unbegun + (late * self.begun / ends if ends > self.begun else late)
+        return max(0.0, weighted - self._aside)
 
     @property
     def rate(self) -> float | None:
@@ -304,6 +311,7 @@ def between(base: WindowEntry, newest: WindowEntry) -> Window:
         first_byte,
         duration,
         abandoned,
+        max(0, newest.sample.set_aside - base.sample.set_aside),
     )
 
 

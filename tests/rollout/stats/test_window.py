@@ -267,3 +267,25 @@ def test_a_window_is_the_sum_of_its_ticks(ticks: list[tuple[int, int, bool]], as
 
 def test_tiers_of_the_shared_memory_are_ours() -> None:
     assert layout.TIERS == TIERS
+
+
+def test_faults_that_are_set_aside_are_neither_faults_nor_requests() -> None:
+    history = SlotHistory()
+    before, after = (0,) * 13, [0] * 13
+    after[Outcome.OK], after[Outcome.SERVER_ERROR], after[Outcome.CONNECT_FAILED] = 90, 7, 3
+    history.append(Sample(SECOND_NS, 1, 1, 1, 0, 0, 0, before))
+    history.append(Sample(2 * SECOND_NS, 1, 1, 1, 100, 90, 10, tuple(after), set_aside=8))
+    window = history.window(10, 2 * SECOND_NS)
+    assert window is not None
+    assert (window.requests, window.faults, window.failed, window.failed_share) == (92, 2, 2, 2 / 92)
+
+
+def test_no_more_is_set_aside_than_failed_in_the_window() -> None:
+    history = SlotHistory()
+    counts = [0] * 13
+    history.append(Sample(SECOND_NS, 1, 1, 1, 0, 0, 0, tuple(counts)))
+    counts[Outcome.OK], counts[Outcome.SERVER_ERROR] = 5, 1
+    history.append(Sample(2 * SECOND_NS, 1, 1, 1, 6, 5, 1, tuple(counts), set_aside=50))
+    window = history.window(10, 2 * SECOND_NS)
+    assert window is not None
+    assert (window.requests, window.faults, window.weighted_faults) == (5, 0, 0.0)

@@ -12,16 +12,16 @@ import logging
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
-from router.rollout.model.endpoint import Endpoint
 from router.runtime import clock
-from router.shm.layout import ADDRESSES_MAX
 
 log = logging.getLogger(__name__)
 
 ABSENT_ANSWERS: Final = 3
 ABSENT_S: Final = 60.0
+ADDRESSES_MAX: Final = 64
+"""Addresses of a name that are used."""
 LOOK_UP_TIMEOUT_S: Final = 10.0
 
 
@@ -83,33 +83,6 @@ class Resolver:
             self.changes += 1
             log.info("name %s resolves to %s", host, self.known(host))
         return self.known(host)
-
-
-class KnownNames(Protocol):
-    """Knows addresses of names, as `Resolver`."""
-
-    def known(self, host: str) -> list[str]:
-        """Return the addresses of `host` as far as they are known."""
-
-
-def addresses_of(endpoints: Sequence[Endpoint], names: KnownNames) -> list[tuple[Endpoint, str]]:
-    """Return (endpoint, address) of each address that is used, at most ADDRESSES_MAX: of each endpoint as many as of the others,
-    as far as it has them. The address is empty for a Unix socket, and for a name that is not resolved yet.
-    """
-    found = [names.known(endpoint.host) if endpoint.host else [] for endpoint in endpoints]
-    longest = max((len(addresses) for addresses in found), default=0)
-    pairs = [
-        (number, endpoint, addresses[turn] if turn < len(addresses) else "")
-        for turn in range(max(longest, 1))
-        for number, (endpoint, addresses) in enumerate(zip(endpoints, found, strict=True))
-        if turn < len(addresses) or turn == 0
-    ]
-    return [(endpoint, address) for _, endpoint, address in sorted(pairs[:ADDRESSES_MAX], key=lambda pair: pair[0])]
-
-
-def family(address: str) -> int:
-    """Return 4 or 6."""
-    return 6 if ":" in address else 4
 
 
 def _literal(host: str) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from router.proxy.routing.resolver import Resolver, addresses_of
+from router.names.resolver import Resolver
+from router.rollout.model.addresses import addresses_of
 from router.rollout.model.endpoint import parse_endpoint
 
 

@@ -1,0 +1,1 @@
+"""Resolves the names of endpoints, for workers and for control."""
