@@ -31,6 +31,9 @@ def deploy(
     ],
     endpoints: opt.EndpointsIfNew = None,
     artifact: opt.Artifact = "",
+    host: opt.Host = "",
+    path_prefix: opt.PathPrefix = "",
+    headers_file: opt.HeadersFile = "",
     replace: Annotated[bool, typer.Option(help="Replace a candidate that is being verified.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait until the version is ready or failed.")] = True,
 ) -> None:
@@ -42,6 +45,7 @@ def deploy(
     body: Document = {"version": version, "replace": replace}
     body |= {"endpoints": endpoints} if endpoints else {}
     body |= {"artifact": artifact} if artifact else {}
+    body |= opt.rewrite_members(host, path_prefix, headers_file)
     answer = change.send("POST", "deploy", body)
     if change.dry_run or not wait or answer.get("state") != "verifying":
         done(answer, change.as_json, f"{version}: {answer.get('state', 'would be verified')}")
@@ -89,12 +93,20 @@ def retire(
 
 @app.command()
 @opt.with_shared
-def endpoints(change: opt.ChangeOptions, version: opt.Version, urls: opt.Endpoints) -> None:
+def endpoints(
+    change: opt.ChangeOptions,
+    version: opt.Version,
+    urls: opt.Endpoints,
+    host: opt.Host = "",
+    path_prefix: opt.PathPrefix = "",
+    headers_file: opt.HeadersFile = "",
+) -> None:
     """Set the endpoints of a version.
 
-    New endpoints are probed before they are used.
+    New endpoints are probed before they are used. Host, path prefix and headers file stay if none of them is given.
     """
-    answer = change.send("PUT", f"versions/{segment(version)}/endpoints", {"endpoints": urls})
+    body: Document = {"endpoints": urls, **opt.rewrite_members(host, path_prefix, headers_file)}
+    answer = change.send("PUT", f"versions/{segment(version)}/endpoints", body)
     done(answer, change.as_json, f"{version}: endpoints are now {', '.join(urls)}")
 
 

@@ -33,6 +33,24 @@ Override = Annotated[
     ),
 ]
 
+Host = Annotated[
+    str,
+    typer.Option(metavar="HOST", help="Host of requests to this version, in the place of the client's."),
+]
+
+PathPrefix = Annotated[
+    str,
+    typer.Option(metavar="PATH", help="Path prefix of requests to this version, in the place of the service's."),
+]
+
+HeadersFile = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE",
+        help="File on the router's machine with header fields for this version: 'Name: value' a line.",
+    ),
+]
+
 Artifact = Annotated[str, typer.Option(metavar="URI", help="URI of the model's files, e.g. s3://models/fraud/7.")]
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the change, and do not make it.")]
@@ -53,6 +71,12 @@ ConfigFile = Annotated[str, typer.Option("--config", metavar="FILE", help="The s
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 _WRITTEN: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)")
+
+
+def rewrite_members(host: str, path_prefix: str, headers_file: str) -> Document:
+    """Return the members of a body that say how requests to a version differ from the client's; empty if none is given."""
+    members = {"host": host, "path_prefix": path_prefix, "headers_file": headers_file}
+    return {name: value for name, value in members.items() if value}
 
 
 @dataclass(frozen=True)

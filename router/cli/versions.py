@@ -63,6 +63,9 @@ def register(
     ],
     endpoints: opt.EndpointsIfNew = None,
     artifact: opt.Artifact = "",
+    host: opt.Host = "",
+    path_prefix: opt.PathPrefix = "",
+    headers_file: opt.HeadersFile = "",
 ) -> None:
     """Register a version, or correct its artifact.
 
@@ -71,6 +74,7 @@ def register(
     body: Document = {"version": version}
     body |= {"endpoints": endpoints} if endpoints else {}
     body |= {"artifact": artifact} if artifact else {}
+    body |= opt.rewrite_members(host, path_prefix, headers_file)
     _change_version(change, "/v1/versions", body, f"{version} is registered")
 
 

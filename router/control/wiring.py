@@ -161,6 +161,7 @@ async def _add_services(
         control_loop.broadcast,
         deps.fail_point,
         deps.journal_state.boot,
+        control_loop.header_files,
         control_loop.entry_applied,
     )
     for index, (name, registry) in enumerate(registries.items()):

@@ -101,6 +101,10 @@ class RefusalCode(_Code):
     )
     GENERATION_STALE = "generation_stale", "The route has changed since it was read; read it again and decide anew."
     HEAD_TOO_LARGE = "head_too_large", "The request line or a header field is too long, or there are too many fields."
+    HEADERS_FILE_UNUSABLE = (
+        "headers_file_unusable",
+        "The file with the header fields of a version cannot be read, or has a line that is no field.",
+    )
     HISTORY_UNAVAILABLE = "history_unavailable", "The history cannot be read now; check the disk."
     HOOKS_CLOSED = (
         "hooks_closed",
@@ -160,6 +164,10 @@ class RefusalCode(_Code):
     REQUEST_MALFORMED = "request_malformed", "The bytes are no HTTP/1.1 request."
     REQUEST_TIMEOUT = "request_timeout", "The body did not arrive in time."
     REVISION_STALE = "revision_stale", "The review of the incident has changed since it was read; read it again."
+    REWRITE_DIFFERS = (
+        "rewrite_differs",
+        "The version is known with another host, path prefix or headers file; take another label, or change it with endpoints.",
+    )
     ROLE_INSUFFICIENT = "role_insufficient", "The token is valid, but its role may not do this."
     SERVICE_MISSING = "service_missing", "Neither the alert nor its mapping in alerts.map names a service."
     SERVICE_NEEDED = "service_needed", "There are several services; name one."

@@ -9,20 +9,37 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from router.errors import InternalError
+from router.rollout.model.rewrite import NO_REWRITE, Rewrite, from_dict
 from router.shm import layout as at
 from router.shm.segment import Segment
 
 
 @dataclass(frozen=True, slots=True)
 class SlotRecord:
-    """`endpoints` are canonical URLs (rollout/model/endpoint.py)."""
+    """`endpoints` are canonical URLs (rollout/model/endpoint.py). `rewrite` says how requests differ from the client's; `fields`
+    are the (name, value) pairs of its headers file, which may be secrets.
+    """
 
     incarnation: int
     version: str
     endpoints: tuple[str, ...]
+    rewrite: Rewrite = NO_REWRITE
+    fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def payload(self) -> bytes:
+        """Return the JSON document that is written; members that are empty are left out."""
+        document: dict[str, object] = {"version": self.version, "endpoints": list(self.endpoints)}
+        document |= {"rewrite": self.rewrite.as_dict()} if self.rewrite != NO_REWRITE else {}
+        document |= {"fields": self.fields} if self.fields else {}
+        return json.dumps(document).encode()
+
+
+def crc(slot: int, content: SlotRecord) -> int:
+    """Return the CRC under which `content` stands in `slot`."""
+    return _crc(slot, content.incarnation, content.payload())
 
 
 def _crc(slot: int, incarnation: int, payload: bytes) -> int:
@@ -38,7 +55,7 @@ class Slots:
 
     def write(self, slot: int, content: SlotRecord) -> None:
         """Fill a slot. The caller makes sure that no worker reads the old contents any more."""
-        payload = json.dumps({"version": content.version, "endpoints": list(content.endpoints)}).encode()
+        payload = content.payload()
         if len(payload) > at.SLOT_PAYLOAD_BYTES:
             raise InternalError(
                 "slot_too_large", f"version {content.version!r}: {len(payload)} bytes, {at.SLOT_PAYLOAD_BYTES} fit"
@@ -62,7 +79,17 @@ class Slots:
         if crc != _crc(slot, incarnation, payload):
             return None
         document = json.loads(payload)
-        return SlotRecord(incarnation, document["version"], tuple(document["endpoints"]))
+        return SlotRecord(
+            incarnation,
+            document["version"],
+            tuple(document["endpoints"]),
+            from_dict(document.get("rewrite", {})),
+            tuple((name, value) for name, value in document.get("fields", ())),
+        )
+
+    def crc(self, slot: int) -> int:
+        """Return the CRC of the contents: it changes when they are written again; 0 while they are written."""
+        return self._segment.words[self._segment.layout.slot(self._service, slot) + at.S_CRC]
 
     def cut(self, slot: int, generation: int) -> None:
         """Make the workers end every attempt on `slot` that was claimed under `generation` or earlier."""

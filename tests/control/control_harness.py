@@ -102,7 +102,7 @@ class FakeWorkers:
 class FakeProbes(Probes):
     """Probes nothing by itself: tests report the results. A fresh check probes a real server."""
 
-    def watch(self, service: str, slot: int, *rest: object, hurried: bool = False) -> None:
+    def watch(self, service: str, slot: int, *rest: object, **more: object) -> None:
         pass
 
 

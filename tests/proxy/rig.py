@@ -17,6 +17,7 @@ from typing import Any, Self
 from router.proxy.accept.listener import Listener
 from router.proxy.data_plane import DataPlane
 from router.proxy.options import Options, ServiceOptions
+from router.rollout.model.rewrite import NO_REWRITE, Rewrite
 from router.rollout.model.route import NO_SLOT, Flag, Route
 from router.rollout.outcome import OUTCOMES, Outcome
 from router.runtime.tasks import Tasks
@@ -172,8 +173,17 @@ class Rig:
         os.close(self.segment.fd)  # the mapping goes with its last reader
 
     # -- control's part
-    def fill(self, slot: int, version: str, *urls: str, service: int = 0, incarnation: int = 1) -> None:
-        Slots(self.segment, service).write(slot, SlotRecord(incarnation, version, urls))
+    def fill(
+        self,
+        slot: int,
+        version: str,
+        *urls: str,
+        service: int = 0,
+        incarnation: int = 1,
+        rewrite: Rewrite = NO_REWRITE,
+        fields: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        Slots(self.segment, service).write(slot, SlotRecord(incarnation, version, urls, rewrite, fields))
 
     def route(
         self,

@@ -1,9 +1,10 @@
 import pytest
 
 from router.errors import InternalError
+from router.rollout.model.rewrite import Rewrite
 from router.shm import layout as at
 from router.shm.segment import Segment
-from router.shm.slots import SlotRecord, Slots
+from router.shm.slots import SlotRecord, Slots, crc
 
 CONTENT = SlotRecord(7, "fraud-v7", ("http://127.0.0.1:9001", "http://127.0.0.1:9002"))
 
@@ -67,3 +68,18 @@ def test_cut(segment: Segment) -> None:
     assert slots.cut_generation(4) == 0
     slots.cut(4, 99)
     assert (slots.cut_generation(4), slots.cut_generation(3)) == (99, 0)
+
+
+def test_a_rewrite_comes_back_and_its_secret_is_not_shown(segment: Segment) -> None:
+    slots = Slots(segment, 0)
+    content = SlotRecord(1, "v1", ("http://a:1",), Rewrite("h", "/v2", "/run/key"), (("Authorization", "secret"),))
+    slots.write(0, content)
+    assert slots.read(0) == content
+    assert slots.crc(0) == crc(0, content)
+    assert "secret" not in repr(content)
+
+
+def test_without_a_rewrite_the_document_is_that_of_before() -> None:
+    assert CONTENT.payload() == (
+        b'{"version": "fraud-v7", "endpoints": ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]}'
+    )

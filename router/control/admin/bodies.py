@@ -15,6 +15,7 @@ from router.errors import Refusal
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.endpoint import parse_endpoints
+from router.rollout.model.rewrite import Rewrite, valid_host, valid_prefix
 from router.rollout.versions.active_periods import ACTIVE_PERIODS_MAX
 from router.runtime.printable import printable
 from router.settings.sections.values import NAME, version_label
@@ -39,6 +40,9 @@ Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_pri
 Version = Annotated[str, Field(max_length=128), AfterValidator(version_label)]
 Url = Annotated[str, Field(max_length=300)]
 Endpoints = Annotated[list[Url], Field(min_length=1, max_length=64, fail_fast=True), AfterValidator(_canonical)]
+Host = Annotated[str, Field(max_length=300), AfterValidator(valid_host)]
+PathPrefix = Annotated[str, Field(max_length=1024), AfterValidator(valid_prefix)]
+HeadersPath = Annotated[str, Field(min_length=1, max_length=1024, pattern="^/"), AfterValidator(_printable)]
 Uri = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_printable)]
 Duration = Annotated[float, Field(ge=1, le=86_400 * 366)]
 """Seconds for which a quarantine is lifted."""
@@ -78,7 +82,24 @@ class _RoutedChange(ChangeBody):
     """The version that must be active; else the answer is 409."""
 
 
-class Deploy(_RoutedChange):
+class _RewriteMembers(BaseModel):
+    """How requests to the version differ from the client's; members that are left out: the registered ones."""
+
+    host: Host | None = None
+    path_prefix: PathPrefix | None = None
+    headers_file: HeadersPath | None = None
+    """Path of a file on the router's machine, with header fields: `Name: value` a line."""
+
+    @property
+    def rewrite(self) -> Rewrite | None:
+        """Return the rewrite; None if no member is given."""
+        return Rewrite(self.host, self.path_prefix, self.headers_file) if self._given() else None
+
+    def _given(self) -> bool:
+        return not self.model_fields_set.isdisjoint(("host", "path_prefix", "headers_file"))
+
+
+class Deploy(_RoutedChange, _RewriteMembers):
     """Bring a version in as candidate. `replace`: instead of a candidate that is being verified. Endpoints may be left out
     if the version is known, or if `version` names one in MLflow (`models:/fraud/3`) that has them.
     """
@@ -93,7 +114,13 @@ class Deploy(_RoutedChange):
         """Return the event. The version may be a URI, which is resolved later."""
         endpoints, origin = tuple(self.endpoints or ()), ev.Origin(self.artifact)
         return ev.DeployAsked(
-            self.version, endpoints, by.actor(self.actor), self.replace, signed(self.override, by), origin
+            self.version,
+            endpoints,
+            by.actor(self.actor),
+            self.replace,
+            signed(self.override, by),
+            origin,
+            self.rewrite,
         )
 
 
@@ -144,14 +171,14 @@ class Retire(_RoutedChange):
         return ev.RetireAsked(self.version, by.actor(self.actor), self.cut)
 
 
-class MoveEndpoints(ChangeBody):
-    """The new endpoints of the version."""
+class MoveEndpoints(ChangeBody, _RewriteMembers):
+    """The new endpoints of the version. Of host, path prefix and headers file those that are null end."""
 
     endpoints: Endpoints
 
     def event(self, by: Principal, version: str) -> ev.Event:
         """Return the event."""
-        return ev.EndpointsAsked(version, tuple(self.endpoints), by.actor(self.actor))
+        return ev.EndpointsAsked(version, tuple(self.endpoints), by.actor(self.actor), self.rewrite)
 
 
 class Freeze(ChangeBody):
@@ -198,7 +225,7 @@ class Release(ChangeBody):
         return ev.ReleaseAsked(version, by.actor(self.actor), self.reason, self.expires_after_s)
 
 
-class Register(ChangeBody):
+class Register(ChangeBody, _RewriteMembers):
     """Make a version known without deploying it, or correct its artifact."""
 
     service: ServiceName | None = None
@@ -209,7 +236,7 @@ class Register(ChangeBody):
     def event(self, by: Principal, version: str) -> ev.Event:
         """Return the event. The version may be a URI, which is resolved later."""
         endpoints, origin = tuple(self.endpoints or ()), ev.Origin(self.artifact)
-        return ev.RegisterAsked(self.version, endpoints, by.actor(self.actor), origin)
+        return ev.RegisterAsked(self.version, endpoints, by.actor(self.actor), origin, self.rewrite)
 
 
 def signed(override: OverrideBody | None, by: Principal) -> ev.Override | None:

@@ -42,9 +42,9 @@ STATUS: Final = RefusalCode.table(
         408: "request_timeout",
         409: """
         artifact_differs cases_failing cases_full cases_pending certificate_unusable checks_running drill_unsafe
-        endpoints_differ from_mismatch incident_full incident_status lost_race metric_not_measured
-        mlflow_not_configured model_differs model_not_ready no_drill no_standby proposal_decided slots_busy
-        source_differs standby_unfit verifying version_in_use version_not_ready version_quarantined
+        endpoints_differ from_mismatch headers_file_unusable incident_full incident_status lost_race metric_not_measured
+        mlflow_not_configured model_differs model_not_ready no_drill no_standby proposal_decided rewrite_differs
+        slots_busy source_differs standby_unfit verifying version_in_use version_not_ready version_quarantined
         version_unreachable versions_exhausted""",
         410: "link_expired proposal_expired proposal_withdrawn",
         412: "generation_stale revision_stale",

@@ -311,14 +311,15 @@ class CasesAddon(Addon):
         service_controller.executor.perform([Record(entry_types.CASES_CHECKED, check.by, data)], clock.now_ns())
 
     async def _run_target(self, service_controller: ServiceController, target: Target) -> RunTarget:
+        rewrite = service_controller.sent_rewrite(target.rewrite)
         if not any(url.startswith("https:") for url in target.endpoints):
-            return RunTarget(target.endpoints)
+            return RunTarget(target.endpoints, rewrite=rewrite)
         tls = contexts.backend_of(service_controller.service.backend_tls.model_dump())
         try:
             context = await asyncio.to_thread(contexts.backend_context, tls)
         except StartError as error:
             raise Refusal(RefusalCode.CERTIFICATE_UNUSABLE, error.detail) from None
-        return RunTarget(target.endpoints, context, tls.server_name)
+        return RunTarget(target.endpoints, context, tls.server_name, rewrite=rewrite)
 
 
 def _failed_recently(check: CheckRun | None, version: str) -> bool:

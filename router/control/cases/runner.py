@@ -19,6 +19,7 @@ from router import __version__
 from router.rollout.cases.case import Case, unsendable
 from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result, judge_answer
 from router.rollout.model.endpoint import parse_endpoint
+from router.rollout.model.rewrite import AS_IT_IS, SentRewrite
 from router.rollout.quality.validators import BODILESS, AnswerRules, StreamEnd, answer_complaint
 from router.runtime import clock
 from router.runtime.url_path import is_under
@@ -47,6 +48,7 @@ class RunTarget:
     server_name: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     """Sent with every case: fields that a gateway requires and that cases must not contain, such as credentials."""
+    rewrite: SentRewrite = AS_IT_IS
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ async def _send(
     started_ns = clock.now_ns()
     async with session.request(
         request.method,
-        _url(url, request.target),
+        _url(url, target.rewrite.target(request.target)),
         data=request.content if request.content or request.body is not None else None,
         headers=_headers(case, target),
         skip_auto_headers=("Content-Type", "User-Agent"),
@@ -151,7 +153,8 @@ def _headers(case: Case, target: RunTarget) -> dict[str, str]:
         "Accept-Encoding": "identity",
         "X-Request-ID": f"check-{case.id}",
     }
-    return {name: value for name, value in ours.items() if name.lower() not in known} | recorded | target.headers
+    sent = {name: value for name, value in ours.items() if name.lower() not in known} | recorded | target.headers
+    return target.rewrite.headers(sent)
 
 
 def _url(url: str, path: str) -> URL:

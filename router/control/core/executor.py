@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
@@ -23,6 +23,7 @@ from router.control.core.slot_counters import SlotCounters
 from router.control.core.workers import Workers
 from router.control.monitors.alarms import Alarms
 from router.control.monitors.broadcast import Broadcast
+from router.control.store.header_files import Fields, HeaderFiles
 from router.control.store.journal import APPEND_TIMEOUT_S, Journal
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
@@ -39,6 +40,8 @@ from router.rollout.model.commands import (
 )
 from router.rollout.model.entry import SWITCHES, Entry, route_generation
 from router.rollout.model.events import Event
+from router.rollout.model.rewrite import Rewrite
+from router.rollout.model.target import Target
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
 from router.shm import layout as at
@@ -77,6 +80,7 @@ class ExecutorDeps:
     broadcast: Broadcast
     fail_point: FailPoint
     boot: int
+    header_files: HeaderFiles = field(default_factory=HeaderFiles)
     on_entry: Callable[[Entry], None] = lambda entry: None
     """Takes each entry for the add-ons."""
 
@@ -336,8 +340,36 @@ class CommandExecutor:
         if command.fresh:
             self.machine.streaks.reset(command.slot)
             self.counters.begin(command.slot)
-        content = SlotRecord(command.incarnation, command.version, command.endpoints)
-        self.slots.write(command.slot, content)
+        self.slots.write(command.slot, self._content(command.incarnation, command))
+
+    def _content(self, incarnation: int, placed: FillSlot | Target) -> SlotRecord:
+        """Return the content of a slot."""
+        fields = self.header_fields(placed.rewrite)
+        return SlotRecord(incarnation, placed.version, placed.endpoints, placed.rewrite, fields)
+
+    def header_fields(self, rewrite: Rewrite) -> Fields:
+        """Return the fields of the headers file; none, with an error in the log, if the file cannot be used."""
+        try:
+            return self._deps.header_files.fields(rewrite.headers_file)
+        except Refusal as error:
+            log.error("%s: a version gets no header fields of its own: %s", self.name, error.detail)
+            return ()
+
+    def refuse_unusable(self, version: str, endpoints: tuple[str, ...], rewrite: Rewrite) -> None:
+        """Read the headers file of a version that is to come in; raise Refusal if it is unusable or too large."""
+        fields = self._deps.header_files.load(rewrite.headers_file)
+        size = len(SlotRecord(0, version, endpoints, rewrite, fields).payload())
+        if size > at.SLOT_PAYLOAD_BYTES:
+            detail = f"endpoints and header fields of {version} have {size} bytes, and {at.SLOT_PAYLOAD_BYTES} fit: shorten them"
+            raise Refusal(RefusalCode.HEADERS_FILE_UNUSABLE, detail)
+
+    def refill(self) -> None:
+        """Write the slots of versions whose headers file has changed. Workers adopt them at their next sweep."""
+        for target in self.registry.holders():
+            if target.slot is not None and target.rewrite.headers_file is not None:
+                content, known = self._content(target.incarnation, target), self.slots.read(target.slot)
+                if content != known:
+                    self.slots.write(target.slot, content)
 
     def drained(self) -> frozenset[int]:
         """Return the slots without a role on which nothing is in flight and nothing can be claimed any more.

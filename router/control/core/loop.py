@@ -20,6 +20,7 @@ from router.control.monitors.broadcast import Broadcast
 from router.control.monitors.certificates import CertificateMonitor
 from router.control.monitors.overload import OverloadMonitor
 from router.control.monitors.switch_stats import SwitchStats
+from router.control.store.header_files import HeaderFiles
 from router.control.store.journal import Journal
 from router.names.resolver import Resolver
 from router.rollout.model import entry as entry_types
@@ -81,6 +82,7 @@ class ControlLoop:
         self.alarms = alarms
         self.certificates = CertificateMonitor(settings, alarms)
         self.broadcast = Broadcast()
+        self.header_files = HeaderFiles()
         self.tasks = Tasks()
         self.probes = probes(settings, self.tasks, self._probed)
         self.services = Services()
@@ -178,6 +180,7 @@ class ControlLoop:
     def reconfigure(self, settings: Settings) -> None:
         """Apply other settings (SIGHUP); the set of services stays as it was at the start."""
         self.settings = settings
+        self._read_header_files()
         self.probes.reconfigure(settings)
         self.certificates.reconfigure(settings)
         for addon in self.addons:
@@ -188,6 +191,16 @@ class ControlLoop:
         for service_controller in self.services.values():
             record = Record(entry_types.SETTINGS_CHANGED, "operator", {"version": self.segment.words[at.H_SETTINGS]})
             service_controller.executor.perform([record], clock.now_ns())
+
+    def _read_header_files(self) -> None:
+        """Read the header fields of versions again. A file that cannot be used keeps its last fields, and raises an alarm."""
+        errors = self.header_files.reload()
+        if errors:
+            self.alarms.up("headers_file_unusable", "; ".join(errors.values()))
+        else:
+            self.alarms.down("headers_file_unusable")
+        for service_controller in self.services.values():
+            service_controller.executor.refill()
 
     def _probed(self, event: ev.ProbeCompleted) -> None:
         service_controller = self.services.get(event.service)

@@ -6,6 +6,7 @@ route, or after `confirm_timeout_s` with the list of the workers that have not.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from router.control.addon import Document
@@ -20,6 +21,7 @@ from router.rollout.machine.registry import Registry
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.entry import Entry
+from router.rollout.model.rewrite import NO_REWRITE
 from router.rollout.model.target import WATCHED, State
 
 
@@ -63,6 +65,7 @@ class Operations:
                     return event
                 return replace(event, checked=await self._answers_probe(service_controller, proposal.version))
             case ev.EndpointsAsked():
+                await self._refuse_unusable(service_controller, event)
                 await self._refuse_unready(service_controller, event)
                 return event
             case _:
@@ -76,7 +79,20 @@ class Operations:
         model = await self.models.named(
             service_controller.name, event.version, list(event.endpoints), event.origin.artifact, override
         )
-        return replace(event, version=model.version, endpoints=model.endpoints, origin=model.origin)
+        event = replace(event, version=model.version, endpoints=model.endpoints, origin=model.origin)
+        await self._refuse_unusable(service_controller, event)
+        return event
+
+    async def _refuse_unusable(
+        self, service_controller: ServiceController, event: ev.DeployAsked | ev.RegisterAsked | ev.EndpointsAsked
+    ) -> None:
+        """Raise Refusal if the headers file of the version cannot be used. It is read in a thread."""
+        target = service_controller.registry.targets.get(event.version)
+        rewrite = event.rewrite or (target.rewrite if target is not None else NO_REWRITE)
+        endpoints = event.endpoints or (target.endpoints if target is not None else ())
+        if rewrite.headers_file is not None:
+            check = service_controller.executor.refuse_unusable
+            await asyncio.to_thread(check, event.version, endpoints, rewrite)
 
     async def _answers_probe(self, service_controller: ServiceController, version: str) -> bool:
         """Return whether a version that was rolled back as unreachable answers a probe now; a switch to it needs that."""
@@ -89,11 +105,16 @@ class Operations:
     async def _refuse_unready(self, service_controller: ServiceController, event: ev.EndpointsAsked) -> None:
         """Raise Refusal unless all new endpoints of a probed version answer."""
         target = service_controller.registry.targets.get(event.version)
-        if target is None or target.state not in WATCHED or target.endpoints == event.endpoints:
+        if target is None or target.state not in WATCHED:
+            return
+        rewrite = target.rewrite if event.rewrite is None else event.rewrite
+        if (target.endpoints, target.rewrite) == (event.endpoints, rewrite):
             return
         probe = service_controller.service.probe
         timeout_s = 2.0 if probe == "none" else probe.probe_timeout_s
-        results = await self._control_loop.probes.check(service_controller.name, event.endpoints, probe, timeout_s)
+        results = await self._control_loop.probes.check(
+            service_controller.name, event.endpoints, probe, timeout_s, service_controller.sent_rewrite(rewrite)
+        )
         failures = [f"{url}: {result.detail}" for url, result in results.items() if not result.ok]
         if failures:
             raise Refusal(

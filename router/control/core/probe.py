@@ -22,6 +22,7 @@ from router import __version__
 from router.errors import StartError
 from router.rollout.model.endpoint import Endpoint, parse_endpoint
 from router.rollout.model.identity import Identity, certificate_names, models_in
+from router.rollout.model.rewrite import AS_IT_IS, SentRewrite
 from router.runtime import clock
 from router.settings.sections.service import Probe
 from router.settings.settings import Settings
@@ -60,6 +61,7 @@ class _Attempt:
     """How one probe connects (`context` None: without TLS), and the state of its connection if it fails."""
 
     tls: BackendTls
+    rewrite: SentRewrite
     context: ssl.SSLContext | None = None
     connected: bool = False
     reused: bool = False
@@ -86,10 +88,17 @@ class ProbeClient:
         """Close the connections."""
         await self._session.close()
 
-    async def probe(self, service: str, url: str, probe: Probe | Literal["none"], timeout_s: float) -> ProbeResult:
-        """Send one probe; every failure of the other side becomes a result."""
+    async def probe(
+        self,
+        service: str,
+        url: str,
+        probe: Probe | Literal["none"],
+        timeout_s: float,
+        rewrite: SentRewrite = AS_IT_IS,
+    ) -> ProbeResult:
+        """Send one probe as `rewrite` says; every failure of the other side becomes a result."""
         started_ns = clock.now_ns()
-        attempt = _Attempt(tls=self._tls.get(service, BackendTls()))
+        attempt = _Attempt(self._tls.get(service, BackendTls()), rewrite)
         failed, late = None, False
         try:
             async with asyncio.timeout(timeout_s):
@@ -153,11 +162,13 @@ class ProbeClient:
             self._session_of(endpoint) as session,
             session.request(
                 probe.method,
-                URL(f"{'https' if endpoint.secure else 'http'}://{endpoint.authority}{probe.path}", encoded=True),
+                _url(endpoint, attempt.rewrite.target(probe.path)),
                 ssl=attempt.context if attempt.context is not None else True,
                 server_hostname=attempt.tls.server_name if endpoint.secure else None,
                 data=body,
-                headers=_HEADERS | ({"Content-Type": probe.content_type} if body is not None else {}),
+                headers=attempt.rewrite.headers(
+                    _HEADERS | ({"Content-Type": probe.content_type} if body is not None else {})
+                ),
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s),
                 trace_request_ctx=attempt,
@@ -178,6 +189,10 @@ class ProbeClient:
             if probe.expect_text is not None and probe.expect_text not in text:
                 return f"status {response.status}, but the answer does not hold {probe.expect_text!r}"
             return None
+
+
+def _url(endpoint: Endpoint, target: str) -> URL:
+    return URL(f"{'https' if endpoint.secure else 'http'}://{endpoint.authority}{target}", encoded=True)
 
 
 def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:

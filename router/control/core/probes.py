@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from router.control.core.probe import ProbeClient, ProbeResult, ms_since
 from router.rollout.model.events import ProbeCompleted
+from router.rollout.model.rewrite import AS_IT_IS, SentRewrite
 from router.runtime import clock
 from router.runtime.tasks import Tasks
 from router.settings.sections.service import Probe
@@ -41,6 +42,7 @@ class _WatchedSlot:
     slot: int
     version: str
     probe: Probe | Literal["none"]
+    rewrite: SentRewrite = AS_IT_IS
     hurried: bool = False
     endpoints: dict[str, _Endpoint] = field(default_factory=dict)
 
@@ -85,17 +87,18 @@ class Probes:
         probe: Probe | Literal["none"],
         *,
         hurried: bool = False,
+        rewrite: SentRewrite = AS_IT_IS,
     ) -> None:
-        """Probe these endpoints (canonical URLs) from now on; `hurried`: at least once a second.
+        """Probe these endpoints (canonical URLs) from now on, as `rewrite` says; `hurried`: at least once a second.
 
         A further call for the slot changes the endpoints. An endpoint that stays keeps its last result, unless the version or
         the probe changes.
         """
         known = self._watched.get((service, slot))
-        if known is not None and (known.version, known.probe) != (version, probe):
+        if known is not None and (known.version, known.probe, known.rewrite) != (version, probe, rewrite):
             self.unwatch(service, slot)
             known = None
-        watched = known or _WatchedSlot(service, slot, version, probe)
+        watched = known or _WatchedSlot(service, slot, version, probe, rewrite)
         if hurried and not watched.hurried:
             self._hurry(watched)
         watched.hurried = hurried
@@ -144,10 +147,15 @@ class Probes:
         return ProbeResult(good > 0, detail, ms_since(started_ns), all(result.connect_failed for result in results))
 
     async def check(
-        self, service: str, endpoints: tuple[str, ...], probe: Probe | Literal["none"], timeout_s: float
+        self,
+        service: str,
+        endpoints: tuple[str, ...],
+        probe: Probe | Literal["none"],
+        timeout_s: float,
+        rewrite: SentRewrite = AS_IT_IS,
     ) -> dict[str, ProbeResult]:
         """Probe endpoints that are not watched, each once; return the results by URL. Nothing is reported."""
-        probes = (self._client.probe(service, url, probe, timeout_s) for url in endpoints)
+        probes = (self._client.probe(service, url, probe, timeout_s, rewrite) for url in endpoints)
         return dict(zip(endpoints, await asyncio.gather(*probes), strict=True))
 
     def targets(self, service: str, slot: int) -> list[dict[str, object]]:
@@ -220,7 +228,7 @@ class Probes:
         )
 
     async def _probe(self, watched: _WatchedSlot, endpoint: _Endpoint, timeout_s: float) -> ProbeResult:
-        return await self._client.probe(watched.service, endpoint.url, watched.probe, timeout_s)
+        return await self._client.probe(watched.service, endpoint.url, watched.probe, timeout_s, watched.rewrite)
 
 
 def _settings_of(probe: Probe | Literal["none"]) -> Probe:

@@ -150,6 +150,11 @@ def differences(settings: Settings, found: dict[str, Registry]) -> list[str]:
                     f"services.{name}.{role} is {seed.version} in the settings and {version or 'none'} by the journal, "
                     "which wins: use promote, switch or deploy"
                 )
+            elif seed is not None and target is not None and seed.rewrite != target.rewrite:
+                lines.append(
+                    f"services.{name}.{role} ({seed.version}) has another host, path_prefix or headers_file in the settings "
+                    "than by the journal, which wins: use endpoints VERSION URL… with --host, --path-prefix, --headers-file"
+                )
             elif seed is not None and target is not None and tuple(seed.endpoints) != target.endpoints:
                 lines.append(f"services.{name}.{role} ({seed.version}) has other endpoints in the settings")
     return lines
@@ -165,7 +170,7 @@ async def reconcile(
         await _journalled(executor, record)
     registry = executor.registry
     commands: list[FillSlot | PublishRoute] = [
-        FillSlot(target.slot, target.incarnation, target.version, target.endpoints, fresh=True)
+        FillSlot(target.slot, target.incarnation, target.version, target.endpoints, fresh=True, rewrite=target.rewrite)
         for target in registry.holders()
         if target.slot is not None
     ]
@@ -193,6 +198,7 @@ def _first_records(registry: Registry, service: Service, assume: str | None) -> 
                     "endpoints": list(seed.endpoints),
                     "slot": slot,
                     "incarnation": registry.incarnations[slot] + 1,
+                    **({"rewrite": seed.rewrite.as_dict()} if seed.rewrite.distinguishes else {}),
                 },
             },
         )
@@ -218,7 +224,9 @@ async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None
         raise InternalError("route_missing", executor.name)
     read = {slot: executor.slots.read(slot) for slot in word.named()}
     contents = {
-        slot: (content.version, content.endpoints, content.incarnation) for slot, content in read.items() if content
+        slot: (content.version, content.endpoints, content.incarnation, content.rewrite)
+        for slot, content in read.items()
+        if content
     }
     lost = uncommitted_entries(executor.name, entries, word.generation)
     issued = [route_generation(entry) or 0 for entry in entries if entry.service == executor.name]

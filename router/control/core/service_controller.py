@@ -33,6 +33,7 @@ from router.rollout.model.events import (
     Ticked,
     VerdictReached,
 )
+from router.rollout.model.rewrite import NO_REWRITE, Rewrite, SentRewrite
 from router.rollout.model.target import HURRIED, WATCHED
 from router.rollout.proposals.proposal import ProposalRules
 from router.rollout.units import SECOND_NS
@@ -129,7 +130,7 @@ class ServiceController:
         self._probe_monitor = ProbeMonitor(self.name, self.machine, alarms)
         self._alarms = alarms
         self._on_switch = on_switch
-        self._probed: dict[int, tuple[str, tuple[str, ...], bool]] = {}
+        self._probed: dict[int, tuple[str, tuple[str, ...], bool, Rewrite]] = {}
         self._trigger_sources: list[TriggerSource] = []
         self._noted: set[NoteCode] = set()
 
@@ -159,7 +160,7 @@ class ServiceController:
             self.service.rules, first_byte_timeout_s(settings, self.service), self.service.acceptance
         )
         self.work_buckets.reconfigure(inference_rules(self.service))
-        self._probed = dict.fromkeys(self._probed, ("", (), False))
+        self._probed = dict.fromkeys(self._probed, ("", (), False, NO_REWRITE))
 
     # -- the tick
     def tick(self, now_ns: int, stalled: bool) -> None:
@@ -297,6 +298,10 @@ class ServiceController:
                 )
                 self.handle(reached, now_ns)
 
+    def sent_rewrite(self, rewrite: Rewrite) -> SentRewrite:
+        """Return how control's own requests to a version differ from the client's; without its fields if they are unusable."""
+        return SentRewrite(self.service.path_prefix, rewrite, self.executor.header_fields(rewrite))
+
     def roles(self) -> dict[str, str | None]:
         """Return the active version, the standby and the candidate."""
         registry = self.registry
@@ -350,15 +355,24 @@ class ServiceController:
     def watch(self, probes: Probes) -> None:
         """Probe exactly the versions that should be kept warm."""
         warm = {
-            target.slot: (target.version, target.endpoints, target.state in HURRIED)
+            target.slot: (target.version, target.endpoints, target.state in HURRIED, target.rewrite)
             for target in self.registry.holders()
             if target.slot is not None and target.state in WATCHED
         }
         for slot in self._probed.keys() - warm.keys():
             probes.unwatch(self.name, slot)
-        for slot, (version, endpoints, hurried) in warm.items():
-            if self._probed.get(slot) != (version, endpoints, hurried):
-                probes.watch(self.name, slot, version, endpoints, self.service.probe, hurried=hurried)
+        for slot, watched in warm.items():
+            version, endpoints, hurried, rewrite = watched
+            if self._probed.get(slot) != watched:
+                probes.watch(
+                    self.name,
+                    slot,
+                    version,
+                    endpoints,
+                    self.service.probe,
+                    hurried=hurried,
+                    rewrite=self.sent_rewrite(rewrite),
+                )
         self._probed = warm
 
 

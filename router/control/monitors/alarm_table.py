@@ -297,6 +297,12 @@ ALARMS: Final[dict[str, AlarmRow]] = {
         "Repair the files.",
         "Within `timeouts.certificates_every_s` of the repair.",
     ),
+    "headers_file_unusable": AlarmRow(
+        "critical",
+        "The file with the header fields of a version could not be read at SIGHUP. The fields that were read before stay in use.",
+        "Repair the file that the detail names, and send SIGHUP.",
+        "With the next SIGHUP at which every file was read.",
+    ),
     # drills
     "drill_overdue": AlarmRow(
         "warning",

@@ -199,6 +199,12 @@ class TargetStatus(TypedDict):
     state: str
     ready: bool
     endpoints: list[EndpointStatus]
+    endpoints_good: int
+    """Endpoints whose last probe was good."""
+    probe_failure: str | None
+    """What is wrong with the newest probes, by endpoint; null if nothing is."""
+    rewrite: dict[str, str]
+    """How requests to the version differ from the client's: `host`, `path_prefix`, `headers_file`."""
     good_probes: int
     good_probes_needed: int | None
     quarantined: str | None

@@ -133,6 +133,9 @@ def _target(
         "state": target.state.value,
         "ready": streaks.ready(slot, target.endpoints),
         "endpoints": probes.targets(service_controller.name, slot) or _unprobed(target),
+        "endpoints_good": streaks.good_endpoints(slot, target.endpoints),
+        "probe_failure": _probe_failure(service_controller, target),
+        "rewrite": target.rewrite.as_dict(),
         "good_probes": streaks.fewest_good(slot, target.endpoints),
         "good_probes_needed": service_controller.machine.limits.warmup_probes if target.state in CANDIDATES else None,
         "quarantined": mark["reason"] if mark else None,
@@ -151,6 +154,18 @@ def _target(
         "windows": {name: window(service_controller, slot, seconds, now_ns) for name, seconds in WINDOWS},
         "work": work.of_version(service_controller, slot, now_ns),
     }
+
+
+def _probe_failure(service_controller: ServiceController, target: Target) -> str | None:
+    """Return what is wrong with the newest probes; an endpoint that works does not hide one that fails."""
+    streaks, slot = service_controller.machine.streaks, target.slot if target.slot is not None else -1
+    failing, limits = streaks.failing(slot, target.endpoints), service_controller.machine.limits
+    if failing:
+        what = "its inference probe" if limits.inference else "its probe"
+        return f"{what} fails on {len(failing)} of {len(target.endpoints)} endpoints: {streaks.detail(slot)}"
+    if unauthorised := streaks.unauthorised(slot, target.endpoints):
+        return f"its probe is answered 401 or 403, so the model is not checked: {', '.join(unauthorised)}"
+    return None
 
 
 def _unprobed(target: Target) -> list[dict[str, object]]:
@@ -214,6 +229,7 @@ def _summary(service_controller: ServiceController, obstacles: list[str], now_ns
     near = next((result for result in service_controller.verdict.results if result.state == "fail"), None)
     if near is not None:
         return f"{active.version} may be failing: {near.reason}; {near.distance}."
+    wrong = _probe_failure(service_controller, active)
     missing = service_controller.machine.gate.no_standby_reason()
     back = (
         f"no rollback is possible: {missing}"
@@ -223,6 +239,8 @@ def _summary(service_controller: ServiceController, obstacles: list[str], now_ns
     found = work.progress(service_controller, now_ns)
     if found is not None and found["wanting"] and found["since_s"] >= min(WANTING_S, found["limit_s"]):
         return f"{work.sentence(active.version, found)}; {back}."
+    if wrong is not None:
+        return f"{active.version} may be failing: {wrong}; {back}."
     if service_controller.verdict.state == "pass":
         return f"{active.version} works; {back}."
     return f"Too few requests for a verdict on {active.version}; {back}."

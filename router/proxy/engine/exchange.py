@@ -181,8 +181,8 @@ class Exchange:
         self.upstream = upstream
         upstream.exchange = self
         attempt.any_sent = True
-        head = self.head
-        text = head.upstream if head.host else b"%bHost: %b\r\n" % (head.upstream, upstream.pool.authority)
+        head, target = self.head, attempt.target
+        text = head.upstream if head.host and target.rewrite is None else target.head_text(head, upstream)
         if head.request_id is None:
             pieces = [text, self.downstream.forwarded, b"X-Request-ID: ", self.request_id, b"\r\n\r\n"]
         else:

@@ -78,6 +78,7 @@ class LocalService:
         self.idle.duration_s = options.idle_timeout_s
         for target in self.targets.values():
             target.awaiting_first_byte.duration_s = options.first_byte_timeout_s
+            target.adopt(target.content, options.path_prefix)
 
     def refresh(self) -> None:
         """Adopt the current route if its word differs from the adopted one."""
@@ -126,8 +127,17 @@ class LocalService:
             return LocalTarget(self._context, self, slot, content)
         for pool in target.pools:
             pool.closed = False
-        target.set_endpoints(content.endpoints)
+        target.adopt(content, self.options.path_prefix)
         return target
+
+    def _adopt_rewritten(self) -> None:
+        """Adopt slots that control has written again for the same version: its header fields were read again."""
+        for slot, target in self.targets.items():
+            crc = self._slots.crc(slot)
+            if crc not in (0, target.crc) and (content := self._slots.read(slot)) is not None:
+                target.crc = crc
+                if content.incarnation == target.incarnation:
+                    target.adopt(content, self.options.path_prefix)
 
     def _redispatch_waiting(self) -> None:
         """After a rollback, move requests that wait on another version to the active one if their replay rule allows it."""
@@ -151,6 +161,7 @@ class LocalService:
     def sweep(self, now_s: float) -> None:
         """Every 100 ms: expire waits, drop drained targets, write this service's gauges into the worker's block."""
         self.refresh()
+        self._adopt_rewritten()
         self.work_paths.refresh()
         self.apply_cuts()
         self.idle.sweep(now_s)

@@ -15,4 +15,5 @@ cdef class LocalTarget:
     cdef public Py_ssize_t quota
     cdef public Py_ssize_t upgrades
     cdef public tuple pools
+    cdef public object rewrite
     cdef public WorkerContext _context

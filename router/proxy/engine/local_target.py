@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Final
 
 from router.proxy.deadlines import Deadlines
 from router.proxy.engine.pool import Pool
+from router.proxy.http1.head_rewrite import head_rewrite
 from router.proxy.routing.client_shares import ClientShares
 from router.proxy.routing.replicas import Replicas
 from router.rollout.model.addresses import addresses_of, family
 from router.rollout.model.endpoint import parse_endpoint
 from router.rollout.outcome import Outcome
 from router.runtime import clock
-from router.shm.slots import SlotRecord
+from router.shm.slots import SlotRecord, crc
 
 if TYPE_CHECKING:
     from router.proxy.context import WorkerContext
     from router.proxy.engine.exchange import Exchange
     from router.proxy.engine.local_service import LocalService
+    from router.proxy.engine.upstream import Upstream
+    from router.proxy.http1.request_head import RequestHead
 
 
 SECOND_ADDRESS_AFTER_S: Final = 0.25
@@ -28,7 +31,7 @@ class LocalTarget:
     """One version. `in_flight`: exchanges whose attempt has not ended; `awaiting_first_byte`: those that were sent whole and have
     no first byte yet; `row`: where its counters begin; `quota`: how many may be in flight without asking the limiter
     (routing/concurrency.py); `upgrades`: how many of them are tunnels or may become one; `shares`: the clients' shares of all
-    places, and of those for tunnels.
+    places, and of those for tunnels; `rewrite`: how its requests differ from the client's, None if they do not.
     """
 
     def __init__(self, context: WorkerContext, service: LocalService, slot: int, content: SlotRecord) -> None:
@@ -55,15 +58,28 @@ class LocalTarget:
         self._changes = -1
         self._families: list[tuple[list[Pool], list[Pool]]] = []
         self.pools: tuple[Pool, ...] = ()
-        self.set_endpoints(content.endpoints)
+        self.adopt(content, service.options.path_prefix)
 
     def __repr__(self) -> str:
         return f"<LocalTarget {self.version} in slot {self.slot}: {len(self.in_flight)} in flight, {self.pools}>"
 
-    def set_endpoints(self, urls: tuple[str, ...]) -> None:
-        """Serve from these endpoints; pools of endpoints that stay are kept."""
-        self._urls = urls
+    def adopt(self, content: SlotRecord, path_prefix: bytes) -> None:
+        """Serve from the endpoints of `content`, with requests as it says; pools of endpoints that stay are kept.
+
+        `path_prefix` is the service's.
+        """
+        self.content = content
+        self.crc = crc(self.slot, content)
+        self.rewrite = head_rewrite(content.rewrite, content.fields, path_prefix)
+        self._urls = content.endpoints
         self.refresh_addresses()
+
+    def head_text(self, head: RequestHead, upstream: Upstream) -> bytes:
+        """Return the head of a request that cannot be sent as it is: it has no Host, or this version changes it."""
+        authority = upstream.pool.authority
+        if self.rewrite is not None:
+            return self.rewrite.text(head, authority)
+        return head.upstream if head.host else b"%bHost: %b\r\n" % (head.upstream, authority)
 
     def refresh_addresses(self) -> None:
         """Have one pool for each address that the names of the endpoints resolve to; pools of addresses that stay are kept."""

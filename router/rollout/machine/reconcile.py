@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from router.rollout.incidents.incident import incident_id
+from router.rollout.machine.registration import placed_rewrite
 from router.rollout.machine.registry import Registry
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
+from router.rollout.model.rewrite import Rewrite
 from router.rollout.model.route import NO_SLOT, Flag, Route
 from router.rollout.model.target import CANDIDATES, ROLES, State
 
 
 def recovered(
-    registry: Registry, word: Route, contents: Mapping[int, tuple[str, tuple[str, ...], int]]
+    registry: Registry, word: Route, contents: Mapping[int, tuple[str, tuple[str, ...], int, Rewrite]]
 ) -> Record | None:
     """Return the entry that makes `registry` agree with the route `word`; None if they agree.
 
-    `contents` is (version, endpoints, incarnation) by slot, read from shared memory. A rollback that was stored and not
+    `contents` is (version, endpoints, incarnation, rewrite) by slot, read from shared memory. A rollback that was stored and not
     journalled quarantines the version that was active: whether it was only unreachable is not recorded.
     """
     if word.generation == registry.generation and word.named() == registry.route().named():
@@ -28,7 +30,7 @@ def recovered(
     for slot, state in ((word.active, State.ACTIVE), (word.standby, State.STANDBY), (word.candidate, State.VERIFYING)):
         if slot == NO_SLOT or slot not in contents:
             continue
-        version, endpoints, incarnation = contents[slot]
+        version, endpoints, incarnation, rewrite = contents[slot]
         known = registry.targets.get(version)
         keeps = state is State.VERIFYING and known is not None and known.state in CANDIDATES
         states[version] = known.state if known is not None and keeps else state
@@ -38,6 +40,7 @@ def recovered(
                 "endpoints": list(endpoints),
                 "slot": slot,
                 "incarnation": incarnation,
+                **placed_rewrite(rewrite, known),
             }
     for target in registry.targets.values():
         if target.state in ROLES and target.version not in states:

@@ -10,7 +10,8 @@ from router.rollout.machine.registry import RETIRED_MAX, Registry
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Command, Record
 from router.rollout.model.events import Origin, RegisterAsked
-from router.rollout.model.target import State
+from router.rollout.model.rewrite import NO_REWRITE, Rewrite
+from router.rollout.model.target import State, Target
 
 _DIFFERS: Final = {"artifact": RefusalCode.ARTIFACT_DIFFERS, "source": RefusalCode.SOURCE_DIFFERS}
 """The refusal of another origin, by the member of Origin.members()."""
@@ -22,6 +23,7 @@ def registration(registry: Registry, event: RegisterAsked) -> list[Command]:
     Registering again corrects the artifact of a version; the journal keeps the former artifact.
     """
     endpoints = endpoints_of(registry, event.version, event.endpoints)
+    rewrite = rewrite_of(registry, event.version, event.rewrite)
     known = registry.targets.get(event.version)
     provenance = registry.provenances.get(event.version)
     refuse_other_origin(registry, event.version, Origin(None, event.origin.source))
@@ -32,6 +34,7 @@ def registration(registry: Registry, event: RegisterAsked) -> list[Command]:
             "endpoints": list(endpoints),
             "slot": known.slot if known else None,
             "incarnation": known.incarnation if known else 0,
+            **placed_rewrite(rewrite, known),
         },
         **members,
     }
@@ -60,6 +63,31 @@ def endpoints_of(registry: Registry, version: str, requested: tuple[str, ...]) -
             facts={"endpoints": list(known.endpoints)},
         )
     return known.endpoints
+
+
+def rewrite_of(registry: Registry, version: str, requested: Rewrite | None) -> Rewrite:
+    """Return how the requests to `version` differ from the client's; raise Refusal if something else is registered."""
+    known = registry.targets.get(version)
+    if known is None:
+        return requested or NO_REWRITE
+    if requested is not None and requested != known.rewrite:
+        raise Refusal(
+            RefusalCode.REWRITE_DIFFERS,
+            f"version {version} is known with {_described(known.rewrite)}, not with {_described(requested)}: take another "
+            "label, or change it (PUT versions/VERSION/endpoints)",
+            facts={"rewrite": known.rewrite.as_dict()},
+        )
+    return known.rewrite
+
+
+def placed_rewrite(rewrite: Rewrite, known: Target | None) -> dict[str, Any]:
+    """Return the member of an entry's `target` if the rewrite is new or changes; empty if an older router could read it."""
+    before = known.rewrite if known is not None else NO_REWRITE
+    return {"rewrite": rewrite.as_dict()} if rewrite != before else {}
+
+
+def _described(rewrite: Rewrite) -> str:
+    return ", ".join(f"{name} {value}" for name, value in rewrite.as_dict().items()) or "the client's host and path"
 
 
 def refuse_other_origin(registry: Registry, version: str, origin: Origin) -> None:

@@ -8,7 +8,7 @@ its meaning does not depend on earlier entries.
     generation     the route that goes with it, if there are states
     states         {version: new state}, empty if only the route is new
     base           the generation on which the decision was made
-    target         {version, endpoints, slot, incarnation}: a version that got a slot, or moved
+    target         {version, endpoints, slot, incarnation}: a version that got a slot, or moved; `rewrite` if that changed
     bounded        versions whose drain is cut after rollback_drain_timeout_s
     freed          versions that hold no slot any more
     quarantine     {version: {reason, incident}}; one that returns has its `actor` and `at`, too
@@ -34,6 +34,7 @@ from router.rollout.machine.added_criteria import AddedCriteria
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import SWITCHES, Entry, route_generation
 from router.rollout.model.identity import Identity, from_dict
+from router.rollout.model.rewrite import from_dict as rewrite_of
 from router.rollout.model.route import NO_SLOT, SLOTS, Flag, Route, first_generation
 from router.rollout.model.target import CANDIDATES, ROLES, State, Target
 from router.rollout.proposals.proposal import Proposals
@@ -254,9 +255,18 @@ class Registry:
         endpoints = tuple(placed["endpoints"])
         slot, incarnation = placed.get("slot"), placed.get("incarnation", 0)
         if known is not None:
-            return replace(known, endpoints=endpoints, slot=slot, incarnation=incarnation)
-        state = states[placed["version"]]
-        return Target(placed["version"], endpoints, state, slot, incarnation, entry.monotonic_ns, entry.at)
+            rewrite = rewrite_of(placed["rewrite"]) if "rewrite" in placed else known.rewrite
+            return replace(known, endpoints=endpoints, slot=slot, incarnation=incarnation, rewrite=rewrite)
+        return Target(
+            placed["version"],
+            endpoints,
+            states[placed["version"]],
+            slot,
+            incarnation,
+            entry.monotonic_ns,
+            entry.at,
+            rewrite=rewrite_of(placed.get("rewrite", {})),
+        )
 
     def _check(self, targets: dict[str, Target]) -> None:
         """Raise InternalError for two versions in one role or slot, and for a role without a slot."""

@@ -9,11 +9,18 @@ from typing import Any
 
 from router.errors import InternalError, Refusal
 from router.errors.codes import RefusalCode
-from router.rollout.machine.registration import endpoints_of, refuse_other_origin, registration
+from router.rollout.machine.registration import (
+    endpoints_of,
+    placed_rewrite,
+    refuse_other_origin,
+    registration,
+    rewrite_of,
+)
 from router.rollout.machine.registry import Registry
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import Command, CutSlot, FillSlot, PublishRoute, Record
+from router.rollout.model.rewrite import NO_REWRITE
 from router.rollout.model.route import SLOTS
 from router.rollout.model.target import CANDIDATES, ROLES, State, Target
 
@@ -60,7 +67,11 @@ class VersionRules:
         quarantine = registry.quarantine_of(event.version, now_ns)
         if quarantine and event.override is None:
             raise quarantined(event.version, quarantine)
-        event = replace(event, endpoints=endpoints_of(registry, event.version, event.endpoints))
+        event = replace(
+            event,
+            endpoints=endpoints_of(registry, event.version, event.endpoints),
+            rewrite=rewrite_of(registry, event.version, event.rewrite),
+        )
         refuse_other_origin(registry, event.version, event.origin)
         if known is not None and known.state in ROLES:
             return []
@@ -75,6 +86,7 @@ class VersionRules:
 
     def _bring_in(self, event: ev.DeployAsked, known: Target | None, candidate: Target | None) -> list[Command]:
         fresh = known is None or known.slot is None
+        rewrite = event.rewrite or NO_REWRITE
         slot = self._free_slot() if known is None or known.slot is None else known.slot
         incarnation = self._registry.incarnations[slot] + 1 if known is None or fresh else known.incarnation
         states = {event.version: State.VERIFYING}
@@ -85,6 +97,7 @@ class VersionRules:
                 "endpoints": list(event.endpoints),
                 "slot": slot,
                 "incarnation": incarnation,
+                **placed_rewrite(rewrite, known),
             },
         }
         if candidate is not None:
@@ -97,7 +110,7 @@ class VersionRules:
         placed = Target(event.version, event.endpoints, State.VERIFYING, slot, incarnation, 0, 0.0)
         return [
             Record(entry_types.DEPLOYED, event.actor, data),
-            FillSlot(slot, incarnation, event.version, event.endpoints, fresh),
+            FillSlot(slot, incarnation, event.version, event.endpoints, fresh, rewrite),
             PublishRoute(self._registry.route(self._generation, states, placed=placed)),
         ]
 
@@ -144,7 +157,8 @@ class VersionRules:
 
     def _move(self, event: ev.EndpointsAsked) -> list[Command]:
         target = self._registry.known(event.version)
-        if target.endpoints == event.endpoints:
+        rewrite = target.rewrite if event.rewrite is None else event.rewrite
+        if (target.endpoints, target.rewrite) == (event.endpoints, rewrite):
             return []
         members: dict[str, Any] = {
             "from": list(target.endpoints),
@@ -153,13 +167,14 @@ class VersionRules:
                 "endpoints": list(event.endpoints),
                 "slot": target.slot,
                 "incarnation": target.incarnation,
+                **placed_rewrite(rewrite, target),
             },
         }
         if target.slot is None:
             return [Record(entry_types.MOVED, event.actor, members)]
         return [
             Record(entry_types.MOVED, event.actor, {"generation": self._generation, "states": {}, **members}),
-            FillSlot(target.slot, target.incarnation, target.version, event.endpoints, fresh=False),
+            FillSlot(target.slot, target.incarnation, target.version, event.endpoints, fresh=False, rewrite=rewrite),
             PublishRoute(self._registry.route(self._generation)),
         ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from router.rollout.model.rewrite import NO_REWRITE, Rewrite
 from router.rollout.model.route import Route
 
 
@@ -26,6 +27,7 @@ class FillSlot:
     version: str
     endpoints: tuple[str, ...]
     fresh: bool
+    rewrite: Rewrite = NO_REWRITE
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from router.rollout.model.identity import Identity
+from router.rollout.model.rewrite import Rewrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +61,19 @@ UNKNOWN: Final = Origin()
 
 @dataclass(frozen=True, slots=True)
 class RegisterAsked:
-    """Register `version` without deploying it. Without `endpoints` the registered ones are used."""
+    """Register `version` without deploying it. Without `endpoints` and `rewrite` the registered ones are used."""
 
     version: str
     endpoints: tuple[str, ...]
     actor: str
     origin: Origin = UNKNOWN
+    rewrite: Rewrite | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DeployAsked:
-    """Deploy `version` as candidate. `endpoints` are canonical URLs; without them the registered ones are used. `replace`:
-    replace a candidate that is being verified.
+    """Deploy `version` as candidate. `endpoints` are canonical URLs; without them, and without `rewrite`, the registered ones are
+    used. `replace`: replace a candidate that is being verified.
     """
 
     version: str
@@ -80,6 +82,7 @@ class DeployAsked:
     replace: bool = False
     override: Override | None = None
     origin: Origin = UNKNOWN
+    rewrite: Rewrite | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +195,12 @@ class RetireAsked:
 
 @dataclass(frozen=True, slots=True)
 class EndpointsAsked:
-    """The replicas of `version` listen at other endpoints now."""
+    """The replicas of `version` listen at other endpoints now. `rewrite`: None if its requests stay as they were."""
 
     version: str
     endpoints: tuple[str, ...]
     actor: str
+    rewrite: Rewrite | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from router.errors import InternalError
+from router.rollout.model.rewrite import NO_REWRITE, Rewrite
 
 
 class State(StrEnum):
@@ -64,7 +65,8 @@ class Target:
     """`endpoints` are canonical URLs; `slot` is None without a slot; `incarnation` distinguishes the versions that held the slot.
 
     `since_ns` is the start of the state (monotonic), `since` the same as wall time (seconds). `roleless_generation` is the first
-    generation without a role for the version. `bounded`: its drain ends by a cut (after a rollback).
+    generation without a role for the version. `bounded`: its drain ends by a cut (after a rollback). `rewrite`: how its requests
+    differ from the client's.
     """
 
     version: str
@@ -77,6 +79,7 @@ class Target:
     roleless_generation: int = 0
     bounded: bool = False
     accepted: bool = False
+    rewrite: Rewrite = NO_REWRITE
 
     @property
     def role(self) -> str:
@@ -115,4 +118,5 @@ class Target:
             "roleless_generation": self.roleless_generation,
             "bounded": self.bounded,
             "accepted": self.accepted,
+            "rewrite": self.rewrite.as_dict(),
         }

@@ -11,6 +11,7 @@ from router.errors import Refusal
 from router.rollout.judge.criteria import Acceptance
 from router.rollout.judge.rules import Rules
 from router.rollout.model.endpoint import parse_endpoints
+from router.rollout.model.rewrite import Rewrite, valid_host, valid_prefix
 from router.settings.sections.acceptance import refuse_impossible
 from router.settings.sections.cases import Cases
 from router.settings.sections.drill import DrillSettings
@@ -19,7 +20,7 @@ from router.settings.sections.mlflow import ModelSettings
 from router.settings.sections.retention import Retention
 from router.settings.sections.tls import BackendTlsSettings
 from router.settings.sections.validation import ValidationSettings
-from router.settings.sections.values import Count, Seconds, Strict, version_label
+from router.settings.sections.values import Count, FilePath, Seconds, Strict, version_label
 
 INFERENCE_EVERY_S: Final = 10.0
 LIVENESS_EVERY_S: Final = 1.0
@@ -99,12 +100,34 @@ class ProposalSettings(Strict):
 
 
 class TargetSeed(Strict):
-    """A version and the endpoints of its replicas."""
+    """A version and the endpoints of its replicas. Host, path prefix and header fields tell versions on one server apart: they
+    replace the client's in requests, probes and cases."""
 
     version: str
     """Label of the version."""
     endpoints: Annotated[list[str], Field(min_length=1, max_length=64)]
     """URLs of the replicas."""
+    host: str | None = None
+    """Host of requests to this version. Unset: the client's."""
+    path_prefix: str | None = None
+    """Path prefix of requests to this version. It replaces the service's. Unset: the client's path."""
+    headers_file: FilePath | None = None
+    """File with header fields, `Name: value` a line. They replace the client's. Read again at SIGHUP."""
+
+    @property
+    def rewrite(self) -> Rewrite:
+        """How requests to this version differ from the client's."""
+        return Rewrite(self.host, self.path_prefix, self.headers_file)
+
+    @field_validator("host")
+    @classmethod
+    def _host(cls, value: str | None) -> str | None:
+        return value if value is None else valid_host(value)
+
+    @field_validator("path_prefix")
+    @classmethod
+    def _prefix(cls, value: str | None) -> str | None:
+        return value if value is None else valid_prefix(value)
 
     @field_validator("version")
     @classmethod

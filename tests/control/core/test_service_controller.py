@@ -45,7 +45,15 @@ class Watching:
         self.replaced = replaced
 
     def watch(
-        self, service: str, slot: int, version: str, endpoints: tuple[str, ...], probe: object, *, hurried: bool = False
+        self,
+        service: str,
+        slot: int,
+        version: str,
+        endpoints: tuple[str, ...],
+        probe: object,
+        *,
+        hurried: bool = False,
+        rewrite: object = None,
     ) -> None:
         self.asked.append(("watch", slot, version, endpoints, probe))
         self.hurried[slot] = hurried

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from router.rollout.model.rewrite import Rewrite
 from router.rollout.model.route import NO_SLOT, Flag
 from router.runtime import clock
 from router.shm import layout as at
@@ -133,3 +134,39 @@ async def test_cut_ends_what_is_left_on_a_slot() -> None:
         rig.data_plane.refresh()
         assert (await client.response())[0] == 503
     assert rig.attempts(0) == {"cut": 1}
+
+
+async def test_two_versions_on_one_server_are_told_apart() -> None:
+    async with Backend(backends.ok()) as server, Rig() as rig:
+        rig.fill(0, "v1", server.url, rewrite=Rewrite("v1.example.com", "/v2/models/fraud-v1"))
+        rig.fill(1, "v2", server.url, rewrite=Rewrite(None, None, "/f"), fields=(("X-Model", "fraud-v2"),))
+        rig.route(0, 1)
+        await rig.ask(POST)
+        rig.route(1, 0)
+        await rig.ask(POST)
+    first, second = server.requests
+    assert first.raw.startswith(b"POST /v2/models/fraud-v1/infer HTTP/1.1\r\n")
+    assert field(first.raw, b"host") == b"v1.example.com"
+    assert second.raw.startswith(b"POST /infer HTTP/1.1\r\nHost: t\r\n")
+    assert field(second.raw, b"x-model") == b"fraud-v2"
+
+
+async def test_fields_that_control_has_read_again_are_sent_after_a_sweep() -> None:
+    async with Backend(backends.ok()) as server, Rig() as rig:
+        rewrite = Rewrite(None, None, "/f")
+        rig.fill(0, "v1", server.url, rewrite=rewrite, fields=(("Authorization", "old"),))
+        rig.route(0)
+        await rig.ask(POST)
+        rig.fill(0, "v1", server.url, rewrite=rewrite, fields=(("Authorization", "new"),))
+        await until(lambda: rig.data_plane.services[0].active.content.fields[0][1] == "new")  # type: ignore[union-attr]
+        await rig.ask(POST)
+    assert [field(request.raw, b"authorization") for request in server.requests] == [b"old", b"new"]
+
+
+async def test_a_slot_that_is_filled_for_another_version_is_not_adopted_before_its_route() -> None:
+    async with Backend(backends.ok()) as server, Rig() as rig:
+        rig.serve(server.url)
+        rig.fill(0, "v9", server.url, incarnation=2, rewrite=Rewrite("v9.example.com"))
+        rig.data_plane.services[0].sweep(clock.now_s())
+        await rig.ask(POST)
+    assert field(server.requests[0].raw, b"host") == b"t"

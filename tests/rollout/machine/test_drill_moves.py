@@ -10,6 +10,7 @@ from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import CheckStandby, PublishRoute, Record
+from router.rollout.model.rewrite import NO_REWRITE
 from router.rollout.model.route import Flag, Route
 from tests.rollout.playbook import BOOT, SECOND, Playbook
 from tests.texts import golden
@@ -177,7 +178,9 @@ def test_a_swap_that_was_stored_and_never_journalled_is_understood(home: bool) -
     playbook = away() if home else started()
     registry = rebuild("svc", playbook.entries)
     word = Route(BOOT + 1 + home, active=0 if home else 1, standby=1 if home else 0)
-    record = recovered(registry, word, {0: ("v1", ("http://v1:1",), 1), 1: ("v2", ("http://v2:1",), 1)})
+    record = recovered(
+        registry, word, {0: ("v1", ("http://v1:1",), 1, NO_REWRITE), 1: ("v2", ("http://v2:1",), 1, NO_REWRITE)}
+    )
     assert record is not None
     probation_ns = playbook.registry.probation_since_ns
     playbook.record(record)

@@ -4,10 +4,11 @@ import json
 
 from router.rollout.machine.reconcile import assumed, recovered
 from router.rollout.model.events import DeployAsked, SwitchAsked
+from router.rollout.model.rewrite import NO_REWRITE
 from router.rollout.model.route import Flag, Route
 from tests.rollout.playbook import BOOT, Playbook
 
-CONTENTS = {0: ("v2", ("http://v2:1",), 1), 1: ("v1", ("http://v1:1",), 1)}
+CONTENTS = {0: ("v2", ("http://v2:1",), 1, NO_REWRITE), 1: ("v1", ("http://v1:1",), 1, NO_REWRITE)}
 
 
 def settle(playbook: Playbook, word: Route) -> None:
@@ -40,7 +41,7 @@ def test_a_stored_switch_is_no_rollback() -> None:
 
 def test_a_version_that_only_shared_memory_knows() -> None:
     playbook = Playbook().seed("v2", "v1")
-    record = recovered(playbook.registry, Route(BOOT + 1, active=3), {3: ("v3", ("http://v3:1",), 4)})
+    record = recovered(playbook.registry, Route(BOOT + 1, active=3), {3: ("v3", ("http://v3:1",), 4, NO_REWRITE)})
     assert record is not None
     playbook.record(record)
     assert playbook.states() == {"v1": "draining", "v2": "draining", "v3": "active"}
@@ -52,7 +53,7 @@ def test_a_ready_candidate_stays_ready() -> None:
     playbook.tell(DeployAsked("v3", ("http://v3:1",), "ann"))
     playbook.probe("v3", times=5)
     word = Route(BOOT + 9, active=0, standby=1, candidate=2)
-    record = recovered(playbook.registry, word, {**CONTENTS, 2: ("v3", ("http://v3:1",), 1)})
+    record = recovered(playbook.registry, word, {**CONTENTS, 2: ("v3", ("http://v3:1",), 1, NO_REWRITE)})
     assert record is not None
     playbook.record(record)
     assert playbook.states()["v3"] == "ready"
