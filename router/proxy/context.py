@@ -77,6 +77,7 @@ class Hooks:
     write_progress_due: Callable[[Any], None]
     write_rate_due: Callable[[Any], None]
     client_unresponsive: Callable[[Any], None]
+    half_close_over: Callable[[Any], None]
     tunnel_idle: Callable[[Any], None]
     tunnel_close_late: Callable[[Any], None]
     proxy_header_late: Callable[[Any], None]
@@ -129,7 +130,7 @@ class WorkerContext:
         self.body_rate = tables.add(lambda o: o.body_rate_grace_s, hooks.body_rate_due)
         self.write_wait = tables.add(lambda o: o.write_timeout_s, hooks.write_progress_due)
         self.write_rate = tables.add(lambda o: o.write_rate_grace_s, hooks.write_rate_due)
-        self.half_closed = tables.add(lambda o: o.half_close_grace_s, hooks.client_unresponsive)
+        self.half_closed = tables.add(lambda o: o.half_close_grace_s, hooks.half_close_over)
         self.linger = tables.add(lambda o: LINGER_S, hooks.client_unresponsive)
         # waits before a connection serves requests, and of tunnels
         self.proxy_header_wait = tables.add(lambda o: o.header_timeout_s, hooks.proxy_header_late, connections=False)

@@ -89,6 +89,7 @@ class DataPlane:
             write_progress_due=min_rate.check_write_progress,
             write_rate_due=min_rate.check_write_rate,
             client_unresponsive=closing.abandon_client,
+            half_close_over=closing.half_close_over,
             tunnel_idle=Tunnel.idle_too_long,
             tunnel_close_late=Tunnel.close_overdue,
             proxy_header_late=PendingHeader.late,

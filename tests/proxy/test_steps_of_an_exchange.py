@@ -93,7 +93,6 @@ RESCUE: Final = [
     "proxy.engine.attempt Attempt.may_change_endpoint",
     # The attempt is counted as a fault of its version, and the standby is claimed.
     "proxy.engine.attempt Attempt.end",
-    "proxy.engine.exchange Exchange.work_end",
     "proxy.engine.local_target LocalTarget.pool_failed",
     "proxy.engine.attempt Attempt",
     "proxy.engine.attempt Attempt.enter",

@@ -4,6 +4,8 @@ from router.proxy.engine.exchange cimport Exchange
 from router.proxy.context cimport WorkerContext
 from router.proxy.engine.pool cimport Pool
 from router.proxy.engine.local_target cimport LocalTarget
+from router.proxy.http1.response_head cimport ResponseHead
+from router.proxy.work.answer_watch cimport AnswerWatch
 from router.proxy.work.work_path cimport WorkPath
 from router.proxy.routing.standing cimport Standing
 
@@ -22,6 +24,7 @@ cdef class Attempt:
     cdef public WorkPath work
     cdef public Py_ssize_t work_row
     cdef public bint open
+    cdef public AnswerWatch watch
     cdef public int role
     cdef public long long generation
     cdef public double claimed_s
@@ -40,6 +43,12 @@ cdef class Attempt:
     cpdef answered(self, int status, double now_s)
     @cython.locals(context=WorkerContext, row=Py_ssize_t)
     cpdef became_useful(self, double now_s, double waited_s)
+    @cython.locals(exchange=Exchange, now_s=double)
+    cdef Py_ssize_t _work_end(self, Py_ssize_t outcome) except -1
+    @cython.locals(watch=AnswerWatch)
+    cpdef watch_response(self, ResponseHead head, bytes data, bint complete, double now_s)
+    cpdef content_came(self, double now_s)
+    cpdef Py_ssize_t whole_outcome(self) except -1
     cpdef ended_work(self, Py_ssize_t end)
     cpdef bint may_change_endpoint(self) except -1
     cpdef retry(self)

@@ -9,7 +9,8 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, cast
 
 from router.proxy.routing import balancer
-from router.rollout.outcome import FAULTS, Outcome
+from router.proxy.work import answer_watch, work_ends
+from router.rollout.outcome import FAULTS, Outcome, of_status
 from router.rollout.stats.histogram import MICROS_MAX
 from router.rollout.work import NAMED_BUCKETS, TIME_BOUNDS_US, WorkEnd
 from router.runtime.clock import now_s as monotonic_s
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from router.proxy.engine.local_target import LocalTarget
     from router.proxy.engine.pool import Pool
     from router.proxy.engine.upstream import Upstream
+    from router.proxy.http1.response_head import ResponseHead
+    from router.proxy.work.answer_watch import AnswerWatch
     from router.proxy.work.work_path import WorkPath
 
 _CLAIMED: Final = at.L_CLAIMED
@@ -47,7 +50,7 @@ class Attempt:
     """One attempt. `any_sent`: a byte of the request was written; `sent_s`: when its last byte was written.
 
     `work_row` is where its work is counted. `open`: it is neither useful nor ended, so its WorkEnd is still to be counted.
-    Times are monotonic seconds, 0 before the event.
+    `watch` reads the response, if its head does not tell whether it is useful. Times are monotonic seconds, 0 before the event.
     """
 
     def __init__(self, exchange: Exchange, target: LocalTarget, role: int) -> None:
@@ -64,6 +67,7 @@ class Attempt:
         self.work_row = target.row + work.offset
         context.words[self.work_row + _ASKED] += 1
         self.open = True
+        self.watch: AnswerWatch | None = None
         self.role = role
         self.generation = exchange.service.generation
         self.claimed_s = monotonic_s()
@@ -192,6 +196,49 @@ class Attempt:
         self.open = False
         self.context.words[self.work_row + _ENDS + end] += 1
 
+    def _work_end(self, outcome: int) -> int:
+        """Return what the attempt has come to, which was not useful so far, and ends with this outcome."""
+        exchange, watch = self.exchange, self.watch
+        if watch is not None and watch.end >= 0 and outcome == watch.outcome:
+            return watch.end
+        if outcome != Outcome.CLIENT_GONE:
+            return work_ends.of_outcome(outcome, exchange.status, exchange.head.method)
+        if not self.sent_s:
+            return WorkEnd.NEUTRAL
+        now_s = monotonic_s()
+        if not exchange.moved or (watch is not None and watch.events):
+            return work_ends.of_departure(now_s - self.sent_s, self.work.median_s)
+        # In the middle of a body the client had only waited if the body stood still.
+        silent_s = 0.0 if exchange.paused_at_s else now_s - exchange.last_byte_s
+        return WorkEnd.GONE_LATE if silent_s >= self.work.median_s else WorkEnd.NEUTRAL
+
+    # -- the content of the response
+    def watch_response(self, head: ResponseHead, data: bytes, complete: bool, now_s: float) -> None:
+        """Read the response from now on, if its head does not tell whether it is useful. `data` is the body so far."""
+        exchange = self.exchange
+        self.watch = watch = answer_watch.watch(
+            exchange.head, self.work, head, data, complete, exchange.service.options
+        )
+        if watch is not None and (watch.content or (data and watch.add(data))):
+            self.content_came(now_s)
+
+    def content_came(self, now_s: float) -> None:
+        """Count the first content of a stream."""
+        self.became_useful(now_s, now_s - self.sent_s if self.sent_s else 0.0)
+
+    def whole_outcome(self) -> int:
+        """Return the outcome of a whole response, from its status and what was read of it."""
+        status, throttled = self.exchange.status, self.exchange.service.options.throttled_statuses
+        outcome: int = Outcome.THROTTLED if status in throttled else of_status(status)
+        return outcome if self.watch is None else self.watch.ended(outcome)
+
+    def departure_outcome(self, wait_min_s: float) -> int:
+        """Return the outcome of an attempt whose client leaves. A client that has read an error closes the connection."""
+        if self.watch is not None and self.watch.check_tail():
+            return self.watch.outcome
+        self.gave_up(wait_min_s)
+        return Outcome.CLIENT_GONE
+
     def gave_up(self, wait_min_s: float) -> None:
         """Count how long a client that left had waited for the first byte. Leaving is no fault, but a long wait is evidence of
         a hang. A client that left during its upload had not waited for the backend.
@@ -226,8 +273,8 @@ class Attempt:
             target.awaiting_first_byte.since.pop(self.exchange, None)
         context.words[row + _OUTCOMES + outcome] += 1
         if self.open:
-            whole = outcome == _OK and self.exchange.status < _REDIRECTIONS and self.exchange.watch is None
-            end = _USEFUL if whole else self.exchange.work_end(outcome)
+            whole = outcome == _OK and self.exchange.status < _REDIRECTIONS and self.watch is None
+            end = _USEFUL if whole else self._work_end(outcome)
             if end == _USEFUL:
                 upload_s = self.sent_s - self.claimed_s if self.sent_s else 0.0
                 self.became_useful(self.exchange.last_byte_s, lasted_s - upload_s)

@@ -80,8 +80,24 @@ def abort_response(downstream: Downstream, *, reset: bool) -> None:
         transport.close()
 
 
+def half_close_over(downstream: Downstream) -> None:
+    """End a connection whose client has closed its side, and to which nothing could be written for `half_close_grace_s`.
+
+    While written bytes wait, the client reads slower than the backend sends, and min_rate.py decides.
+    """
+    exchange, transport = downstream.exchange, downstream.transport
+    if exchange is not None and transport is not None and transport.get_write_buffer_size():
+        downstream.context.half_closed.start(downstream, downstream.context.now_s)
+        return
+    if exchange is not None:
+        downstream.exchange = None
+        exchange.client_gone()
+    if transport is not None:
+        transport.abort()
+
+
 def abandon_client(downstream: Downstream) -> None:
-    """End a connection whose client reads nothing, or closed its side before a response began."""
+    """End a connection whose client reads nothing, or does not close."""
     exchange, transport = downstream.exchange, downstream.transport
     if exchange is not None and (
         transport is None or not exchange.answered or exchange.paused_at_s or exchange.upstream is None

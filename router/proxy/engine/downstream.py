@@ -140,16 +140,15 @@ class Downstream:
     def eof_received(self) -> bool:
         """Called by the loop when the client has closed its side; True keeps ours open.
 
-        A FIN can mean a half-close or that the client has left. A complete request is still answered if the response begins
-        within `half_close_grace_s`.
+        A FIN can mean a half-close or that the client has left. A complete request is still answered, as long as bytes can be
+        written to the client at least every `half_close_grace_s`: a client that has left answers them with a reset.
         """
         exchange = self.exchange
         if exchange is None or not exchange.body_complete or exchange.head.upgrade:
             return False
         self.closing = self.ended = True
         self.keep(b"", 0)
-        if not exchange.answered:
-            self.context.half_closed.start(self, self.context.now_s)
+        self.context.half_closed.start(self, self.context.now_s)
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -172,6 +171,8 @@ class Downstream:
         """Called by the loop when the client has caught up."""
         self.congested = False
         flow_control.stop_write_timers(self)
+        if self.ended:
+            self.context.half_closed.start(self, self.context.now_s)
         if self.exchange is not None:
             flow_control.downstream_drained(self.exchange)
         elif not self.lingering:
@@ -281,6 +282,8 @@ class Downstream:
         """Write response bytes."""
         if self.transport is not None:
             self.transport.write(data)
+            if self.ended:
+                self.context.half_closed.start(self, self.context.now_s)
 
     def drop_input(self) -> None:
         """Drop the input that was not handled, and read again."""

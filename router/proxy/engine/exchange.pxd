@@ -10,7 +10,7 @@ from router.proxy.engine.upstream cimport Upstream
 from router.proxy.engine.local_service cimport LocalService
 from router.proxy.engine.local_target cimport LocalTarget
 
-cdef Py_ssize_t _OK, _ACTIVE, _GAP_MAX_US, _EXCHANGES, _OUTCOME_COUNT
+cdef Py_ssize_t _OK, _SERVICE_UNAVAILABLE, _ACTIVE, _GAP_MAX_US, _EXCHANGES, _OUTCOME_COUNT
 
 
 @cython.final
@@ -29,7 +29,6 @@ cdef class Exchange:
     cdef public bint body_complete
     cdef public bint request_sent
     cdef public bint answered
-    cdef public object watch
     cdef public bint moved
     cdef public bint awaiting_validation
     cdef public bint ended
@@ -54,14 +53,14 @@ cdef class Exchange:
     cdef _sent(self, Attempt attempt, double now_s)
     @cython.locals(now_s=double, downstream=Downstream, attempt=Attempt, pieces=list, request=RequestHead, named=bytes, close=bint)
     cpdef respond(self, ResponseHead head, bytes data, bint complete)
-    @cython.locals(now_s=double, gap_at=Py_ssize_t)
+    @cython.locals(now_s=double, gap_at=Py_ssize_t, attempt=Attempt)
     cpdef relay(self, bytes data)
+    @cython.locals(now_s=double, attempt=Attempt)
     cpdef relay_last(self, bytes data)
-    @cython.locals(outcome=Py_ssize_t)
+    @cython.locals(outcome=Py_ssize_t, attempt=Attempt)
     cpdef completed(self)
     @cython.locals(paused_s=double)
     cpdef end_attempt(self, Py_ssize_t outcome)
-    cpdef Py_ssize_t work_end(self, Py_ssize_t outcome) except -1
     cdef _end(self, Py_ssize_t outcome)
     cpdef answer(self, int status, str code, str detail, object outcome)
     cpdef reject_saturated(self, str detail)

@@ -24,9 +24,7 @@ from router.proxy.routing.request_limit import RequestLimit
 from router.proxy.tap import access_log
 from router.proxy.tap.body_buffer import PIECE_BYTES
 from router.proxy.tap.tap import RejectedRequest, RequestStep
-from router.proxy.work import work_ends
-from router.rollout.outcome import Outcome, of_status
-from router.rollout.work import WorkEnd
+from router.rollout.outcome import Outcome
 from router.runtime.clock import now_s as monotonic_s
 from router.shm import layout as at
 
@@ -36,9 +34,9 @@ if TYPE_CHECKING:
     from router.proxy.engine.pool import Pool
     from router.proxy.engine.upstream import Upstream
     from router.proxy.tap.tap import ExchangeTap
-    from router.proxy.work.answer_watch import AnswerWatch
 
 _OK: Final = Outcome.OK
+_SERVICE_UNAVAILABLE: Final = 503
 _ACTIVE: Final = at.ROLE_ACTIVE
 _GAP_MAX_US: Final = at.L_GAP_MAX_US
 _EXCHANGES: Final = at.L_EXCHANGES
@@ -71,7 +69,6 @@ class Exchange:
         self.body_complete = False
         self.request_sent = False
         self.answered = False
-        self.watch: AnswerWatch | None = None  # what reads the response, if its head does not tell whether it is useful
         self.moved = False  # a byte of the response's body was relayed before its end
         self.awaiting_validation = False  # the response is written, and checked in the next turn of the loop
         self.ended = False
@@ -253,6 +250,8 @@ class Exchange:
                 request, head, pieces, complete=complete, close=close
             )
         downstream.write(b"".join(pieces))
+        if head.kind or head.status == _SERVICE_UNAVAILABLE:
+            attempt.watch_response(head, data, complete, now_s)
         if self.tap is not None:
             self.tap.response_started(self, head, data)
 
@@ -270,12 +269,18 @@ class Exchange:
         self.last_byte_s = now_s
         self.moved = True
         self.downstream.write(b"%x\r\n%b\r\n" % (len(data), data) if self.rechunking else data)
+        if attempt.watch is not None and attempt.watch.add(data):
+            attempt.content_came(now_s)
         if self.tap is not None:
             self.tap.response_data(data)
 
     def relay_last(self, data: bytes) -> None:
         """Relay the last of the response's body; may be empty."""
-        self.last_byte_s = monotonic_s()
+        self.last_byte_s = now_s = monotonic_s()
+        attempt = self.attempt
+        assert attempt is not None
+        if attempt.watch is not None and attempt.watch.add(data):
+            attempt.content_came(now_s)
         if self.tap is not None:
             self.tap.response_data(data)
         if self.rechunking:
@@ -286,7 +291,9 @@ class Exchange:
     def completed(self) -> None:
         """End, or wait until the response is checked: it is whole."""
         self.upstream = None
-        outcome: int = _OK if self.status < 400 else of_status(self.status)
+        attempt = self.attempt
+        assert attempt is not None
+        outcome: int = _OK if self.status < 400 and attempt.watch is None else attempt.whole_outcome()
         if self.tap is not None and self.tap.checks_response(self, outcome):
             self.awaiting_validation = True
             self.service.idle.stop(self)
@@ -376,7 +383,7 @@ class Exchange:
         if self.awaiting_validation:
             outcome = self._validated()
         elif self.attempt is not None and self in self.attempt.target.in_flight:
-            self.attempt.gave_up(self.service.options.hang_wait_min_s)
+            outcome = self.attempt.departure_outcome(self.service.options.hang_wait_min_s)
         self._drop_upstream()
         self.end_attempt(outcome)
         self._end(outcome)
@@ -451,20 +458,6 @@ class Exchange:
         self.service.idle.since.pop(self, None)
         paused_s = self.paused_s + (self.last_byte_s - self.paused_at_s if self.paused_at_s else 0.0)
         attempt.end(outcome, self.last_byte_s - attempt.claimed_s - paused_s)
-
-    def work_end(self, outcome: int) -> int:
-        """Return what the attempt has come to, which was not useful so far, and ends with this outcome."""
-        attempt = self.attempt
-        assert attempt is not None
-        if outcome != Outcome.CLIENT_GONE:
-            return work_ends.of_outcome(outcome, self.status, self.head.method)
-        if not attempt.sent_s:
-            return WorkEnd.NEUTRAL
-        now_s = monotonic_s()
-        if self.moved:  # a body, and not an event stream: a client that was being served had not waited
-            silent_s = 0.0 if self.paused_at_s else now_s - self.last_byte_s
-            return WorkEnd.GONE_LATE if silent_s >= attempt.work.median_s else WorkEnd.NEUTRAL
-        return work_ends.of_departure(now_s - attempt.sent_s, attempt.work.median_s)
 
     def _end(self, outcome: int) -> None:
         """Count the outcome of the exchange, once: at its last target, or at the service if it had none."""

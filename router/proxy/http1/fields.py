@@ -9,6 +9,8 @@ from router.errors import RouterError
 
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
+PLAIN, EVENT_STREAM, JSON_LINES, JSON, ENCODED_STREAM = range(5)
+"""Kinds of response bodies, by Content-Type. Of an encoded body only a stream is told from the rest."""
 PSEUDONYM: Final = b"rollback-router"
 VIA: Final = b"Via: 1.1 %b\r\n" % PSEUDONYM
 """The field that a proxy adds to each message, with the received version (RFC 9110 §7.6.3), as a line of its own."""

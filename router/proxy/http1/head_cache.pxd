@@ -29,5 +29,6 @@ cdef class HeadCache:
 cdef class _HeadShape:
     cdef public list _sample
     cdef public list _names
+    cdef public bint _response
     cdef public frozenset _variables
     cdef public HeadTemplate template

@@ -124,7 +124,7 @@ class HeadCache:
         if self._budget <= 0:
             return
         lines = raw[:-4].split(b"\r\n")[1:]
-        shapes = self._shapes.get(line, [])
+        shapes, response = self._shapes.get(line, []), line.startswith(b"HTTP/")
         for shape in shapes:
             self._budget -= 1
             if (variables := shape.widened(lines)) is not None:
@@ -133,18 +133,19 @@ class HeadCache:
                 return
         self._budget -= 1
         if len(shapes) >= SHAPES_PER_LINE_MAX:
-            shapes[-1] = _HeadShape(lines)
+            shapes[-1] = _HeadShape(lines, response=response)
             return
         self._make_room(1)
-        self._shapes.setdefault(line, []).append(_HeadShape(lines))
+        self._shapes.setdefault(line, []).append(_HeadShape(lines, response=response))
 
 
 class _HeadShape:
     """Similar heads with one start line: a sample, the fields that differ, and a template once a second head was seen."""
 
-    __slots__ = ("_names", "_sample", "_variables", "template")
+    __slots__ = ("_names", "_response", "_sample", "_variables", "template")
 
-    def __init__(self, sample: list[bytes]) -> None:
+    def __init__(self, sample: list[bytes], *, response: bool) -> None:
+        self._response = response
         self._sample = sample
         self._names = names_of(sample)
         self._variables: frozenset[int] = frozenset()
@@ -157,7 +158,9 @@ class _HeadShape:
         differing = [number for number, line in enumerate(lines) if line != self._sample[number]]
         for number in differing:
             name = lines[number].partition(b":")[0]
-            if not self._sample[number].startswith(name + b":") or not may_differ(self._names[number]):
+            if not self._sample[number].startswith(name + b":") or not may_differ(
+                self._names[number], response=self._response
+            ):
                 return None
         return self._variables.union(differing)
 

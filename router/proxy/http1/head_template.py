@@ -9,7 +9,8 @@ A template accepts only heads that the slow path accepts, with the same meaning,
 1. A head consists of lines that end in CRLF, and neither path reads over the end of a line (obs-fold is refused). A value in a
    template has no CR and no LF. So a matching head has the lines of the template, equal in number and names, and all limits on
    fields hold as they held for the template.
-2. A value may differ only in a line whose value the router does not interpret (`_INTERPRETED` names the others). It consists of
+2. A value may differ only in a line whose value the router does not interpret (`_INTERPRETED` names the others of requests,
+   `_INTERPRETED_IN_RESPONSES` those of responses). It consists of
    exactly the bytes that llhttp's strict mode accepts in a value: HTAB, 0x20 to 0x7e, 0x80 to 0xff.
 3. Two interpreted fields may differ. Content-Length is 1 to 18 digits on both paths (`LENGTH`), and X-Request-ID is 1 to 128
    visible ASCII characters on both paths. Neither is a value of a template if it is repeated, nor a length if anything else
@@ -41,6 +42,7 @@ VARIABLES_MAX: Final = 24
 """Values of one template: each costs 0.06 µs, and two heads with more differences are hardly similar."""
 _INTERPRETED: Final = HOP_BY_HOP | {b"host", b"transfer-encoding", b"expect", b"max-forwards", b"via"}
 """Fields whose values the router interprets: literal in every template. Content-Length and X-Request-ID: see point 3."""
+_INTERPRETED_IN_RESPONSES: Final = _INTERPRETED | {b"content-type", b"content-encoding", b"retry-after"}
 _DECIDE_BY_LENGTH: Final = frozenset((b"expect", b"upgrade"))
 _SINGLE: Final = (b"content-length", b"x-request-id")
 _MEANINGS: Final[dict[type, dict[bytes, str]]] = {
@@ -86,9 +88,9 @@ def names_of(lines: list[bytes]) -> list[bytes]:
     return [line.partition(b":")[0].lower() for line in lines]
 
 
-def may_differ(name: bytes) -> bool:
+def may_differ(name: bytes, *, response: bool = False) -> bool:
     """Return whether similar heads may differ in the value of this field; the name is in lower case."""
-    return name not in _INTERPRETED
+    return name not in (_INTERPRETED_IN_RESPONSES if response else _INTERPRETED)
 
 
 def compile_template(raw: bytes, variables: Collection[int], parse: Callable[[bytes], Head]) -> HeadTemplate | None:
@@ -99,7 +101,9 @@ def compile_template(raw: bytes, variables: Collection[int], parse: Callable[[by
     names = names_of(lines)
     if any(names.count(name) > 1 for name in _SINGLE) or any(name in _DECIDE_BY_LENGTH for name in names):
         return None
-    if len(variables) > VARIABLES_MAX or not all(may_differ(names[number]) for number in variables):
+    if len(variables) > VARIABLES_MAX or not all(
+        may_differ(names[number], response=start.startswith(b"HTTP/")) for number in variables
+    ):
         return None
     if _MARKED.search(raw):
         return None

@@ -10,5 +10,7 @@ cdef class ResponseHead:
     cdef public bint has_request_id
     cdef public object idle_timeout_s
     cdef public bint upgrade
+    cdef public int kind
+    cdef public bint retry_after
 
     cpdef ResponseHead with_values(self, bytes downstream, Py_ssize_t length, bytes _request_id)

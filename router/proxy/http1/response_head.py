@@ -16,10 +16,15 @@ from router.errors import UpstreamError
 from router.proxy.http1.fields import (
     CHUNKED,
     CHUNKED_LINE,
+    ENCODED_STREAM,
+    EVENT_STREAM,
     FRAMING,
     HOP_BY_HOP,
+    JSON,
+    JSON_LINES,
     LENGTH,
     NEVER_REMOVED,
+    PLAIN,
     ROUTER_FIELDS_IN_RESPONSES,
     UNTIL_CLOSE,
     WEBSOCKET,
@@ -37,6 +42,13 @@ _UNCOMMON_RESPONSE: Final = re.compile(
     rb"\r\n(?:connection|keep-alive|proxy-|te:|transfer-encoding|upgrade|http2-settings|x-served-version|x-router-error)"
 )
 _KEEP_ALIVE_TIMEOUT: Final = re.compile(rb"\r\nkeep-alive:[^\r\n]*?timeout[ \t]*=[ \t]*(\d{1,6})")
+_CONTENT_TYPE: Final = re.compile(
+    rb"\r\ncontent-type:[ \t]*(?:(text/event-stream)|(application/(?:(?:x-)?ndjson|(?:x-)?json-?l(?:ines)?|x-json-stream"
+    rb"|stream\+json))|(application/(?:[^\s;]*\+)?json))[ \t]*[;\r]"
+)
+_ENCODED: Final = re.compile(rb"\r\ncontent-encoding:(?![ \t]*(?:identity)?[ \t]*\r\n)")
+_KINDS: Final = (PLAIN, EVENT_STREAM, JSON_LINES, JSON)
+_ENCODED_KINDS: Final = (PLAIN, ENCODED_STREAM, ENCODED_STREAM, PLAIN)
 
 
 @dataclass
@@ -45,7 +57,17 @@ class ResponseHead:
     `length` is the body's size in bytes, CHUNKED or UNTIL_CLOSE, before HEAD, 204 and 304 are considered.
     """
 
-    __slots__ = ("downstream", "has_request_id", "idle_timeout_s", "keep_alive", "length", "status", "upgrade")
+    __slots__ = (
+        "downstream",
+        "has_request_id",
+        "idle_timeout_s",
+        "keep_alive",
+        "kind",
+        "length",
+        "retry_after",
+        "status",
+        "upgrade",
+    )
 
     status: int
     keep_alive: bool
@@ -55,11 +77,23 @@ class ResponseHead:
     idle_timeout_s: float | None
     upgrade: bool
     """Whether the backend switches to, or requires, WebSocket."""
+    kind: int
+    """Kind of the body: PLAIN, EVENT_STREAM, JSON_LINES, JSON or ENCODED_STREAM (fields.py)."""
+    retry_after: bool
+    """Whether there is a Retry-After."""
 
     def with_values(self, downstream: bytes, length: int, _request_id: bytes | None) -> ResponseHead:
         """Return the same head with other values in it."""
         return ResponseHead(
-            self.status, self.keep_alive, length, downstream, self.has_request_id, self.idle_timeout_s, self.upgrade
+            self.status,
+            self.keep_alive,
+            length,
+            downstream,
+            self.has_request_id,
+            self.idle_timeout_s,
+            self.upgrade,
+            self.kind,
+            self.retry_after,
         )
 
 
@@ -81,9 +115,10 @@ def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
     length = _response_length(lower, http11)
     has_request_id = b"\r\nx-request-id:" in lower
     status = int(line[2])
+    kind, retry_after = _kind_of(lower), b"\r\nretry-after:" in lower
     bodyless = status < 200 or status == 204
     if http11 and not (bodyless and length != UNTIL_CLOSE) and not _UNCOMMON_RESPONSE.search(lower):
-        return ResponseHead(status, True, length, raw[:-2] + via, has_request_id, None, False)
+        return ResponseHead(status, True, length, raw[:-2] + via, has_request_id, None, False, kind, retry_after)
     fields = fields_of(raw)
     try:
         tokens = tokens_of(fields, b"connection")
@@ -102,7 +137,15 @@ def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
     timeout = _KEEP_ALIVE_TIMEOUT.search(lower)
     idle_s = max(float(timeout[1]) - 1.0, 0.0) if timeout else None
     keep_alive = keep_alive and (not bodyless or length in (0, UNTIL_CLOSE))  # a body may follow all the same
-    return ResponseHead(status, keep_alive, length, status_line + b"".join(kept), has_request_id, idle_s, upgrade)
+    downstream = status_line + b"".join(kept)
+    return ResponseHead(status, keep_alive, length, downstream, has_request_id, idle_s, upgrade, kind, retry_after)
+
+
+def _kind_of(lower: bytes) -> int:
+    found = _CONTENT_TYPE.search(lower)
+    if found is None:
+        return PLAIN
+    return (_ENCODED_KINDS if _ENCODED.search(lower) else _KINDS)[found.lastindex or 0]
 
 
 def _response_length(lower: bytes, http11: bool) -> int:

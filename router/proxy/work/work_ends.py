@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from router.rollout.outcome import FAULTS, Outcome
@@ -9,6 +10,7 @@ from router.rollout.work import WorkEnd
 
 _UNAUTHORISED: Final = (401, 403)
 _SEE_OTHER: Final = 303
+_SERVICE_UNAVAILABLE: Final = 503
 
 
 def of_outcome(outcome: int, status: int, method: bytes) -> WorkEnd:
@@ -30,3 +32,19 @@ def of_outcome(outcome: int, status: int, method: bytes) -> WorkEnd:
 def of_departure(waited_s: float, median_s: float) -> WorkEnd:
     """Return the end of an attempt whose client left after this wait; `median_s` is the usual time to useful."""
     return WorkEnd.GONE_LATE if waited_s >= median_s else WorkEnd.GONE_EARLY
+
+
+BUSY_BYTES_MAX: Final = 256
+"""So much of the body of a 503 is searched for `throttled_texts`."""
+
+
+def is_busy(status: int, retry_after: bool, begin: bytes, statuses: Collection[int], texts: Collection[bytes]) -> bool:
+    """Return whether a response means that the version is busy: a status of `throttled_statuses`, or a 503 that names a time to
+    retry, or whose body begins with one of `throttled_texts` (lower case). `begin` is the beginning of its body.
+    """
+    if status in statuses:
+        return True
+    if status != _SERVICE_UNAVAILABLE:
+        return False
+    lower = begin[:BUSY_BYTES_MAX].lower()
+    return retry_after or any(text in lower for text in texts)
