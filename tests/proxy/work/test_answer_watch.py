@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from router.rollout.work import WORK_BUCKETS, WorkEnd
 from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
+from tests.proxy.leak_check import targets
 from tests.proxy.rig import Rig, until
 
 CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n{}"
@@ -32,6 +34,12 @@ def work(rig: Rig, slot: int = 0) -> dict[str, int]:
                 found[end.label] = found.get(end.label, 0) + number
         if late := rig.segment.words[row + at.B_LATE_FAULTS]:
             found["late"] = found.get("late", 0) + late
+    return found
+
+
+def exchange(rig: Rig) -> Any:
+    """Return the exchange in flight."""
+    (found,) = [one for target in targets(rig.data_plane) for one in target.in_flight]
     return found
 
 
@@ -126,16 +134,19 @@ async def test_a_subscription_is_useful_at_its_head() -> None:
 async def test_a_stream_is_useful_at_its_first_content_and_the_time_is_that_of_the_content() -> None:
     async def answer(connection: backends.Connection, _: backends.RawRequest) -> None:
         await connection.send(STREAM + backends.chunk(ROLE))
-        await asyncio.sleep(0.2)
+        await asyncio.wait_for(ready.wait(), 5)
         await connection.send(backends.chunk(TOKEN))
-        await asyncio.sleep(30)
+        await connection.closed()
 
+    ready = asyncio.Event()
     async with Backend(backends.answering(answer)) as backend, Rig() as rig:
         rig.serve(backend.url)
         client = await rig.client()
         await client.send(CHAT)
         await client.head()
         assert work(rig) == {}
+        exchange(rig).attempt.sent_s -= 0.2
+        ready.set()
         await client.reader.readuntil(b"Hi")
         assert (work(rig), rig.attempts()) == ({"useful": 1}, {})
         row = rig.segment.layout.worker_slot(0, 0, 0)
@@ -174,14 +185,16 @@ async def test_a_client_that_closes_after_it_has_read_an_error_has_seen_a_fault(
 async def test_a_client_that_leaves_had_waited_or_had_been_served(raw: bytes, wait_s: float, end: str) -> None:
     async with Backend(backends.stall_after(raw, len(raw))) as backend, Rig() as rig:
         rig.serve(backend.url)
-        client = await rig.client()
+        client, moves = await rig.client(), raw.endswith(b"RIFF\r\n")
         await client.send(CHAT)
         if raw:
             await client.head()
         else:
             await until(lambda: len(backend.requests) == 1)
+        await until(lambda: exchange(rig).moved or not moves)
+        exchange(rig).attempt.sent_s -= wait_s
+        exchange(rig).last_byte_s -= wait_s
         rig.data_plane.services[0].work_paths.find(b"POST", b"/v1/chat/completions").median_s = 0.25
-        await asyncio.sleep(wait_s)
         client.reset()
         await rig.quiet()
         assert (rig.attempts(), work(rig)) == ({"client_gone": 1}, {end: 1})
