@@ -22,6 +22,7 @@ from router.settings.sections import (
     cases,
     drill,
     forwarding,
+    inference,
     inputs,
     limits,
     mlflow,
@@ -38,8 +39,8 @@ Node = dict[str, Any]
 """A part of the JSON Schema."""
 
 _MODULES: Final[tuple[ModuleType, ...]] = (
-    address, admin, alerts, cases, drill, forwarding, inputs, limits, mlflow, notify, retention, service, tls, validation,
-    rules, criteria, settings,
+    address, admin, alerts, cases, drill, forwarding, inference, inputs, limits, mlflow, notify, retention, service, tls,
+    validation, rules, criteria, settings,
 )  # fmt: skip
 _CLASSES: Final = {
     name: cls

@@ -231,7 +231,15 @@ def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any]) -> Se
         captured_headers=_captured_headers(section["cases"]),
         validation=_validation(section["validation"]),
         inputs=_inputs(section["inputs"]),
+        inference=_inference(section["inference"]),
+        throttled_statuses=frozenset(section["throttled_statuses"]),
+        throttled_texts=tuple(text.lower().encode() for text in section["throttled_texts"]),
     )
+
+
+def _inference(section: dict[str, Any]) -> InferenceOptions:
+    preamble = frozenset(text.encode() for text in section["stream_preamble"])
+    return InferenceOptions(tuple(section["paths"]), tuple(section["not_paths"]), preamble)
 
 
 def _inputs(section: dict[str, Any]) -> InputOptions | None:

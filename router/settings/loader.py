@@ -135,6 +135,9 @@ _WORKER_SERVICE_SETTINGS: Final = frozenset(
         "cases",
         "validation",
         "inputs",
+        "inference",
+        "throttled_statuses",
+        "throttled_texts",
     )
 )
 

@@ -83,7 +83,7 @@ def first_byte_timeout_s(settings: Settings, service: Service) -> float:
 
 def inference_rules(service: Service) -> InferenceRules:
     """Return which work buckets of a service are inference, from the settings."""
-    return InferenceRules()
+    return service.inference.rules
 
 
 def _known_buckets(baseline: dict[str, Any] | None) -> list[str]:

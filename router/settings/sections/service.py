@@ -15,6 +15,7 @@ from router.rollout.model.rewrite import Rewrite, valid_host, valid_prefix
 from router.settings.sections.acceptance import refuse_impossible
 from router.settings.sections.cases import Cases
 from router.settings.sections.drill import DrillSettings
+from router.settings.sections.inference import InferenceSettings
 from router.settings.sections.inputs import InputSettings
 from router.settings.sections.mlflow import ModelSettings
 from router.settings.sections.retention import Retention
@@ -165,6 +166,16 @@ class Service(Strict):
     """Overrides timeouts.first_byte_timeout_s for this service."""
     idle_timeout_s: Seconds | None = None
     """Overrides timeouts.idle_timeout_s for this service."""
+    throttled_statuses: Annotated[list[Annotated[int, Field(ge=400, le=599)]], Field(max_length=20)] = [429, 529]
+    """Statuses that say only that the version is busy: neither a fault nor a useful answer. A 503 with Retry-After is one,
+    too."""
+    throttled_texts: Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=20)] = [
+        "queue",
+        "overloaded",
+        "capacity",
+    ]
+    """A 503 that holds one of these in its first 256 bytes, in capitals or not, says only that the version is busy."""
+    inference: InferenceSettings = InferenceSettings()
     backend_tls: BackendTlsSettings = BackendTlsSettings()
     validation: ValidationSettings = ValidationSettings()
     inputs: InputSettings = InputSettings()
