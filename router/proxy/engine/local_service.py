@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _NEVER_RESENT: Final = ("never", "unsent")
 """Replay rules under which no request is sent twice."""
+WORK_GAUGES_EVERY_S: Final = 1.0
+"""Control reads work rows as often."""
 _READS_MAX: Final = 100
 """How often a slot is read at once while its CRC does not match; the sweep and the next request try again."""
 
@@ -60,6 +62,7 @@ class LocalService:
         self.draining: list[LocalTarget] = []
         """Targets that lost their role and still have attempts in flight."""
         self.idle: Deadlines = Deadlines(options.idle_timeout_s, lambda exchange: exchange.idle_too_long())
+        self._work_due_s = 0.0
         self._cuts = [0] * SLOTS
         self._context = context
         self._slots = Slots(context.segment, index)
@@ -168,7 +171,23 @@ class LocalService:
         for target in (*self.draining, *self.targets.values()):
             target.sweep(now_s)
             self._write_gauges(target, now_s)
+        self._write_work_gauges(now_s)
         self.draining = [target for target in self.draining if target.in_flight]
+
+    def _write_work_gauges(self, now_s: float) -> None:
+        """Write the gauges of work rows, once a second, and once more when nothing is in flight."""
+        due = now_s >= self._work_due_s
+        if due:
+            self._work_due_s = now_s + WORK_GAUGES_EVERY_S
+        busy = [
+            target
+            for target in (*self.draining, *self.targets.values())
+            if (due and target.in_flight) or (target.work_gauges.shown and not target.in_flight)
+        ]
+        if busy:
+            overdue_us = self.work_paths.read_times()
+            for target in busy:
+                target.work_gauges.write(target.in_flight, overdue_us, self.options.hang_wait_min_s, now_s)
 
     def _write_gauges(self, target: LocalTarget, now_s: float) -> None:
         words, row = self._words, target.row

@@ -9,6 +9,7 @@ from router.proxy.engine.pool import Pool
 from router.proxy.http1.head_rewrite import head_rewrite
 from router.proxy.routing.client_shares import ClientShares
 from router.proxy.routing.replicas import Replicas
+from router.proxy.work.work_gauges import WorkGauges
 from router.rollout.model.addresses import addresses_of, family
 from router.rollout.model.endpoint import parse_endpoint
 from router.rollout.outcome import Outcome
@@ -39,6 +40,7 @@ class LocalTarget:
         self.version = content.version
         self.incarnation = content.incarnation
         self.row = context.segment.layout.worker_slot(context.index, service.index, slot)
+        self.work_gauges = WorkGauges(context.words, self.row)
         self.served_version = b"X-Served-Version: %s\r\n" % content.version.encode()
         self.in_flight: set[Exchange] = set()
         self.awaiting_first_byte: Deadlines = Deadlines(
