@@ -33,6 +33,7 @@ def main() -> int:
     one.add_argument("--take-overs", type=int, metavar="N", help="how many (50; quick: 3)")
     one.add_argument("--hogs", type=int, default=takeover.HOGS, help="processes that use all CPU that they get (5)")
     one.add_argument("--tls", action="store_true", help="the clients speak TLS")
+    one.add_argument("--before", metavar="REVISION", help="take over from and by this revision, in turn with this one")
     one = names.add_parser("micro", help="accounting, heads and chunks in process")
     one.add_argument("--rounds", type=int, help="rounds (15; quick: 5)")
     one = names.add_parser(
@@ -65,7 +66,7 @@ def main() -> int:
         elif chosen.name == "load":
             soak.run(chosen.quick, chosen.parts, chosen.seconds)
         elif chosen.name == "takeover":
-            takeover.run(chosen.quick, chosen.take_overs, chosen.hogs, chosen.tls)
+            takeover.run(chosen.quick, chosen.take_overs, chosen.hogs, chosen.tls, chosen.before)
         elif chosen.name == "stale":
             stale.run(chosen.quick)
         elif chosen.name == "peers":

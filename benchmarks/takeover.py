@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.build import Build
 from benchmarks.figures import quantile
 from benchmarks.program import BenchmarkError, Program, allow_many_files, installed
 from benchmarks.results import table, write
@@ -68,16 +69,21 @@ class Counts:
         }
 
 
-def run(quick: bool, take_overs: int | None, hogs: int, tls: bool) -> None:
-    """Measure, print the tables, write results/takeover.json (with TLS: takeover-tls.json); fail if a request was lost."""
+def run(quick: bool, take_overs: int | None, hogs: int, tls: bool, before: str | None) -> None:
+    """Measure, print the tables, write results/takeover.json (with TLS: takeover-tls.json); fail if a request was lost.
+
+    With `before`, a revision, routers of that revision and of this one take over from each other in turn.
+    """
     allow_many_files()
     number = take_overs or (3 if quick else TAKE_OVERS)
     if number < 1 or not 0 <= hogs <= HOGS_MAX:
         raise BenchmarkError(f"--take-overs {number} --hogs {hogs}: at least 1, and 0 to {HOGS_MAX}")
     with tempfile.TemporaryDirectory(prefix="rollback-router-takeover-") as name, busy(hogs):
-        figures = asyncio.run(_measure(Path(name), number, tls))
+        pythons = (str(Build(before).python) if before else sys.executable, sys.executable)
+        figures = asyncio.run(_measure(Path(name), number, tls, pythons))
     settings = {"take_overs": number, "clients": CLIENTS, "pause_s": PAUSE_S, "hogs": hogs, "workers": 2, "tls": tls}
-    path = write("takeover-tls" if tls else "takeover", quick, settings, figures)
+    kind = "takeover-before" if before else "takeover"
+    path = write(f"{kind}-tls" if tls else kind, quick, {**settings, "before": before}, figures)
     print(show(figures, number, hogs))
     print(f"\nwritten: benchmarks/{path.parent.name}/{path.name}")
     clients = figures["clients"]
@@ -129,11 +135,11 @@ def busy(number: int) -> Iterator[None]:
             hog.wait()
 
 
-async def _measure(folder: Path, number: int, tls: bool) -> dict[str, Any]:
+async def _measure(folder: Path, number: int, tls: bool, pythons: tuple[str, str]) -> dict[str, Any]:
     trust, more = _certificate(folder) if tls else (None, "")
     with LoadProcess("backend", 1) as backend:
         services = service_toml("default", ("v1", backend.line()["port"]))
-        router = await asyncio.to_thread(Router, folder, more + services, workers=2)
+        router = await asyncio.to_thread(Router, folder, more + services, workers=2, python=pythons[0])
         running = [router.program]
         counts, until = Counts(), asyncio.Event()
         runs: list[dict[str, float]] = []
@@ -143,7 +149,7 @@ async def _measure(folder: Path, number: int, tls: bool) -> dict[str, Any]:
         try:
             for turn in range(number):
                 await asyncio.sleep(draw.uniform(*APART_S))
-                new, steps = await _take_over(folder, running[-1], turn)
+                new, steps = await _take_over(folder, running[-1], turn, pythons[(turn + 1) % 2])
                 running.append(new)
                 runs.append(steps)
                 loads.append(os.getloadavg()[0])
@@ -156,9 +162,9 @@ async def _measure(folder: Path, number: int, tls: bool) -> dict[str, Any]:
     return {"clients": counts.as_dict(), "load_average": load, "steps_s": spread(runs), "runs": runs}
 
 
-async def _take_over(folder: Path, old: Program, turn: int) -> tuple[Program, dict[str, float]]:
+async def _take_over(folder: Path, old: Program, turn: int, python: str) -> tuple[Program, dict[str, float]]:
     """Start another router in the place of `old`; return it, and how long each step took from its start on."""
-    command = [sys.executable, "-m", "router", "run", "--config", str(folder / "router.toml"), "--take-over"]
+    command = [python, "-P", "-m", "router", "run", "--config", str(folder / "router.toml"), "--take-over"]
     began_s = time.monotonic()
     new = await asyncio.to_thread(Program, command, folder / f"take-over-{turn}.log")
     owned_s = None
