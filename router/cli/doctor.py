@@ -33,12 +33,13 @@ CLOCK_STEP_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class DoctorCheck:
-    """One finding. `remedy` is empty if the check is good."""
+    """One finding. `remedy` is empty if the check is good. `warning`: it works, and may be blind to something."""
 
     name: str
     ok: bool
     detail: str
     remedy: str = ""
+    warning: bool = False
 
 
 @app.command()
@@ -58,10 +59,14 @@ def doctor(
     if as_json:
         output.show_json({"ok": not bad, "checks": [asdict(check) for check in checks]})
     else:
-        rows = (("ok" if check.ok else "fail", check.name, check.detail, check.remedy) for check in checks)
+        rows = ((_mark(check), check.name, check.detail, check.remedy) for check in checks)
         output.show(output.table(("", "check", "found", "what to do"), rows))
     if bad:
         raise typer.Exit(ExitCode.NOT_TRUE)
+
+
+def _mark(check: DoctorCheck) -> str:
+    return "warn" if check.warning else "ok" if check.ok else "fail"
 
 
 def examine(config: str, client: Client) -> Iterator[DoctorCheck]:
@@ -89,8 +94,10 @@ def examine(config: str, client: Client) -> Iterator[DoctorCheck]:
     yield _clock(clock.wall_s())
     if settings is not None:
         yield from _certificates(settings)
+        yield from _soundness(settings)
     if status is not None:
         yield from _running(status)
+        yield from _tight_limits(settings, status) if settings is not None else ()
         yield _journal(client)
     elif settings is not None:
         yield from _before_start(settings)
@@ -135,6 +142,21 @@ def _certificates(settings: Settings) -> Iterator[DoctorCheck]:
     except RouterError as error:
         what, _, remedy = error.detail.partition("; ")
         yield DoctorCheck("TLS", False, what, remedy)
+
+
+def _soundness(settings: Settings) -> Iterator[DoctorCheck]:
+    """Yield the headers files that cannot be used, and what is allowed and yet unwise."""
+    from router.cli.settings import unusable_headers
+    from router.settings.soundness import blind_spots, contradictions
+
+    for problem in unusable_headers(settings):
+        yield DoctorCheck("headers file", False, problem, "make it readable and write a field a line: Name: value")
+    for line in contradictions(settings):
+        place, _, detail = line.partition(": ")
+        what, _, remedy = detail.rpartition(": ")
+        yield DoctorCheck(place, True, what, remedy, warning=True)
+    for place, what, remedy in blind_spots(settings):
+        yield DoctorCheck(place, True, what, remedy, warning=True)
 
 
 def _before_start(settings: Settings) -> Iterator[DoctorCheck]:
@@ -207,9 +229,65 @@ def _running(status: Document) -> Iterator[DoctorCheck]:
             f"to {service['standby']}" if way_back else str(service["no_way_back"] or "no standby"),
             "" if way_back else "rollback-router deploy VERSION URL…, then promote it",
         )
+        yield from _standby(name, service)
         for target in service["targets"]:
             for endpoint in target["endpoints"]:
                 yield _probed(f"target {name}/{target['version']}", endpoint)
+
+
+def _tight_limits(settings: Settings, status: Document) -> Iterator[DoctorCheck]:
+    """Yield warnings about limits that healthy answers come near to: twice the p99 of the last minute is above them."""
+    for name, service in sorted(status["services"].items()):
+        known = settings.services.get(name)
+        windows = [
+            target["windows"].get("60s")
+            for target in service["targets"]
+            if target["role"] == "active" and "windows" in target
+        ]
+        if known is None or not windows or windows[0] is None or windows[0]["p99_ms"] is None:
+            continue
+        p99_s = windows[0]["p99_ms"] / 1000
+        first_byte_s = known.first_byte_timeout_s or settings.timeouts.first_byte_timeout_s
+        limits = {
+            "first_byte_timeout_s": first_byte_s,
+            "rules.hard_failure.hang_after_s": known.rules.hard_failure.hang_after_s,
+        }
+        for limit, limit_s in limits.items():
+            if limit_s is not None and limit_s < 2 * p99_s:
+                yield DoctorCheck(
+                    f"services.{name}.{limit}",
+                    True,
+                    f"it is {limit_s:g} s, and the first byte takes {p99_s:g} s (p99 of the last minute)",
+                    "set it well above what the model takes",
+                    warning=True,
+                )
+
+
+def _standby(name: str, service: Document) -> Iterator[DoctorCheck]:
+    """Yield warnings about the standby: nothing identifies it, or it is the active version's server."""
+    targets = {target["role"]: target for target in service["targets"]}
+    active, standby = targets.get("active"), targets.get("standby")
+    if standby is None:
+        return
+    identity = standby.get("identity")
+    if identity is not None and not (identity["models"] or identity["certificate"]):
+        yield DoctorCheck(
+            f"standby {name}",
+            True,
+            f"the probe of {standby['version']} names no model: another server on its address would pass for it",
+            "probe a path whose answer names the model, or set probe.expect_text",
+            warning=True,
+        )
+    urls = [{endpoint["url"] for endpoint in target["endpoints"]} for target in (active, standby) if target is not None]
+    same = active is not None and active.get("rewrite") == standby.get("rewrite")
+    if same and set.intersection(*urls):
+        yield DoctorCheck(
+            f"standby {name}",
+            True,
+            f"{standby['version']} and {active['version'] if active else ''} are the same server",
+            "deploy with other endpoints, or with --host, --path-prefix or --headers-file",
+            warning=True,
+        )
 
 
 def _probed(name: str, endpoint: dict[str, Any]) -> DoctorCheck:

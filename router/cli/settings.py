@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,16 @@ def check(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
 
     Every wrong value is named, with its place. Exit code 3 if there is one.
     """
+    from router.settings.soundness import contradictions
     from router.tls import contexts
 
     settings = _load(config)
-    warnings = [*contexts.check(settings.model_dump(), clock.wall_s()), *_secrets(settings)]
+    warnings = [
+        *contexts.check(settings.model_dump(), clock.wall_s()),
+        *_secrets(settings),
+        *unusable_headers(settings),
+        *contradictions(settings),
+    ]
     services = sorted(settings.services)
     if as_json:
         output.show_json({"ok": True, "services": services, "warnings": warnings})
@@ -46,7 +53,7 @@ def show(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
     if as_json:
         output.show_json(document)
     else:
-        output.say(*toml(document))
+        output.say(*toml(document), "", *_cheap_paths())
 
 
 def _secrets(settings: Settings) -> list[str]:
@@ -64,6 +71,29 @@ def _secrets(settings: Settings) -> list[str]:
         *found,
         *(error for error in (keys.error, mlflow_client.complaint(settings.mlflow)) if error is not None),
     ]
+
+
+def _cheap_paths() -> list[str]:
+    from router.rollout.work_paths import CHEAP_PATHS
+
+    lines = textwrap.wrap(", ".join(CHEAP_PATHS), 110, break_long_words=False, break_on_hyphens=False)
+    title = "paths that run no model, unless [services.NAME.inference] paths names them:"
+    return [f"# {line}" for line in (title, *lines)]
+
+
+def unusable_headers(settings: Settings) -> list[str]:
+    """Return the problems of headers files: place, file, line and remedy."""
+    from router.control.store.header_files import read
+    from router.errors import Refusal
+    from router.settings.soundness import headers_files
+
+    found = []
+    for place, path in headers_files(settings):
+        try:
+            read(path)
+        except Refusal as error:
+            found.append(f"{place}: {error.detail}")
+    return found
 
 
 def _load(config: str) -> Settings:

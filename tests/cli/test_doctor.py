@@ -140,3 +140,46 @@ def test_a_key_of_another_certificate_and_backends_that_nobody_verifies(command:
     code, out, _ = command("doctor", "--json", "--config", file, "--admin", "http://127.0.0.1:1")
     detail = "services.a.backend_tls.verify is false: every certificate is accepted"
     assert (code, findings(out)["TLS"][:2]) == (1, (False, detail))
+
+
+def warnings(out: str) -> list[str]:
+    return [check["name"] for check in json.loads(out)["checks"] if check["warning"]]
+
+
+def test_warnings_of_the_settings_change_no_exit_code(command: Command, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("nonsense")
+    file = tmp_path / "router.toml"
+    file.write_text(
+        '[services.default]\nfirst_byte_timeout_s = 40\nprobe = { path = "/v1/models" }\n'
+        f'active = {{ version = "v1", endpoints = ["http://127.0.0.1:1"], headers_file = "{key}" }}\n'
+    )
+    ill = service()
+    for target in ill["targets"]:
+        target["windows"] = {"60s": {"p99_ms": 25_000.0}}
+    with FakeAdmin().answer("GET", "/v1/status", status(ill)) as admin:
+        admin.answer("GET", "/v1/journal?after=0&limit=1000", entries())
+        code, out, _ = command("doctor", "--json", "--config", str(file), "--admin", admin.url)
+        assert warnings(out) == ["services.default.probe", "services.default.first_byte_timeout_s"]
+        assert code == 1
+        assert findings(out)["headers file"][0] is False
+        key.write_text("Authorization: Bearer 7\n")
+        assert command("doctor", "--json", "--config", str(file), "--admin", admin.url)[0] == 0
+
+
+def test_a_standby_that_nothing_identifies(command: Command) -> None:
+    document = service()
+    for target in document["targets"]:
+        target |= {"rewrite": {}, "identity": {"probe": "GET /", "status": 2, "models": [], "certificate": []}}
+    with FakeAdmin().answer("GET", "/v1/status", status(document)) as admin:
+        admin.answer("GET", "/v1/journal?after=0&limit=1000", entries())
+        _, out, _ = command("doctor", "--json", "--admin", admin.url)
+        assert warnings(out) == ["standby default"]
+        for target in document["targets"]:
+            target["identity"]["models"] = ["fraud"]
+            target["endpoints"] = [{"url": "http://same:80", "ready": True, "last_probe": None}]
+        _, out, _ = command("doctor", "--json", "--admin", admin.url)
+        assert warnings(out) == ["standby default"]
+        document["targets"][0]["rewrite"] = {"host": "blue"}
+        _, out, _ = command("doctor", "--json", "--admin", admin.url)
+        assert warnings(out) == []

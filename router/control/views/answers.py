@@ -203,6 +203,8 @@ class TargetStatus(TypedDict):
     """Endpoints whose last probe was good."""
     probe_failure: str | None
     """What is wrong with the newest probes, by endpoint; null if nothing is."""
+    identity: dict[str, Any] | None
+    """What the probe answered when the version was verified: `probe`, `status` (2: 2xx), `models`, `certificate`."""
     rewrite: dict[str, str]
     """How requests to the version differ from the client's: `host`, `path_prefix`, `headers_file`."""
     good_probes: int

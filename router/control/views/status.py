@@ -126,6 +126,7 @@ def _target(
     counts = service_controller.executor.counters.scalars(slot)
     oldest_ns = counts[at.L_OLDEST_WAITING_NS]
     mark = service_controller.registry.quarantines.get(target.version)
+    identity = service_controller.registry.identities.get(target.version)
     return {
         "version": target.version,
         "slot": slot,
@@ -135,6 +136,7 @@ def _target(
         "endpoints": probes.targets(service_controller.name, slot) or _unprobed(target),
         "endpoints_good": streaks.good_endpoints(slot, target.endpoints),
         "probe_failure": _probe_failure(service_controller, target),
+        "identity": identity.as_dict() if identity is not None else None,
         "rewrite": target.rewrite.as_dict(),
         "good_probes": streaks.fewest_good(slot, target.endpoints),
         "good_probes_needed": service_controller.machine.limits.warmup_probes if target.state in CANDIDATES else None,

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from router.settings.settings import Settings
+from router.settings.soundness import blind_spots, contradictions, headers_files
+
+V1 = {"version": "v1", "endpoints": ["http://a:1", "http://b:1"]}
+V2 = {"version": "v2", "endpoints": ["http://b:1"]}
+INFERENCE = {"method": "POST", "body": "{}", "expect_status_below": 400}
+
+
+def settings(**service: Any) -> Settings:
+    return Settings.model_validate({"services": {"svc": service}})
+
+
+@pytest.mark.parametrize(
+    ("service", "named"),
+    [
+        ({}, None),
+        ({"probe": INFERENCE}, None),
+        ({"probe": {**INFERENCE, "probe_timeout_s": 10}}, None),
+        ({"probe": {**INFERENCE, "probe_timeout_s": 12}}, "services.svc.probe"),
+        ({"probe": {**INFERENCE, "every_s": 40}}, "services.svc.probe"),
+        ({"probe": {"every_s": 40}}, None),
+        ({"probe": {"every_s": 40, "infers": True}}, "services.svc.probe"),
+        ({"active": V1, "standby": V2}, "http://b:1"),
+        ({"active": {**V1, "host": "a.example.com"}, "standby": V2}, None),
+        ({"active": {**V1, "host": "a"}, "standby": {**V2, "host": "a"}}, "http://b:1"),
+        ({"path_prefix": "/v1", "inference": {"paths": ["/v2/**"]}}, "services.svc.inference"),
+        ({"first_byte_timeout_s": 0.5}, "first_byte_timeout_s"),
+        ({"rules": {"hard_failure": {"hang_after_min_s": 60}}}, "hang_after_min_s"),
+    ],
+)
+def test_contradictions(service: dict[str, Any], named: str | None) -> None:
+    found = list(contradictions(settings(**service)))
+    assert len(found) == (named is not None)
+    assert all(named is not None and named in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("service", "places"),
+    [
+        ({"probe": INFERENCE}, []),
+        ({"probe": {"path": "/generate", "infers": True, "expect_status_below": 400}}, []),
+        ({"probe": {**INFERENCE, "expect_status_below": 500}}, ["services.svc.probe"]),
+        ({"probe": {"path": "/v1/models"}}, ["services.svc.probe"]),
+        ({"probe": "none"}, ["services.svc.probe"]),
+        ({"probe": INFERENCE, "first_byte_timeout_s": 5}, ["services.svc.first_byte_timeout_s"]),
+    ],
+)
+def test_blind_spots(service: dict[str, Any], places: list[str]) -> None:
+    assert [place for place, _, _ in blind_spots(settings(**service))] == places
+
+
+def test_headers_files() -> None:
+    found = headers_files(settings(active={**V1, "headers_file": "/run/key"}, standby=V2))
+    assert list(found) == [("services.svc.active", "/run/key")]
