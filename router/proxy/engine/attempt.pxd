@@ -32,6 +32,7 @@ cdef class Attempt:
     cdef public bint begun
     cdef public bint any_sent
     cdef public bint retrying
+    cdef public bint overdue
     cdef public Pool pool
     cdef public Pool spare
     cdef public tuple tried

@@ -5,6 +5,7 @@ An attempt may use several endpoints of its target in turn. If another endpoint 
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, cast
 
@@ -42,6 +43,7 @@ _NAMED_BUCKETS: Final = NAMED_BUCKETS
 _USEFUL: Final = int(WorkEnd.USEFUL)
 _OK: Final = int(Outcome.OK)
 _REDIRECTIONS: Final = 300
+_RETRY_AFTER: Final = re.compile(rb"\r\nretry-after:[ \t]*(\d{1,6})[ \t]*\r\n", re.IGNORECASE)
 _THROTTLED: Final = int(Outcome.THROTTLED)
 """Outcomes up to this number are those of a whole response without a fault: ok, client_error, throttled."""
 
@@ -75,6 +77,7 @@ class Attempt:
         self.begun = False
         self.any_sent = False
         self.retrying = False
+        self.overdue = False  # its wait was reported to the address
         self.pool: Pool | None = None
         self.spare: Pool | None = None  # the address to which a connection was begun before that to `pool`
         self.tried: tuple[Pool, ...] = ()
@@ -243,12 +246,31 @@ class Attempt:
         """Count how long a client that left had waited for the first byte. Leaving is no fault, but a long wait is evidence of
         a hang. A client that left during its upload had not waited for the backend.
         """
+        if self.waits:
+            self.wait_too_long(self.work.median_s, monotonic_s())
         if self.begun or not self.sent_s:
             return
         waited_s = monotonic_s() - self.sent_s
         count(self.context.words, self.row + at.L_ABANDONED, waited_s)
         if waited_s >= wait_min_s:
             self.context.words[self.row + at.L_ABANDONED_LONG] += 1
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing useful has come yet, and no body that may become useful moves."""
+        return self.open and (not self.exchange.moved or (self.watch is not None and self.watch.events))
+
+    def wait_too_long(self, limit_s: float, now_s: float) -> None:
+        """Record at the address, once, that this attempt has waited for `limit_s` or longer."""
+        if not self.overdue and self.pool is not None and self.sent_s and now_s - self.sent_s >= limit_s:
+            self.overdue = True
+            self.pool.standing.waited_too_long(now_s)
+
+    def busy(self, head: bytes, now_s: float) -> None:
+        """Record a 503 at the address; only one with Retry-After in seconds is a request to rest."""
+        found = _RETRY_AFTER.search(head)
+        if found is not None and self.pool is not None:
+            self.pool.standing.busy(float(found[1]), now_s)
 
     def may_change_endpoint(self) -> bool:
         """Return whether another endpoint is left and the target's retry budget allows it."""
@@ -259,7 +281,7 @@ class Attempt:
         if not self.retrying:
             self.target.retrying += 1
             self.retrying = True
-        self.any_sent = False
+        self.any_sent = self.overdue = False
         self.sent_s = 0.0
         self.target.awaiting_first_byte.stop(self.exchange)
 

@@ -234,6 +234,8 @@ class Exchange:
         now_s = monotonic_s()
         self.status = head.status
         attempt.answered(head.status, now_s)
+        if head.status == 503:
+            attempt.busy(head.downstream, now_s)
         self.answered = True
         self.last_byte_s = now_s
         if not complete:
@@ -318,10 +320,8 @@ class Exchange:
         return self.tap.validate(self)
 
     # ------------------------------------------------------------------ failures
-    def connect_failed(self, pool: Pool, error: OSError, *, ours: bool) -> None:
+    def connect_failed(self, error: OSError, *, ours: bool) -> None:
         """Fail the attempt: there is no connection to this address, and nothing was sent. `ours`: the router lacks resources."""
-        if self.attempt is not None and self.attempt.waits_elsewhere(pool):
-            return
         status = 504 if isinstance(error, TimeoutError) else 502
         outcome = Outcome.ROUTER_FAULT if ours else Outcome.CONNECT_FAILED
         self._fail(outcome, status, "connect_failed", f"no connection to the backend: {error}")

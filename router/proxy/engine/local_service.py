@@ -188,6 +188,7 @@ class LocalService:
             overdue_us = self.work_paths.read_times()
             for target in busy:
                 target.work_gauges.write(target.in_flight, overdue_us, self.options.hang_wait_min_s, now_s)
+                target.find_overdue(overdue_us, now_s)
 
     def _write_gauges(self, target: LocalTarget, now_s: float) -> None:
         words, row = self._words, target.row

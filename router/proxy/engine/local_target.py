@@ -28,6 +28,10 @@ SECOND_ADDRESS_AFTER_S: Final = 0.25
 """A connection that takes longer is not waited for alone: another address is tried, too (RFC 8305, section 5)."""
 
 
+OVERDUE_UNKNOWN_S: Final = 50.0
+"""The limit of a wait while nothing is known of its work bucket: `hang_after_max_s` by default."""
+
+
 class LocalTarget:
     """One version. `in_flight`: exchanges whose attempt has not ended; `awaiting_first_byte`: those that were sent whole and have
     no first byte yet; `row`: where its counters begin; `quota`: how many may be in flight without asking the limiter
@@ -144,6 +148,16 @@ class LocalTarget:
         for pool in self.pools:
             pool.expire(now_s)
         self._replicas.sweep(int(now_s * 1e9))
+
+    def find_overdue(self, limits_us: list[int], now_s: float) -> None:
+        """Report waits that exceed the limit of their work bucket to their addresses. 0: unknown."""
+        if len(self.pools) < 2:
+            return
+        for exchange in self.in_flight:
+            attempt = exchange.attempt
+            if attempt is not None and attempt.target is self and attempt.waits:
+                limit_us = limits_us[attempt.work.bucket]
+                attempt.wait_too_long(limit_us / 1e6 if limit_us else OVERDUE_UNKNOWN_S, now_s)
 
     def may_retry(self) -> bool:
         """Return whether the retry budget allows one more try: 20 % of the exchanges in flight, at least 3."""

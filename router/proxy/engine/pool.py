@@ -137,7 +137,9 @@ class Pool:
         if not ours:
             self.standing.failed(Outcome.CONNECT_FAILED, None, now_s)
         if self._waiting:
-            self._waiting.popleft().connect_failed(self, error, ours=ours)
+            exchange = self._waiting.popleft()
+            if exchange.attempt is None or not exchange.attempt.waits_elsewhere(self):
+                exchange.connect_failed(error, ours=ours)
 
     async def _resolve(self) -> None:
         """Resolve the name; then the exchange that waits chooses one of the addresses."""

@@ -103,14 +103,18 @@ class Standing:
         self._last_request = request
         self.in_a_row += 1
         self.bad_s = now_s
-        if not self.condemned:
-            self.doubted_until_s = now_s + min(_DOUBTED_S * self.in_a_row, _DOUBTED_MAX_S)
-            self._settle()
+        self._doubt(now_s)
 
     def waited_too_long(self, now_s: float) -> None:
         """Record a wait that exceeded the limit of its work bucket."""
         self.overdue += 1
         self.bad_s = now_s
+        self._doubt(now_s)
+
+    def _doubt(self, now_s: float) -> None:
+        if not self.condemned:
+            self.doubted_until_s = now_s + min(_DOUBTED_S * (self.in_a_row + self.overdue), _DOUBTED_MAX_S)
+            self._settle()
 
     def busy(self, retry_after_s: float, now_s: float) -> None:
         """Record a 503 with Retry-After: after _BUSY_MIN of them within _BUSY_PERIOD_S the address rests, at most 5 s."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -13,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from router.proxy.engine.local_target import SECOND_ADDRESS_AFTER_S, LocalTarget
+from router.proxy.engine.pool import Pool
 from router.proxy.engine.upstream import Upstream
 from router.proxy.routing.standing import EJECTED
 from router.runtime import clock
@@ -293,3 +295,66 @@ async def test_a_worker_that_starts_again_knows_which_address_is_ejected(caplog:
         assert target(rig).pools[0].standing is not pool.standing
         await until(lambda: ejected(rig) == [bad.url])
     assert rig.scalar(at.L_CLAIMED) == 0
+
+
+def prefer(rig: Rig, url: str) -> Pool:
+    """Let the balancer choose this address until something happens at another one; return its pool."""
+    for pool in target(rig).pools:
+        wanted = pool.endpoint.url == url
+        pool.standing.doubted_until_s = pool.standing.ready_at_s = 0.0 if wanted else math.inf
+    return next(pool for pool in target(rig).pools if pool.endpoint.url == url)
+
+
+@pytest.mark.parametrize("leaving", [True, False], ids=["clients leave", "clients wait"])
+async def test_a_replica_that_hangs_is_ejected_while_others_answer(leaving: bool) -> None:
+    async with Rig(first_byte_timeout_s=60.0) as rig, served(rig, backends.ok(), backends.never()) as (good, bad):
+        clients = []
+        for number in range(3):
+            pool = prefer(rig, bad.url)
+            client = await rig.client()
+            await client.send(POST)
+            await until(lambda: pool.in_flight == number + 1)  # noqa: B023
+            clients.append(client)
+        await until(lambda: all(exchange.request_sent for exchange in target(rig).in_flight))
+        target(rig).find_overdue([60_000_000] * 16, clock.now_s())
+        assert pool.standing.overdue == 0
+        if leaving:
+            for exchange in target(rig).in_flight:
+                exchange.head.work.median_s = 0.0
+            del exchange  # the leak check counts it
+            for client in clients:
+                client.reset()
+            await until(lambda: pool.standing.overdue == 3)
+        else:
+            target(rig).find_overdue([1] * 16, clock.now_s())
+            target(rig).find_overdue([1] * 16, clock.now_s())
+        assert pool.standing.overdue == 3
+        prefer(rig, good.url)
+        assert (await rig.ask(POST))[0] == 200
+        await until(lambda: ejected(rig) == [bad.url])
+        for client in () if leaving else clients:
+            client.reset()
+
+
+async def test_an_impatient_client_is_no_evidence_against_an_address() -> None:
+    async with Rig() as rig, served(rig, backends.ok(), backends.never()) as (_, bad):
+        pool = prefer(rig, bad.url)
+        client = await rig.client()
+        await client.send(POST)
+        await until(lambda: pool.in_flight)
+        client.reset()
+        await until(lambda: not pool.in_flight)
+        assert pool.standing.overdue == 0
+
+
+async def test_three_503_with_retry_after_make_an_address_rest_and_429_does_not() -> None:
+    busy, limited = backends.status(503, b"x", "Retry-After: 2"), backends.status(429, b"x", "Retry-After: 2")
+    async with Rig() as rig, served(rig, busy, limited) as two:
+        client, rests = await rig.client(), []
+        for backend, status in zip(two, (503, 429), strict=True):
+            for _ in range(3):
+                pool = prefer(rig, backend.url)
+                assert (await client.ask(POST))[0] == status
+            rests.append(pool.standing.rests_until_s - clock.now_s())
+        assert 1 < rests[0] <= 2
+        assert rests[1] < 0
