@@ -271,6 +271,63 @@ def tokens(count: int, interval_s: float, text: bytes = b"data: token\n\n", end:
     return answering(answer)
 
 
+def event_stream(*events: bytes, every_s: float = 0.0, ends: bool = True) -> Behaviour:
+    """Stream these events, one each `every_s`; then end the stream, or repeat the last one until the client leaves."""
+
+    async def answer(connection: Connection, _: RawRequest) -> None:
+        await connection.send(CHUNKED)
+        for event in events:
+            await connection.send(chunk(event))
+            await asyncio.sleep(every_s)
+        while not ends:
+            await _pause(connection, every_s or 3600)
+            await connection.send(chunk(events[-1] if events else b": keep-alive\n\n"))
+        await connection.send(LAST_CHUNK)
+
+    return answering(answer)
+
+
+async def _pause(connection: Connection, seconds: float) -> None:
+    """Wait, but no longer than the client stays."""
+    try:
+        async with asyncio.timeout(seconds):
+            await connection.closed()
+    except TimeoutError:
+        return
+    raise ConnectionResetError
+
+
+def keep_alive(every_s: float = 0.2) -> Behaviour:
+    """Stream nothing but comments until the client leaves."""
+    return event_stream(b": keep-alive\n\n", every_s=every_s, ends=False)
+
+
+def silent_stream() -> Behaviour:
+    """Send the head of an event stream, then nothing."""
+    return event_stream(ends=False)
+
+
+def by_path(default: Behaviour, **others: Behaviour) -> Behaviour:
+    """Answer requests whose target holds `name` as `others[name]` does, all else as `default` does."""
+
+    async def answer(connection: Connection, request: RawRequest) -> None:
+        target = request.line.split(b" ")[1]
+        chosen = next((found for name, found in others.items() if name.encode() in target), default)
+        await chosen.answer(connection, request)  # type: ignore[attr-defined]
+
+    return answering(answer)
+
+
+def poisoned(rest: Behaviour, mark: bytes = b"poison") -> Behaviour:
+    """Answer requests whose body holds `mark` with 500, all else as `rest` does."""
+
+    async def answer(connection: Connection, request: RawRequest) -> None:
+        chosen = status(500) if mark in request.body else rest
+        await chosen.answer(connection, request)  # type: ignore[attr-defined]
+
+    return answering(answer)
+
+
 def interim(code: int = 103, times: int = 1, body: bytes = b"ok") -> Behaviour:
     """Send 1xx responses before the final one (RFC 9110 §15.2)."""
     return sending(b"HTTP/1.1 %d Interim\r\nLink: </a>\r\n\r\n" % code * times + response(200, body))

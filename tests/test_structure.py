@@ -307,6 +307,7 @@ SLEEPS: Final = {
     "end_to_end/mlflow_server.py: running": "waits for a server, in a test without a loop",
     "backends.py: slow.answer": "a backend that takes its time",
     "backends.py: tokens.answer": "a backend that takes its time",
+    "backends.py: event_stream.answer": "a backend that takes its time",
     "backends.py: continuing.behave": "a backend that takes its time",
     "backends.py: drip.answer": "a backend that takes its time",
     "backends.py: cut_after.answer": "bytes have to leave before the reset, which discards what is queued",

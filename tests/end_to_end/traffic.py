@@ -15,6 +15,9 @@ import aiohttp
 
 from tests import waiting
 
+VARIANTS = 120
+"""Different requests that a `Traffic` sends: evidence against a version is more than one request that fails."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -33,6 +36,9 @@ class Seen:
 class Traffic:
     """Requests through `url` while it is entered: `clients` that ask again as soon as they have their answer, pausing
     `pause_s`, each on its own kept-alive connection; or, with `per_s`, so many requests a second, also while answers are late.
+
+    The requests come from `addresses` addresses of 127.0.0.0/8 in turn. VARIANTS of them differ, by spaces behind the body.
+    With `same` all are equal.
     """
 
     def __init__(
@@ -45,6 +51,8 @@ class Traffic:
         give_up_s: float = 10.0,
         path: str = "/infer",
         body: bytes | None = b'{"inputs":[1,2,3]}',
+        addresses: int = 4,
+        same: bool = False,
     ) -> None:
         self._url = url + path
         self._clients = clients
@@ -52,13 +60,19 @@ class Traffic:
         self._pause_s = pause_s
         self._give_up_s = give_up_s
         self._body = body
+        self._addresses = [f"127.0.0.{number + 2}" for number in range(addresses)]
+        self._variants = 1 if same else VARIANTS
+        self._sent = 0
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.seen: list[Seen] = []
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=self._give_up_s)
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
+        self._sessions = [
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, local_addr=(address, 0)), timeout=timeout)
+            for address in self._addresses
+        ]
         for _ in range(self._clients):
             self._start(self._client())
         if self._per_s:
@@ -71,7 +85,8 @@ class Traffic:
         self._stopping = True
         while self._tasks:
             await asyncio.wait(self._tasks)
-        await self._session.close()
+        for session in self._sessions:
+            await session.close()
 
     def _start(self, coroutine: object) -> None:
         task = asyncio.create_task(coroutine)  # type: ignore[arg-type]
@@ -99,8 +114,11 @@ class Traffic:
         started = time.monotonic()
         ending: int | str
         version = None
+        number, self._sent = self._sent, self._sent + 1
+        session = self._sessions[number % len(self._sessions)]
+        body = self._body and self._body + b" " * (number % self._variants)
         try:
-            async with self._session.post(self._url, data=self._body) as response:
+            async with session.post(self._url, data=body) as response:
                 version = response.headers.get("X-Served-Version")
                 await response.read()
                 ending = response.status

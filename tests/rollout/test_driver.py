@@ -19,7 +19,7 @@ FOR_S = 60.0
 def service(seed: int, for_s: float) -> Service:
     """Return a service of which nearly everything is random: rate, clients, faults, when they begin, and when they end."""
     random = Random(f"stream {seed}")
-    well: Model = steady(0.02, random.choice((0.2, 2.0)))
+    well: Model = steady(0.02, random.choice((0.2, 0.9)))
     make = random.choice(
         (
             answers.silence,
@@ -31,9 +31,9 @@ def service(seed: int, for_s: float) -> Service:
         )
     )
     fault: Model = lambda query, at_s, _: make()  # noqa: E731 (a model is a function)
-    part = random.choice((0.0, 0.01, 0.3, 1.0, 1.0, 1.0))
+    part = random.choice((0.01, 1.0, 1.0, 1.0))
     since_s = random.uniform(0, for_s * 0.5)
-    broken = between(since_s, since_s + random.choice((2.0, 30.0, 1000.0, 1000.0)), share(part, fault, well), well)
+    broken = between(since_s, since_s + random.choice((2.0, 30.0, 1000.0)), share(part, fault, well), well)
     flow = Flow(
         random.choice((0.2, 1.0, 3.0, 10.0)),
         clients=random.choice((1, 4, 20)),
