@@ -62,7 +62,7 @@ WIRE: Final = (
           "closing.close(downstream, linger=True)"),
     Guard(10, "proxy/engine/test_downstream.py::test_a_bad_chunk_after_the_head_cuts_the_backend_without_a_last_chunk",
           "proxy/engine/exchange.py", "Exchange.request_aborted",
-          "self._drop_upstream()"),
+          "self.drop_upstream()"),
     Guard(10, "proxy/engine/test_local_replies.py::test_a_declared_body_above_the_limit_is_413_and_reaches_nobody",
           "proxy/engine/downstream.py", "Downstream._begin",
           "if length > context.body_bytes_max:"),

@@ -80,6 +80,7 @@ class ServiceOptions:
     throttled_statuses: frozenset[int] = frozenset((429, 529))
     throttled_texts: tuple[bytes, ...] = (b"queue", b"overloaded", b"capacity")
     """A 503 that holds one of these in its first 256 bytes, in any case, means that the version is busy."""
+    rescue_on: frozenset[str] = frozenset(("connect", "timeout", "broken", "5xx"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,8 @@ class Options:
     tls: ServerTls | None = None
     tls_handshake_timeout_s: float = 10.0
     certificates_every_s: float = 5.0
+    attempts_max: int = 4
+    rescue_in_flight_max: int = 64
 
 
 def from_document(document: dict[str, Any]) -> Options:
@@ -178,6 +181,8 @@ def from_document(document: dict[str, Any]) -> Options:
         connect_waits_max=limits["connect_waits_max"],
         buffer_bytes=limits["buffer_bytes"],
         replay_bytes_max=limits["replay_bytes_max"],
+        attempts_max=limits["attempts_max"],
+        rescue_in_flight_max=limits["rescue_in_flight_max"],
         interim_responses_max=limits["interim_responses_max"],
         body_rate_min_bytes_per_s=_or_zero(limits["body_rate_min_bytes_per_s"]),
         write_rate_min_bytes_per_s=_or_zero(limits["write_rate_min_bytes_per_s"]),
@@ -234,6 +239,7 @@ def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any]) -> Se
         inference=_inference(section["inference"]),
         throttled_statuses=frozenset(section["throttled_statuses"]),
         throttled_texts=tuple(text.lower().encode() for text in section["throttled_texts"]),
+        rescue_on=frozenset(section["rescue_on"]),
     )
 
 

@@ -127,6 +127,7 @@ _WORKER_SERVICE_SETTINGS: Final = frozenset(
         "hosts",
         "path_prefix",
         "replay",
+        "rescue_on",
         "served_version_header",
         "first_byte_timeout_s",
         "idle_timeout_s",

@@ -6,6 +6,7 @@ again, without an await. Each line is a call from another module (or from the ev
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from router.shm.work_table import WorkEntry, WorkTable
@@ -81,19 +82,22 @@ LATER_REQUEST: Final = [
     "proxy.engine.exchange Exchange.completed",
     "proxy.engine.attempt Attempt.end",
     "proxy.routing.standing Standing.well",
+    "proxy.affected.affected Affected.useful",
     "proxy.engine.downstream Downstream.exchange_ended",
 ]
 """Every call that crosses a module border, for a request like the one before it on the same connection."""
 
 RESCUE: Final = [
-    # The backend closes without a response. The exchange fails, failover decides, and the exchange acts.
+    # The backend closes without a response. The exchange fails, failover decides, and acts.
     "proxy.engine.upstream Upstream.connection_lost",
     "proxy.engine.exchange Exchange.lost",
-    "proxy.engine.failover next_try",
+    "proxy.engine.failover try_elsewhere",
     "proxy.engine.attempt Attempt.may_change_endpoint",
     # The attempt is counted as a fault of its version, and the standby is claimed.
+    "proxy.engine.exchange Exchange.end_attempt",
     "proxy.engine.attempt Attempt.end",
     "proxy.engine.local_target LocalTarget.pool_failed",
+    "proxy.engine.exchange Exchange.claim",
     "proxy.engine.attempt Attempt",
     "proxy.engine.attempt Attempt.enter",
     "proxy.engine.pool Pool.take",
@@ -124,6 +128,7 @@ async def test_steps_of_an_exchange() -> None:
         first = list(steps)
         WorkTable(rig.segment, 0).write({0: WorkEntry("POST /infer", True)})
         rig.data_plane.services[0].work_paths.refresh()
+        rig.data_plane.services[0].known_good.due_s[0] = math.inf  # it keeps one request a second
         with recorded_steps("proxy.") as later:
             assert (await client.ask(POST))[::2] == (200, b"yes")
         client.close()

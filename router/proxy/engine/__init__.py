@@ -16,14 +16,14 @@ The common request, without an await:
                            → Pool.release → Exchange.completed → Attempt.end → Downstream.exchange_ended
 
 If the pool has no idle connection, the exchange waits: Pool.wait → (a task connects) → Exchange.connected. A failure before the
-first response byte goes Upstream → Exchange.lost → failover.next_try, which decides: another endpoint, another version, or a 502
-or 504. The exchange acts on the decision. When a client leaves, Downstream calls Exchange.client_gone. Control moves requests
-with Exchange.redispatch and ends them with Exchange.cut.
+first response byte goes Upstream → Exchange.lost → failover.try_elsewhere: another endpoint, another version, or a 502 or 504. An
+answer of 500 or above is held back meanwhile (holding.py). When a client leaves, Downstream calls Exchange.client_gone. Control
+moves requests with Exchange.redispatch and ends them with Exchange.cut.
 
 Exchange decides the outcome: `completed` for a whole response (`validate` if it is checked), `_fail` for a failure of the
 backend, `client_gone`, `cut` and the `reject_…` methods for the rest. `Attempt.end` counts it for the version, `Exchange._end`
 once for the request. The possible outcomes are in rollout/outcome.py.
 
 The other modules are functions on these classes for steps that few requests take: local_replies (responses without an
-exchange), closing, flow_control, min_rate, failover, tunnel (after a 101), misdirection (421), trusted_proxy.
+exchange), closing, flow_control, min_rate, failover, holding, tunnel (after a 101), misdirection (421), trusted_proxy.
 """

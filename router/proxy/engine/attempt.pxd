@@ -23,6 +23,7 @@ cdef class Attempt:
     cdef public Py_ssize_t row
     cdef public WorkPath work
     cdef public Py_ssize_t work_row
+    cdef public Py_ssize_t bucket
     cdef public bint open
     cdef public AnswerWatch watch
     cdef public int role
@@ -42,7 +43,7 @@ cdef class Attempt:
     cpdef sent(self, double now_s)
     @cython.locals(row=Py_ssize_t, context=WorkerContext, waited_since_s=double)
     cpdef answered(self, int status, double now_s)
-    @cython.locals(context=WorkerContext, row=Py_ssize_t)
+    @cython.locals(context=WorkerContext, row=Py_ssize_t, exchange=Exchange)
     cpdef became_useful(self, double now_s, double waited_s)
     @cython.locals(exchange=Exchange, now_s=double)
     cdef Py_ssize_t _work_end(self, Py_ssize_t outcome) except -1

@@ -44,6 +44,8 @@ _USEFUL: Final = int(WorkEnd.USEFUL)
 _OK: Final = int(Outcome.OK)
 _REDIRECTIONS: Final = 300
 _RETRY_AFTER: Final = re.compile(rb"\r\nretry-after:[ \t]*(\d{1,6})[ \t]*\r\n", re.IGNORECASE)
+_NOT_LOST: Final = (WorkEnd.NEUTRAL, WorkEnd.GONE_EARLY)
+"""Ends that say nothing about the version: nobody is affected by it."""
 _THROTTLED: Final = int(Outcome.THROTTLED)
 """Outcomes up to this number are those of a whole response without a fault: ok, client_error, throttled."""
 
@@ -51,8 +53,10 @@ _THROTTLED: Final = int(Outcome.THROTTLED)
 class Attempt:
     """One attempt. `any_sent`: a byte of the request was written; `sent_s`: when its last byte was written.
 
-    `work_row` is where its work is counted. `open`: it is neither useful nor ended, so its WorkEnd is still to be counted.
-    `watch` reads the response, if its head does not tell whether it is useful. Times are monotonic seconds, 0 before the event.
+    `work_row` is where its work is counted, `bucket` its number. `open`: it is neither useful nor ended, so its WorkEnd is still
+    to be counted. `watch` reads the response, if its head does not tell whether it is useful.
+
+    Times are monotonic seconds, 0 before the event.
     """
 
     def __init__(self, exchange: Exchange, target: LocalTarget, role: int) -> None:
@@ -67,6 +71,7 @@ class Attempt:
         self.row = target.row
         self.work = work = cast("WorkPath", exchange.head.work)
         self.work_row = target.row + work.offset
+        self.bucket = work.bucket
         context.words[self.work_row + _ASKED] += 1
         self.open = True
         self.watch: AnswerWatch | None = None
@@ -191,13 +196,21 @@ class Attempt:
         count(context.words, self.row + _FIRST_USEFUL, waited_s)
         if self.pool is not None:
             self.pool.standing.well(now_s)
+        exchange = self.exchange
+        self.target.affected.useful(self.bucket, exchange.downstream.client_print, exchange, now_s)
+        if exchange.rescue is not None:
+            exchange.rescue.end(_USEFUL)
         if self.work.bucket >= _NAMED_BUCKETS:
-            self.exchange.service.work_paths.propose(self.work, now_s)
+            exchange.service.work_paths.propose(self.work, now_s)
 
     def ended_work(self, end: int) -> None:
         """Count that the attempt ends without use. At most once."""
         self.open = False
         self.context.words[self.work_row + _ENDS + end] += 1
+        if end not in _NOT_LOST:
+            self.target.affected.lost(self.bucket, self.exchange)
+        if self.exchange.rescue is not None:
+            self.exchange.rescue.end(end)
 
     def _work_end(self, outcome: int) -> int:
         """Return what the attempt has come to, which was not useful so far, and ends with this outcome."""
@@ -325,6 +338,7 @@ class Attempt:
     def _failed(self, outcome: int) -> None:
         if self.pool is not None:
             self.target.pool_failed(self.pool, self.exchange, outcome, counted=True)
+        self.target.affected.fault(self.bucket, self.exchange)
         failures = self.exchange.service.failures
         if failures is not None:
             failures.attempt_failed(self.exchange, self, outcome)

@@ -16,6 +16,7 @@ cdef class Downstream:
     cdef public object transport
     cdef public bytes forwarded
     cdef public object client
+    cdef public unsigned long long client_print
     cdef public object counting
     cdef public object _translate
     cdef public Py_ssize_t requests

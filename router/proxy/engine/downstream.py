@@ -47,7 +47,8 @@ class Downstream:
 
     `exchange`: the request being answered, None in between. `body`: the rest of its body that is still to come. `buffer`: a
     head without its end yet, or bytes that wait, from `at` on. `requests`: how many have begun; the connection ends with number
-    `requests_max` (0: never). `client`: the client's address; `forwarded`: the fields that name it to backends.
+    `requests_max` (0: never). `client`: the client's address; `client_print`: its fingerprint, once it was needed
+    (affected/fingerprints.py); `forwarded`: the fields that name it to backends.
 
     `closing`: the connection ends after this response. `ended`: the client has closed its side. `lingering`: the last response
     is written, and further input is dropped. `congested`: the client reads slower than we write, and no further request is
@@ -68,6 +69,7 @@ class Downstream:
         self.transport: asyncio.Transport | None = None
         self.forwarded = b""
         self.client = UNKNOWN
+        self.client_print = 0
         self.counting: CountingTransport | None = None
         self._translate: Callable[[bytes], RequestHead] = context.request_head
         self.requests = 0

@@ -10,7 +10,8 @@ from router.proxy.engine.upstream cimport Upstream
 from router.proxy.engine.local_service cimport LocalService
 from router.proxy.engine.local_target cimport LocalTarget
 
-cdef Py_ssize_t _OK, _SERVICE_UNAVAILABLE, _ACTIVE, _GAP_MAX_US, _EXCHANGES, _OUTCOME_COUNT
+cdef Py_ssize_t _OK, _SERVICE_UNAVAILABLE, _ACTIVE, _GAP_MAX_US, _EXCHANGES, _OUTCOME_COUNT, _FAILED, _EVENT_STREAM
+cdef Py_ssize_t _SAMPLE_BYTES, _REFERENCE_BYTES_MAX
 
 
 @cython.final
@@ -23,7 +24,13 @@ cdef class Exchange:
     cdef public bytes request_id
     cdef public Attempt attempt
     cdef public Upstream upstream
+    cdef public Py_ssize_t tries
     cdef public tuple tried_targets
+    cdef public object held
+    cdef public object rescue
+    cdef public object request_print
+    cdef public bytes first_bytes
+    cdef public bytes last_bytes
     cdef public list body
     cdef public Py_ssize_t body_bytes
     cdef public bint body_complete
@@ -41,7 +48,7 @@ cdef class Exchange:
     cdef public double paused_at_s
     cdef public double paused_s
 
-    @cython.locals(active=LocalTarget, service=LocalService)
+    @cython.locals(active=LocalTarget, service=LocalService, size=Py_ssize_t)
     cpdef start(self, bytes body, bint complete)
     cpdef claim(self, LocalTarget target, int role)
     @cython.locals(now_s=double, pools=tuple, pool=Pool, upstream=Upstream)
@@ -51,18 +58,21 @@ cdef class Exchange:
     cdef _send(self, Attempt attempt, Upstream upstream, double now_s)
     cpdef receive_body(self, bytes data, bint complete)
     cdef _sent(self, Attempt attempt, double now_s)
-    @cython.locals(now_s=double, downstream=Downstream, attempt=Attempt, pieces=list, request=RequestHead, named=bytes, close=bint)
+    @cython.locals(now_s=double, attempt=Attempt)
     cpdef respond(self, ResponseHead head, bytes data, bint complete)
+    @cython.locals(downstream=Downstream, attempt=Attempt, pieces=list, request=RequestHead, named=bytes, close=bint)
+    cpdef deliver(self, ResponseHead head, bytes data, bint complete, double now_s)
     @cython.locals(now_s=double, gap_at=Py_ssize_t, attempt=Attempt)
     cpdef relay(self, bytes data)
     @cython.locals(now_s=double, attempt=Attempt)
     cpdef relay_last(self, bytes data)
     @cython.locals(outcome=Py_ssize_t, attempt=Attempt)
     cpdef completed(self)
+    cpdef finish(self, Py_ssize_t outcome)
     @cython.locals(paused_s=double)
     cpdef end_attempt(self, Py_ssize_t outcome)
     cdef _end(self, Py_ssize_t outcome)
     cpdef answer(self, int status, str code, str detail, object outcome)
     cpdef reject_saturated(self, str detail)
     cpdef wait(self, Pool pool)
-    cdef _drop_upstream(self)
+    cpdef drop_upstream(self)

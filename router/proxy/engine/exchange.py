@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from router.proxy.engine import closing, failover, flow_control
+from router.proxy.affected import fingerprints
+from router.proxy.engine import closing, failover, flow_control, holding
 from router.proxy.engine.attempt import Attempt
-from router.proxy.engine.failover import Failover, OtherVersion
 from router.proxy.engine.local_service import LocalService
 from router.proxy.engine.local_target import LocalTarget
 from router.proxy.http1 import replies, response_framing
+from router.proxy.http1.fields import EVENT_STREAM
 from router.proxy.http1.request_head import RequestHead
 from router.proxy.http1.response_head import ResponseHead
 from router.proxy.routing import balancer, request_limit
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from router.proxy.engine.downstream import Downstream
     from router.proxy.engine.pool import Pool
     from router.proxy.engine.upstream import Upstream
+    from router.proxy.rescue.held_answer import HeldAnswer
+    from router.proxy.rescue.rescue import Rescue
     from router.proxy.tap.tap import ExchangeTap
 
 _OK: Final = Outcome.OK
@@ -41,6 +44,10 @@ _ACTIVE: Final = at.ROLE_ACTIVE
 _GAP_MAX_US: Final = at.L_GAP_MAX_US
 _EXCHANGES: Final = at.L_EXCHANGES
 _OUTCOME_COUNT: Final = at.OUTCOME_COUNT
+_FAILED: Final = 500
+_EVENT_STREAM: Final = EVENT_STREAM
+_SAMPLE_BYTES: Final = fingerprints.SAMPLE_BYTES
+_REFERENCE_BYTES_MAX: Final = fingerprints.REFERENCE_BYTES_MAX
 
 
 class Exchange:
@@ -63,7 +70,12 @@ class Exchange:
         self.request_id = request_id
         self.attempt: Attempt | None = None  # the present attempt, or the last one
         self.upstream: Upstream | None = None
+        self.tries = 0  # endpoints that were tried, of all versions
         self.tried_targets: tuple[LocalTarget, ...] = ()
+        self.held: HeldAnswer | None = None  # a failed answer that is held back (holding.py)
+        self.rescue: Rescue | None = None
+        self.request_print = 0  # made from the head and the two samples of the body (affected/)
+        self.first_bytes = self.last_bytes = b""
         self.body: list[bytes] | None = None
         self.body_bytes = 0
         self.body_complete = False
@@ -97,7 +109,10 @@ class Exchange:
         service = self.service
         self.body_complete = complete
         self.body = [body] if body else []
-        self.body_bytes = len(body)
+        self.body_bytes = size = len(body)
+        self.first_bytes = self.last_bytes = body
+        if size > _REFERENCE_BYTES_MAX:
+            self.first_bytes, self.last_bytes = body[:_SAMPLE_BYTES], body[-_SAMPLE_BYTES:]
         if service.tap is not None and self.tap is None:
             self.tap = tap = service.tap.begin(self)
             if not self._may_claim(tap.first_step(self)):
@@ -139,10 +154,12 @@ class Exchange:
     def reject_saturated(self, detail: str) -> None:
         """End the claim and answer 503: the target is at a limit."""
         self.end_attempt(Outcome.SATURATED)
-        self.answer(503, "saturated", detail, Outcome.SATURATED)
+        if self.held is None or not holding.fall_back(self):
+            self.answer(503, "saturated", detail, Outcome.SATURATED)
 
     def dispatch(self, attempt: Attempt) -> None:
         """Send to an endpoint of the claimed target: over an idle connection now, or over a new one soon."""
+        self.tries += 1
         pools = attempt.target.pools
         now_s = monotonic_s() if attempt.tried else attempt.claimed_s
         alone = len(pools) == 1 and not attempt.tried
@@ -197,6 +214,8 @@ class Exchange:
     def receive_body(self, data: bytes, complete: bool) -> None:
         """Relay more of the request's body; `complete` comes with its last bytes."""
         self.body_complete = complete
+        self.first_bytes = fingerprints.extend_first(self.first_bytes, data)
+        self.last_bytes = fingerprints.extend_last(self.last_bytes, data)
         if self.body is not None and data:
             self.body.append(data)
             self.body_bytes += len(data)
@@ -236,6 +255,15 @@ class Exchange:
         attempt.answered(head.status, now_s)
         if head.status == 503:
             attempt.busy(head.downstream, now_s)
+        if head.status >= _FAILED or self.held is not None or head.kind == _EVENT_STREAM:
+            if holding.holds(self, head, data, complete):
+                return
+        self.deliver(head, data, complete, now_s)
+
+    def deliver(self, head: ResponseHead, data: bytes, complete: bool, now_s: float) -> None:
+        """Write the head and what there is of the body."""
+        attempt = self.attempt
+        assert attempt is not None
         self.answered = True
         self.last_byte_s = now_s
         if not complete:
@@ -252,13 +280,15 @@ class Exchange:
                 request, head, pieces, complete=complete, close=close
             )
         downstream.write(b"".join(pieces))
-        if head.kind or head.status == _SERVICE_UNAVAILABLE:
+        if (head.kind or head.status == _SERVICE_UNAVAILABLE) and attempt.open:
             attempt.watch_response(head, data, complete, now_s)
         if self.tap is not None:
             self.tap.response_started(self, head, data)
 
     def relay(self, data: bytes) -> None:
         """Relay more of the response's body."""
+        if self.held is not None and holding.keeps(self, data):
+            return
         attempt = self.attempt
         assert attempt is not None
         now_s = monotonic_s()
@@ -278,6 +308,8 @@ class Exchange:
 
     def relay_last(self, data: bytes) -> None:
         """Relay the last of the response's body; may be empty."""
+        if self.held is not None and holding.keeps(self, data):
+            return
         self.last_byte_s = now_s = monotonic_s()
         attempt = self.attempt
         assert attempt is not None
@@ -293,6 +325,9 @@ class Exchange:
     def completed(self) -> None:
         """End, or wait until the response is checked: it is whole."""
         self.upstream = None
+        if self.held is not None:
+            holding.ask_elsewhere(self)
+            return
         attempt = self.attempt
         assert attempt is not None
         outcome: int = _OK if self.status < 400 and attempt.watch is None else attempt.whole_outcome()
@@ -301,6 +336,10 @@ class Exchange:
             self.service.idle.stop(self)
             self.context.loop.call_soon(self.validate)
             return
+        self.finish(outcome)
+
+    def finish(self, outcome: int) -> None:
+        """End with this outcome: the response is written."""
         self.end_attempt(outcome)
         self._end(outcome)
         self.downstream.exchange_ended(self.close_after)
@@ -308,10 +347,7 @@ class Exchange:
     def validate(self) -> None:
         """End with the result of the check, unless the client has left before its turn."""
         if self.awaiting_validation:
-            outcome = self._validated()
-            self.end_attempt(outcome)
-            self._end(outcome)
-            self.downstream.exchange_ended(self.close_after)
+            self.finish(self._validated())
 
     def _validated(self) -> int:
         """Check the response; return the outcome."""
@@ -327,9 +363,7 @@ class Exchange:
         self._fail(outcome, status, "connect_failed", f"no connection to the backend: {error}")
 
     def lost(self, detail: str, *, stale: bool) -> None:
-        """Fail the attempt: the backend closed, reset or broke HTTP before its response was whole. `stale`: a reused
-        connection ended without a byte.
-        """
+        """Fail the attempt: its connection ended before the response was whole; `stale`: a reused one, without a byte."""
         self.upstream = None
         if stale and self.attempt is not None:
             self.context.words[self.attempt.row + at.L_STALE_CONNECTION] += 1
@@ -347,7 +381,7 @@ class Exchange:
 
     def redispatch(self) -> None:
         """Move to the active version, because this one was rolled back; before its response, if the replay rule allows."""
-        if not self.answered and not self.ended and failover.may_resend(self):
+        if not self.answered and not self.ended and not holding.pending(self) and failover.may_resend(self):
             detail = "the version was rolled back while this request waited"
             self._fail(Outcome.TIMED_OUT, 503, "rolled_back", detail, endpoints=False)
 
@@ -356,15 +390,12 @@ class Exchange:
         if self.awaiting_validation:
             self.validate()
             return
-        self._drop_upstream()
+        self.drop_upstream()
         self.end_attempt(Outcome.CUT)
         self.answer(503, "draining", "the request was ended by a drain", Outcome.CUT)
 
     def end_for_other_clients(self) -> None:
-        """End: other clients are refused, and this client has more than its share. No version is at fault.
-
-        A response that has begun is cut; otherwise the client gets 429.
-        """
+        """End, because other clients are refused, and this one has more than its share: cut, or 429 before the response."""
         if self.answered:
             self.cut()
             return
@@ -384,13 +415,13 @@ class Exchange:
             outcome = self._validated()
         elif self.attempt is not None and self in self.attempt.target.in_flight:
             outcome = self.attempt.departure_outcome(self.service.options.hang_wait_min_s)
-        self._drop_upstream()
+        self.drop_upstream()
         self.end_attempt(outcome)
         self._end(outcome)
 
     def request_aborted(self, status: int, code: str, detail: str) -> None:
         """End: the rest of the request is malformed, too large or too slow. The part that was sent is cut, not completed."""
-        self._drop_upstream()
+        self.drop_upstream()
         self.end_attempt(Outcome.CLIENT_GONE)
         self.answer(status, code, detail, Outcome.REFUSED)
 
@@ -398,54 +429,22 @@ class Exchange:
         self, outcome: Outcome, status: int, code: str, detail: str, *, endpoints: bool = True, stale: bool = False
     ) -> None:
         """Try elsewhere if the response has not begun and the rules allow it; else end."""
-        self._drop_upstream()
+        self.drop_upstream()
         if self.ended:
             return
         if self.answered:
             self.end_attempt(outcome)
             self._end(outcome)
             closing.abort_response(self.downstream, reset=self.close_after)
-        elif not self._continue(outcome, endpoints=endpoints, stale=stale):
+            return
+        if not failover.try_elsewhere(self, outcome, endpoints=endpoints, stale=stale):
             self.end_attempt(outcome)
-            self.answer(status, code, detail, outcome)
-
-    def _continue(self, outcome: Outcome, *, endpoints: bool, stale: bool) -> bool:
-        """Continue where failover.py decides; return False if that is nowhere. `outcome` is that of the failed attempt."""
-        service, attempt = self.service, self.attempt
-        assert attempt is not None
-        step = failover.next_try(self, self.context.words[service.word_at], endpoints=endpoints, stale=stale)
-        if step is Failover.ADOPT_ROUTE:
-            service.refresh()
-            # The new route may be a rollback's, and redispatch may have moved this exchange.
-            if self.ended or self.attempt is not attempt:
-                return True
-            step = failover.next_try(self, service.word, endpoints=False)
-        if step is Failover.RECONNECT:
-            assert attempt.pool is not None
-            self._retry(attempt)
-            self.wait(attempt.pool)
-        elif step is Failover.NEXT_ENDPOINT:
-            self.context.words[attempt.row + at.L_ENDPOINT_RETRIES] += 1
-            attempt.leave_failed(outcome)
-            self._retry(attempt)
-            self.dispatch(attempt)
-        elif isinstance(step, OtherVersion):
-            self.context.words[attempt.row + at.L_RESCUED] += 1
-            self.tried_targets = (*self.tried_targets, attempt.target)
-            self.end_attempt(outcome)
-            self.claim(step.target, step.role)
-        else:
-            return False
-        return True
-
-    def _retry(self, attempt: Attempt) -> None:
-        """Prepare to send the request to the same target again."""
-        attempt.retry()
-        self.request_sent = False
-        self.service.idle.stop(self)
+            if self.held is None or not holding.fall_back(self):
+                self.answer(status, code, detail, outcome)
 
     # ------------------------------------------------------------------ the end
-    def _drop_upstream(self) -> None:
+    def drop_upstream(self) -> None:
+        """Close the backend connection."""
         if self.upstream is not None:
             self.upstream.abort()
             self.upstream = None
@@ -470,6 +469,8 @@ class Exchange:
         else:
             context.words[attempt.row + _EXCHANGES + attempt.role * _OUTCOME_COUNT + outcome] += 1
         self.body = None
+        if self.held is not None:
+            holding.drop(self)
         if self.tap is not None:
             self.tap.ended(self, Outcome(outcome))
         if self.failed is not None and self.service.failures is not None:

@@ -9,8 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from router.proxy.affected.fingerprints import Fingerprints
+from router.proxy.affected.known_good import KnownGood
 from router.proxy.deadlines import Deadlines
+from router.proxy.engine import holding
 from router.proxy.engine.local_target import LocalTarget
+from router.proxy.rescue.held_answer import HOLD_S
+from router.proxy.rescue.rescue_budget import RescueBudget
 from router.proxy.tap.failure_recorder import make_failure_recorder
 from router.proxy.tap.tap import make_service_tap
 from router.proxy.tls.backend import BackendContext
@@ -48,6 +53,7 @@ class LocalService:
         self.options = options
         self.names_version = options.served_version_header
         self.never_resends = options.replay in _NEVER_RESENT
+        self.rescues_answers = _rescues_answers(options)
         self.failures = make_failure_recorder(context, index, options)
         self.backend_context = BackendContext(options.backend_tls)
         self.active: LocalTarget | None = None
@@ -58,11 +64,15 @@ class LocalService:
         self.row = context.segment.layout.worker_service(context.index, index)
         self.tap = make_service_tap(context, index, options)
         self.work_paths = WorkPaths(context, index, options.inference)
+        self.known_good = KnownGood()
+        self.fingerprints = Fingerprints(context.words)
         self.targets: dict[int, LocalTarget] = {}
         self.draining: list[LocalTarget] = []
         """Targets that lost their role and still have attempts in flight."""
         self.idle: Deadlines = Deadlines(options.idle_timeout_s, lambda exchange: exchange.idle_too_long())
         self._work_due_s = 0.0
+        self.held: Deadlines = Deadlines(HOLD_S, holding.hand_on)
+        self.rescue_budget = RescueBudget()
         self._cuts = [0] * SLOTS
         self._context = context
         self._slots = Slots(context.segment, index)
@@ -75,6 +85,7 @@ class LocalService:
         self.names_version = options.served_version_header
         self.never_resends = options.replay in _NEVER_RESENT
         self.tap = make_service_tap(self._context, self.index, options)
+        self.rescues_answers = _rescues_answers(options)
         self.failures = make_failure_recorder(self._context, self.index, options)
         self.work_paths.reconfigure(options.inference)
         self.backend_context.reconfigure(options.backend_tls)
@@ -168,6 +179,7 @@ class LocalService:
         self.work_paths.refresh()
         self.apply_cuts()
         self.idle.sweep(now_s)
+        self.held.sweep(now_s)
         for target in (*self.draining, *self.targets.values()):
             target.sweep(now_s)
             self._write_gauges(target, now_s)
@@ -197,3 +209,7 @@ class LocalService:
         words[row + at.L_WAITING] = len(target.awaiting_first_byte.since)
         words[row + at.L_WAITING_LONG] = target.awaiting_first_byte.longer_than(self.options.hang_wait_min_s, now_s)
         words[row + at.L_OLDEST_WAITING_NS] = int(oldest * 1e9) if oldest is not None else 0
+
+
+def _rescues_answers(options: ServiceOptions) -> bool:
+    return "5xx" in options.rescue_on and options.replay not in _NEVER_RESENT

@@ -2,6 +2,7 @@ cimport cython
 
 from router.proxy.deadlines cimport Deadlines
 from router.proxy.context cimport WorkerContext
+from router.proxy.affected.affected cimport Affected
 
 
 @cython.final
@@ -16,4 +17,5 @@ cdef class LocalTarget:
     cdef public Py_ssize_t upgrades
     cdef public tuple pools
     cdef public object rewrite
+    cdef public Affected affected
     cdef public WorkerContext _context

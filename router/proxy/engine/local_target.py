@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from router.proxy.affected.affected import Affected
 from router.proxy.deadlines import Deadlines
 from router.proxy.engine.pool import Pool
 from router.proxy.http1.head_rewrite import head_rewrite
@@ -36,7 +37,8 @@ class LocalTarget:
     """One version. `in_flight`: exchanges whose attempt has not ended; `awaiting_first_byte`: those that were sent whole and have
     no first byte yet; `row`: where its counters begin; `quota`: how many may be in flight without asking the limiter
     (routing/concurrency.py); `upgrades`: how many of them are tunnels or may become one; `shares`: the clients' shares of all
-    places, and of those for tunnels; `rewrite`: how its requests differ from the client's, None if they do not.
+    places, and of those for tunnels; `rewrite`: how its requests differ from the client's, None if they do not; `affected`: notes
+    who is affected by its faults.
     """
 
     def __init__(self, context: WorkerContext, service: LocalService, slot: int, content: SlotRecord) -> None:
@@ -54,6 +56,7 @@ class LocalTarget:
         self.quota = 0
         self.upgrades = 0
         self.shares = (ClientShares(), ClientShares())
+        self.affected = Affected(context, self.row, self.incarnation, service.known_good, service.fingerprints)
         self._context = context
         self._backend_context = service.backend_context
         self._replicas = Replicas(

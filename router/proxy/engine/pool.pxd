@@ -16,6 +16,7 @@ cdef class Pool:
     cdef public Py_ssize_t in_flight
     cdef public str address
     cdef public Standing standing
+    cdef public double pair_s
     cdef public bint closed
     cdef public list _idle
     cdef public object _waiting

@@ -36,6 +36,7 @@ class Pool:
     """Connections to one address of an endpoint. `in_flight` counts attempts; `_idle` is ordered by the time of return.
 
     `address`: an address of the endpoint's name; empty for a Unix socket, and for a name until it is resolved.
+    `pair_s`: when a failure there last became a pair (rescue/rescue.py).
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Pool:
         self._last: ssl.SSLObject | None = None
         self.authority = endpoint.authority.encode()
         self.in_flight = 0
+        self.pair_s = 0.0
         self.closed = False
         self._idle: list[Upstream] = []
         self._waiting: deque[Exchange] = deque()

@@ -26,6 +26,7 @@ class TrustedProxy:
         downstream, forwarding = self._downstream, self._downstream.context.forwarding
         head = downstream.context.request_head(raw)
         downstream.forwarded, downstream.client, names_host = forwarding.trusted_fields(raw, self._peer)
+        downstream.client_print = 0
         if names_host:
             head = head.with_values(_without_host(head.upstream), head.length, head.request_id)
         return head

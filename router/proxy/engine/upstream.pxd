@@ -23,6 +23,7 @@ cdef class Upstream:
     cdef public Py_ssize_t _remaining
     cdef public object _chunks
     cdef public int _interim
+    cdef public bytes first_read
 
     cpdef send(self, bytes data)
     cpdef pause(self)
@@ -32,7 +33,7 @@ cdef class Upstream:
     cpdef close(self)
     cpdef abort(self)
     cpdef bint shows_eof(self) except -1
-    @cython.locals(end=Py_ssize_t, limit=Py_ssize_t, bodyless=bint, head=ResponseHead, text=cython.p_char)
+    @cython.locals(end=Py_ssize_t, limit=Py_ssize_t, bodyless=bint, head=ResponseHead, text=cython.p_char, rest=bytes)
     cdef _receive_head(self, Exchange exchange, bytes data)
     cdef _interim_response(self, Exchange exchange, ResponseHead head)
     cdef _receive_body(self, Exchange exchange, bytes data)

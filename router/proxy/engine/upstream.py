@@ -55,6 +55,7 @@ class Upstream:
         self._remaining = 0
         self._chunks: ChunkedBody | None = None
         self._interim = 0
+        self.first_read = b""  # of the body, while the exchange decides about the head that came with it
 
     # -- asyncio's callbacks
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -232,9 +233,11 @@ class Upstream:
         if self._remaining == CHUNKED:
             limits = self._context.options
             self._chunks = ChunkedBody(1 << 62, limits.trailer_bytes_max, decode=not exchange.head.http11)
+        self.first_read = rest = data[end:]
         exchange.respond(head, b"", False)
-        if len(data) > end and self.exchange is exchange:
-            self._receive_body(exchange, data[end:])
+        self.first_read = b""
+        if rest and self.exchange is exchange:
+            self._receive_body(exchange, rest)
 
     def _interim_response(self, exchange: Exchange, head: ResponseHead) -> None:
         self._interim += 1

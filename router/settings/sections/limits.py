@@ -40,6 +40,10 @@ class LimitSettings(Strict):
     """Size of a connection's write buffer above which reading from the other side pauses."""
     replay_bytes_max: Bytes = 1 << 20
     """A request body up to this size is kept for a second attempt, if `replay` allows one."""
+    attempts_max: Annotated[int, Field(ge=1, le=16)] = 4
+    """Attempts of one client's request, on all endpoints and versions together. The last one is left to the standby."""
+    rescue_in_flight_max: Count = 64
+    """Rescued requests per service and worker that have brought nothing yet; the next failed request is not rescued."""
     interim_responses_max: Count = 32
     """Interim (1xx) responses of a backend to one request."""
     body_rate_min_bytes_per_s: Count | Literal[0, "none"] = 240

@@ -160,6 +160,10 @@ class Service(Strict):
     replay: Literal["never", "unsent", "idempotent", "always"] = "unsent"
     """Whether a request that failed before its first response byte is sent again: "never", "unsent" (only if nothing
     was sent), "idempotent" (GET, HEAD, PUT, DELETE …), "always" (usual for model inference)."""
+    rescue_on: list[Literal["connect", "timeout", "broken", "5xx"]] = ["connect", "timeout", "broken", "5xx"]
+    """After which failures a request goes to the standby, if `replay` lets it be sent again: "connect" (no connection),
+    "timeout" (no answer in time), "broken" (the backend closed, or broke HTTP), "5xx" (an answer with a status from 500
+    on, or an event stream that begins with an error; neither if it means that the version is busy)."""
     served_version_header: bool = True
     """Name the version that answered in the response field X-Served-Version."""
     first_byte_timeout_s: Seconds | None = None

@@ -12,6 +12,8 @@ from router.proxy.engine.downstream import Downstream
 from router.proxy.engine.exchange import Exchange
 from router.proxy.engine.failover import Failover, OtherVersion, next_try
 from router.rollout.model.route import NO_SLOT, Flag
+from router.rollout.outcome import Outcome
+from router.runtime import clock
 from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
@@ -167,6 +169,11 @@ class Failed:
     tried: bool = False
     full: bool = False
     route_changed: bool = False
+    outcome: Outcome = Outcome.TRUNCATED
+    rescue_on: tuple[str, ...] = ("connect", "timeout", "broken", "5xx")
+    tries: int = 1
+    rescues_fail: bool = False
+    rescues_wait: int = 0
 
     def exchange(self, rig: Rig) -> Exchange:
         """Return it; v1 and v2 are served by `rig`."""
@@ -180,6 +187,11 @@ class Failed:
         exchange.attempt = attempt = Attempt(exchange, target, at.ROLE_STANDBY if self.on_standby else at.ROLE_ACTIVE)
         attempt.enter(target.pools[0])
         attempt.any_sent = self.sent
+        exchange.tries = self.tries
+        for _ in range(20 * self.rescues_fail):
+            service.rescue_budget.begin(clock.now_s())
+            service.rescue_budget.end(well=False)
+        service.rescue_budget.in_flight += self.rescues_wait
         target.pools[0].closed = self.pool_closed
         if self.tried:
             assert other is not None
@@ -194,6 +206,7 @@ class Failed:
 ACTIVE, STANDBY = ("v1", at.ROLE_ACTIVE), ("v2", at.ROLE_STANDBY)
 GIVE_UP, RECONNECT = Failover.GIVE_UP, Failover.RECONNECT
 NEXT_ENDPOINT, ADOPT_ROUTE = Failover.NEXT_ENDPOINT, Failover.ADOPT_ROUTE
+OVER_BUDGET = Failover.OVER_BUDGET
 
 
 @pytest.mark.parametrize(
@@ -219,6 +232,28 @@ NEXT_ENDPOINT, ADOPT_ROUTE = Failover.NEXT_ENDPOINT, Failover.ADOPT_ROUTE
         pytest.param(Failed(route_changed=True), ADOPT_ROUTE, id="by the newest route"),
         pytest.param(Failed(route_changed=True, standby=False), ADOPT_ROUTE, id="which may have a standby"),
         pytest.param(Failed(route_changed=True, body_kept=False), GIVE_UP, id="no route is adopted in vain"),
+        # after which failures
+        pytest.param(Failed(rescue_on=("5xx",)), GIVE_UP, id="broken, not set"),
+        pytest.param(Failed(rescue_on=("broken",)), STANDBY, id="broken"),
+        pytest.param(Failed(outcome=Outcome.CONNECT_FAILED, rescue_on=("connect",)), STANDBY, id="connect"),
+        pytest.param(Failed(outcome=Outcome.ROUTER_FAULT, rescue_on=("connect",)), STANDBY, id="connect: no resources"),
+        pytest.param(Failed(outcome=Outcome.TIMED_OUT, rescue_on=("timeout",)), STANDBY, id="timeout"),
+        pytest.param(Failed(outcome=Outcome.SERVER_ERROR, rescue_on=("5xx",)), STANDBY, id="5xx"),
+        pytest.param(Failed(outcome=Outcome.INVALID, rescue_on=("5xx",)), STANDBY, id="error event"),
+        pytest.param(Failed(outcome=Outcome.THROTTLED), GIVE_UP, id="throttled: never"),
+        pytest.param(Failed(rescue_on=(), on_standby=True), ACTIVE, id="a move to the active version is no rescue"),
+        # how many
+        pytest.param(Failed(rescues_fail=True), OVER_BUDGET, id="the last rescues failed"),
+        pytest.param(Failed(rescues_wait=64), OVER_BUDGET, id="too many rescues wait"),
+        pytest.param(Failed(rescues_fail=True, on_standby=True), ACTIVE, id="the active version needs no budget"),
+        pytest.param(Failed(rescues_fail=True, standby=False), GIVE_UP, id="no standby, whatever the budget"),
+        pytest.param(Failed(tries=3), STANDBY, id="the last attempt"),
+        pytest.param(Failed(tries=4), GIVE_UP, id="no attempt is left"),
+        pytest.param(Failed(tries=4, sent=False), GIVE_UP, id="no attempt is left, not sent"),
+        pytest.param(Failed(tries=4, stale=True), GIVE_UP, id="stale: no attempt is left"),
+        pytest.param(Failed(tries=2, urls=2), NEXT_ENDPOINT, id="an endpoint: not the last attempt"),
+        pytest.param(Failed(tries=3, urls=2), STANDBY, id="an endpoint: the last attempt is left to the standby"),
+        pytest.param(Failed(tries=3, urls=2, standby=False), NEXT_ENDPOINT, id="an endpoint: without a standby"),
         # another endpoint
         pytest.param(Failed(urls=2), NEXT_ENDPOINT, id="an endpoint is left"),
         pytest.param(Failed(urls=2, endpoints=False), STANDBY, id="the version itself failed"),
@@ -242,7 +277,11 @@ NEXT_ENDPOINT, ADOPT_ROUTE = Failover.NEXT_ENDPOINT, Failover.ADOPT_ROUTE
     ],
 )
 async def test_the_next_try(failed: Failed, expected: Failover | tuple[str, int]) -> None:
-    async with Rig(replace(OPTIONS, connect_waits_max=failed.connect_waits_max), replay=failed.replay) as rig:
+    async with Rig(
+        replace(OPTIONS, connect_waits_max=failed.connect_waits_max),
+        replay=failed.replay,
+        rescue_on=frozenset(failed.rescue_on),
+    ) as rig:
         rig.fill(0, "v1", *URLS[: failed.urls])
         rig.fill(1, "v2", *URLS[: failed.urls])
         rig.route(0, 1 if failed.standby else NO_SLOT)
@@ -251,7 +290,7 @@ async def test_the_next_try(failed: Failed, expected: Failover | tuple[str, int]
             rig.context.in_flight_max = 0
         before = bytes(rig.segment.words)
         word = exchange.service.word + failed.route_changed
-        step = next_try(exchange, word, endpoints=failed.endpoints, stale=failed.stale)
+        step = next_try(exchange, word, failed.outcome, endpoints=failed.endpoints, stale=failed.stale)
         assert ((step.target.version, step.role) if isinstance(step, OtherVersion) else step) == expected
         assert bytes(rig.segment.words) == before, "it decides, and counts nothing"
         assert exchange.attempt is not None
