@@ -129,6 +129,11 @@ class Affected:
         self._faulty = True
         self._fault_epochs[bucket] = self._number
 
+    def untried(self, exchange: AffectedExchange) -> int | None:
+        """Return the fingerprint of a request that may be to blame for its faults itself; None if it was useful before."""
+        request = self.request(exchange)
+        return None if self._known_good.has(request) else request
+
     def lost(self, bucket: int, exchange: AffectedExchange) -> None:
         """Note an attempt that ended without use."""
         self.waits(bucket, exchange)

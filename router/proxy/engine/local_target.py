@@ -138,7 +138,7 @@ class LocalTarget:
         if counted:
             standing.count_fault()
         if outcome != Outcome.CONNECT_FAILED:  # the pool has recorded that itself
-            standing.failed(outcome, None, now_s)
+            standing.failed(outcome, self.affected.untried(exchange), now_s)
         self._replicas.failed(standing, int(now_s * 1e9))
 
     def sweep(self, now_s: float) -> None:

@@ -358,3 +358,27 @@ async def test_three_503_with_retry_after_make_an_address_rest_and_429_does_not(
             rests.append(pool.standing.rests_until_s - clock.now_s())
         assert 1 < rests[0] <= 2
         assert rests[1] < 0
+
+
+async def test_one_poison_request_ejects_no_address_and_different_ones_do() -> None:
+    """E10: its client sends it again and again, and any replica fails on it."""
+    async with Rig() as rig, served(rig, backends.ok(), backends.status(500)) as (_, bad):
+        client = await rig.client()
+        for _ in range(9):
+            pool = prefer(rig, bad.url)
+            assert (await client.ask(POST))[0] == 500
+        assert (pool.standing.in_a_row, pool.standing.requests, ejected(rig)) == (9, 1, [])
+        prefer(rig, bad.url)
+        assert (await client.ask(POST.replace(b"hello", b"world")))[0] == 500
+        assert ejected(rig) == [bad.url]
+
+
+async def test_a_request_that_was_useful_before_is_not_to_blame_for_its_faults() -> None:
+    async with Rig() as rig, served(rig, backends.ok(), backends.status(500)) as (good, bad):
+        client = await rig.client()
+        prefer(rig, good.url)
+        assert (await client.ask(POST))[0] == 200
+        for _ in range(5):
+            prefer(rig, bad.url)
+            assert (await client.ask(POST))[0] == 500
+        assert ejected(rig) == [bad.url]
