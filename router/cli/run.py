@@ -37,6 +37,10 @@ Workers = Annotated[
     int | None, typer.Option(metavar="N", help="Number of worker processes. Default: the number of cores.")
 ]
 
+Observe = Annotated[
+    bool, typer.Option("--observe", help="Every rule only observes: nothing is rolled back automatically.")
+]
+
 AssumeActive = Annotated[str, typer.Option(metavar="VERSION", help="With --journal-from: the version to make active.")]
 
 JournalFrom = Annotated[str, typer.Option(metavar="COPY", help="Begin from this readable copy of a damaged journal.")]
@@ -62,6 +66,7 @@ def run(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Take the place of the router that runs on the same state directory.")
     ] = False,
+    observe: Observe = False,
     assume_active: AssumeActive = "",
     journal_from: JournalFrom = "",
 ) -> None:
@@ -84,6 +89,7 @@ def run(
     flags: dict[str, Any] = {"services": {SERVICE: service}} if service else {}
     given = {"listen": listen, "admin_listen": admin, "workers": workers, "state_dir": state_dir}
     flags |= {name: value for name, value in given.items() if value not in ("", None)}
+    flags |= {"observe": True} if observe else {}
     file = Path(config).absolute() if config else None
     settings = load(file, flags)
     if not settings.services:

@@ -106,6 +106,8 @@ def _service(name: str, service: Document) -> list[Any]:
         output.table(columns, (_target(target) for target in service["targets"])),
     ]
     lines += _work(_active_work(service), service.get("progress"), service.get("active"))
+    if service.get("observe"):
+        lines.append("OBSERVES ONLY: nothing is rolled back automatically (run --observe)")
     if frozen := service.get("frozen"):
         lines.append(f"FROZEN by {frozen['actor']} since {frozen['at']}: {frozen['reason'] or 'no reason given'}")
     lines += [

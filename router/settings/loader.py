@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -56,7 +57,29 @@ def load(path: Path | None = None, flags: dict[str, Any] | None = None) -> Setti
         raise StartError(StartCode.SETTINGS_INVALID, f"{where}: {_explain(error)}") from None
     except (ValueError, OSError) as error:  # tomllib.TOMLDecodeError is a ValueError and names line and column
         raise StartError(StartCode.SETTINGS_INVALID, f"{where}: {error}") from None
-    return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
+    settings = Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
+    return observing(settings) if settings.observe else settings
+
+
+def observing(settings: Settings) -> Settings:
+    """Return the settings with every rule of every service set to observe, so that nothing is rolled back automatically."""
+    services = {name: _observing(service) for name, service in settings.services.items()}
+    return settings.model_copy(update={"services": services})
+
+
+def _observing(service: Service) -> Service:
+    rules = {
+        field.name: replace(rule, action="observe")
+        for field in fields(service.rules)
+        if hasattr(rule := getattr(service.rules, field.name), "action")
+    }
+    return service.model_copy(
+        update={
+            "rules": replace(service.rules, **rules),
+            "inputs": service.inputs.model_copy(update={"action": "observe"}),
+            "proposals": service.proposals.model_copy(update={"at_expiry": "hold"}),
+        }
+    )
 
 
 _FORM: Final = re.compile(r"Probe|constrained-\w+|literal\[.*\]")
@@ -172,6 +195,7 @@ class _Plain(Strict):
     access_log: bool
     via: bool
     fail_point: str
+    observe: bool
     tls: ListenTls
     admin: Admin
     alerts: AlertSettings

@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     """Add a Via field that names this proxy to each request and response (RFC 9110, section 7.6.3)."""
     fail_point: str = ""
     """For tests: "NAME:N" kills the process when it passes the fail point NAME for the Nth time."""
+    observe: bool = False
+    """Every rule only observes: nothing is rolled back automatically, whatever the rules say. The log has one line a day and
+    service of what would have been rolled back. For the first weeks; `run --observe` sets it."""
     tls: ListenTls = ListenTls()
     admin: Admin = Admin()
     alerts: AlertSettings = AlertSettings()

@@ -263,3 +263,19 @@ def test_what_systemd_says(monkeypatch: pytest.MonkeyPatch, usec: str, expected:
 )
 def test_an_address_of_loopback_is_reached_by_this_machine_alone(text: str, loopback: bool) -> None:
     assert Address.model_validate(text).is_loopback is loopback
+
+
+def test_observe_overrules_every_action_and_survives_the_way_to_control(tmp_path: Path) -> None:
+    file = tmp_path / "router.toml"
+    file.write_text(
+        "[services.svc.rules.latency]\nslo_ms = 5\n[services.svc.rules.quality]\naction = 'rollback'\n"
+        "[services.svc.inputs]\naction = 'rollback'\n[services.svc.proposals]\nat_expiry = 'rollback'\n"
+    )
+    for settings in (loaded := load(file, {"observe": True}), parse(dump(loaded))):
+        service = settings.services["svc"]
+        rules = service.rules
+        for rule in (rules.hard_failure, rules.error_rate, rules.latency, rules.quality, rules.business):
+            assert rule.action == "observe"
+        assert (service.inputs.action, service.proposals.at_expiry) == ("observe", "hold")
+        assert settings.observe
+    assert load(file).services["svc"].rules.quality.action == "rollback"

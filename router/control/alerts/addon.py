@@ -28,7 +28,14 @@ from router.control.views.metric_table import counter, gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.alerts.alert import Alert, Decision, InvalidAlert, Kind, RawAlert, decide, parse
-from router.rollout.alerts.alert_store import AlertStore, StoredAlert, entry_data, not_configured, recently_seen, result
+from router.rollout.alerts.alert_store import (
+    AlertStore,
+    StoredAlert,
+    entry_data,
+    not_configured,
+    result,
+    standing_alerts,
+)
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
@@ -217,7 +224,7 @@ class AlertsAddon(Addon):
         firing = self._firing(service_controller, kind)
         if not firing and not self.settings.open:
             return not_configured(kind, action)
-        return result(kind, action, firing, self.settings.fresh_s, clock.wall_s(), now_ns)
+        return result(kind, action, firing, self.settings.stands_for_s, clock.wall_s(), now_ns)
 
     def _propose(self) -> None:
         """Propose a rollback for each live alert whose rule has the action `ask`; the machine skips known proposals."""
@@ -227,7 +234,7 @@ class AlertsAddon(Addon):
                 found_result = self._result(service_controller, kind, now_ns)
                 if found_result.action != "ask" or found_result.state != "fail":
                     continue
-                for found in recently_seen(self._firing(service_controller, kind), self.settings.fresh_s, now_s):
+                for found in standing_alerts(self._firing(service_controller, kind), self.settings.stands_for_s, now_s):
                     cause = f"{kind}:{found.data['name']}"
                     if not service_controller.registry.proposals.is_new(found.data["about"], cause, now_ns):
                         continue

@@ -13,6 +13,7 @@ from router.control.core.probes import Probes
 from router.control.core.sampler import RouterHealth, Sampler, evidence
 from router.control.core.work_buckets import WorkBuckets
 from router.control.monitors.alarms import Alarms
+from router.control.monitors.observed_day import ObservedDay
 from router.control.monitors.probe_monitor import ProbeMonitor
 from router.control.monitors.replica_monitor import ReplicaMonitor
 from router.errors import Refusal
@@ -38,6 +39,7 @@ from router.rollout.model.target import HURRIED, WATCHED
 from router.rollout.proposals.proposal import ProposalRules
 from router.rollout.units import SECOND_NS
 from router.rollout.work_paths import InferenceRules
+from router.runtime import clock
 from router.settings.sections.service import Probe, Service
 from router.settings.settings import Settings
 from router.shm.sample_ring import SampleRing
@@ -128,6 +130,8 @@ class ServiceController:
         self._judge_inputs: JudgeInputs | None = None
         self._health = RouterHealth(worker_stats, executor.index)
         self._probe_monitor = ProbeMonitor(self.name, self.machine, alarms)
+        self.observation = ObservedDay(self.name, clock.now_ns()) if settings.observe else None
+        """What would have been rolled back; None if the rules act."""
         self._alarms = alarms
         self._on_switch = on_switch
         self._probed: dict[int, tuple[str, tuple[str, ...], bool, Rewrite]] = {}
@@ -155,6 +159,8 @@ class ServiceController:
     def reconfigure(self, settings: Settings) -> None:
         """Apply other settings to judge, machine and probes."""
         self.service = settings.services.get(self.name, self.service)
+        if (self.observation is not None) != settings.observe:
+            self.observation = ObservedDay(self.name, clock.now_ns()) if settings.observe else None
         self.machine.reconfigure(limits(settings, self.service))
         self.judge.reconfigure(
             self.service.rules, first_byte_timeout_s(settings, self.service), self.service.acceptance
@@ -175,7 +181,7 @@ class ServiceController:
             self.handle(Accepted(self.verdict.accepted.as_dict()), now_ns)
         if self.verdict.failing is not None:
             self.handle(self._reached(self.verdict.failing, now_ns), now_ns)
-        self._report_observed(self.verdict.observing)
+        self._report_observed(self.verdict.observing, now_ns)
         self._report_notes(self.verdict.notes)
         self._propose(self.verdict.observing, now_ns)
         self._apply_overdue(now_ns)
@@ -252,8 +258,12 @@ class ServiceController:
             return None
         return standby_share[0], active_share[0], standby_share[1]
 
-    def _report_observed(self, observing: tuple[TriggerResult, ...]) -> None:
+    def _report_observed(self, observing: tuple[TriggerResult, ...], now_ns: int) -> None:
         observed = [result for result in observing if result.action == "observe"]
+        if self.observation is not None:
+            self.observation.note({result.name: result.reason for result in observed})
+            if (line := self.observation.line(now_ns)) is not None:
+                log.warning("%s", line)
         if observed:
             detail = "; ".join(f"{result.name} ({result.action}): {result.reason}" for result in observed)
             self._alarms.up("would_roll_back", detail, self.name)

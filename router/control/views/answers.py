@@ -300,6 +300,8 @@ class ServiceStatus(TypedDict):
     service: str
     generation: int
     state: Literal["no_active", "no_better_target", "drill", "rolling_back", "accepted", "probation"]
+    observe: bool
+    """Whether every rule only observes, so that nothing is rolled back automatically."""
     active: str | None
     standby: str | None
     candidate: str | None

@@ -50,6 +50,7 @@ def service(service_controller: ServiceController, worker_stats: WorkerStats, pr
         "service": service_controller.name,
         "generation": registry.generation,
         "state": _state(service_controller),
+        "observe": service_controller.observation is not None,
         **service_controller.roles(),
         "way_back": no_way_back is None,
         "no_way_back": no_way_back,
@@ -219,6 +220,9 @@ def _summary(service_controller: ServiceController, obstacles: list[str], now_ns
     if active is None:
         return f"Service {service_controller.name} has no active version."
     failing = service_controller.verdict.failing
+    observed = next((result for result in service_controller.verdict.observing if result.action == "observe"), None)
+    if service_controller.observation is not None and observed is not None:
+        return f"{active.version} fails ({observed.reason}), and the router only observes: nothing is rolled back."
     if failing is not None:
         goes = "the drill swaps back" if service_controller.registry.in_drill else "is being rolled back"
         act = f"but the rollback is blocked: {'; '.join(obstacles)}" if obstacles else f"and {goes}"

@@ -4,7 +4,7 @@ The fold of the `alert` entries. Beyond `remembered_max` the alert that was last
 again it is a new alert; because it began long ago, it is stale.
 
 An alert that counts is firing until it is resolved, until its version is not active any more, or until it was not seen for
-`fresh_s`: a sender must repeat an alert to keep it firing.
+`stands_for_s`: a sender must repeat an alert to keep it firing.
 
 Why: docs/decisions.md#an-alert-counts-against-one-version.
 """
@@ -150,13 +150,13 @@ class AlertStore:
 
 
 def result(
-    kind: Kind, action: Action, firing: Sequence[StoredAlert], fresh_s: float, now_s: float, now_ns: int
+    kind: Kind, action: Action, firing: Sequence[StoredAlert], stands_for_s: float, now_s: float, now_ns: int
 ) -> TriggerResult:
-    """Return the result of the firing alerts: fail if at least one was seen within `fresh_s`.
+    """Return the result of the firing alerts: fail if at least one stands, that is, arrived within `stands_for_s`.
 
-    With the action `ask` the result is never due: each alert has its own proposal (see `recently_seen`).
+    With the action `ask` the result is never due: each alert has its own proposal (see `standing_alerts`).
     """
-    if recent := recently_seen(firing, fresh_s, now_s):
+    if recent := standing_alerts(firing, stands_for_s, now_s):
         return _failing(kind, action, recent, now_s, now_ns)
     if firing:
         silent_s = now_s - firing[-1].last_seen_at
@@ -165,9 +165,9 @@ def result(
     return _result(kind, "pass", action, "no alert is firing", 0, distance="fails with the first alert that counts")
 
 
-def recently_seen(firing: Sequence[StoredAlert], fresh_s: float, now_s: float) -> list[StoredAlert]:
-    """Return the alerts that were seen within `fresh_s`."""
-    return [stored for stored in firing if now_s - stored.last_seen_at <= fresh_s]
+def standing_alerts(firing: Sequence[StoredAlert], stands_for_s: float, now_s: float) -> list[StoredAlert]:
+    """Return the alerts that arrived within `stands_for_s`: an alert stands until it is resolved, but not for ever."""
+    return [stored for stored in firing if now_s - stored.last_seen_at <= stands_for_s]
 
 
 def _failing(kind: Kind, action: Action, firing: Sequence[StoredAlert], now_s: float, now_ns: int) -> TriggerResult:

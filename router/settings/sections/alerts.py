@@ -75,9 +75,11 @@ class AlertSettings(Strict):
     signature_age_max_s: Seconds = 300.0
     """An older signature is refused."""
     fresh_s: Seconds = 600.0
-    """An alert that is older than this when it first arrives is stale. An alert that was not repeated for this time no
-    longer fires. Alertmanager delays an alert by group_wait + group_interval (330 s by default): keep these below
-    it."""
+    """An alert that is older than this when it first arrives is stale. Alertmanager delays an alert by group_wait +
+    group_interval (330 s by default): keep these below it."""
+    stands_for_s: Seconds = 86_400.0
+    """An alert stands until it is resolved, and at most for this time after it last arrived. Senders that repeat an alert
+    rarely or never (Alertmanager: repeat_interval, 4 h by default) need a time above their interval."""
     body_bytes_max: Annotated[Bytes, Field(le=1 << 20)] = 256 * 1024
     """Largest body of a request; a larger one is answered 413."""
     alerts_max: Annotated[Count, Field(le=1000)] = 100
@@ -93,6 +95,10 @@ class AlertSettings(Strict):
     def _verifiable(self) -> Self:
         if self.signature_required and self.hmac_secret_file is None:
             raise ValueError("signature_required needs hmac_secret_file")
+        if self.stands_for_s < self.fresh_s:
+            raise ValueError(
+                f"stands_for_s = {self.stands_for_s:g} is less than fresh_s = {self.fresh_s:g}: choose a larger stands_for_s"
+            )
         if self.alerts_per_minute_max < self.alerts_max:
             raise ValueError(
                 f"alerts_per_minute_max = {self.alerts_per_minute_max} is less than alerts_max = {self.alerts_max}: "

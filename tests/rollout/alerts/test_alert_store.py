@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from router.rollout.alerts.alert import Alert, Kind, decide
-from router.rollout.alerts.alert_store import AlertStore, entry_data, not_configured, recently_seen, result
+from router.rollout.alerts.alert_store import AlertStore, entry_data, not_configured, result, standing_alerts
 from router.rollout.judge.verdict import conclude
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.units import SECOND_NS
+from router.settings.sections.alerts import AlertSettings
 from tests.texts import golden
 
 NOW = 1_000_000.0
@@ -101,8 +102,8 @@ def test_a_repeat_keeps_it_standing() -> None:
     made = book(fact(ALERT))
     made.mark_seen(ALERT, NOW + 500)
     standing = made.firing("fraud", "quality", "v8", NOW - 100)
-    assert len(recently_seen(standing, FRESH_S, NOW + 1000)) == 1
-    assert recently_seen(standing, FRESH_S, NOW + 1101) == []
+    assert len(standing_alerts(standing, FRESH_S, NOW + 1000)) == 1
+    assert standing_alerts(standing, FRESH_S, NOW + 1101) == []
 
 
 def test_the_alert_last_seen_longest_ago_is_dropped_first() -> None:
@@ -123,3 +124,13 @@ def test_an_alert_is_the_same_to_the_millisecond_and_known_after_a_restart() -> 
     assert again is not None
     assert again.seq == 7
     assert book(*entries).recent(1)[0].title == "Drift: PSI 0.4"
+
+
+def test_what_was_not_resolved_stands_for_a_day() -> None:
+    """A sender that says a thing once, and no more until it is over: after an unfreeze the alert still counts."""
+    stands_for_s = AlertSettings().stands_for_s
+    made = book(fact(ALERT))
+    heard_at = made.recent(1)[0].last_seen_at
+    for silent_s, state in ((700, "fail"), (86_000, "fail"), (86_500, "inconclusive")):
+        firing = made.firing("fraud", "quality", "v8", NOW - 100)
+        assert result("quality", "rollback", firing, stands_for_s, heard_at + silent_s, 0).state == state
