@@ -3,7 +3,7 @@
     useful  once for each attempt, at its first useful byte: a comparison of the clock, and a bit
     fault   once for each fault
     lost    once for each attempt that ended without use
-    waits   once a sweep for each attempt that waits for hang_wait_min_s or longer
+    waits   once a second for each attempt that waits for hang_wait_min_s or longer
 
 An epoch is ten seconds. Its row is begun by the first event in it, so an old row says nothing; its number tells.
 """
@@ -140,7 +140,7 @@ class Affected:
         self._words[self._epoch + at.EP_LOST] += 1
 
     def waits(self, bucket: int, exchange: AffectedExchange) -> None:
-        """Note an attempt that waits for long; again in each sweep, because a useful answer removes what was lost before."""
+        """Note an attempt that waits for long; again each second, because a useful answer removes what was lost before."""
         now_s = clock.now_s()
         if now_s >= self._until_s:
             self._begin_epoch(now_s)

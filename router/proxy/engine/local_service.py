@@ -199,7 +199,9 @@ class LocalService:
         if busy:
             overdue_us = self.work_paths.read_times()
             for target in busy:
-                target.work_gauges.write(target.in_flight, overdue_us, self.options.hang_wait_min_s, now_s)
+                wait_min_s = self.options.hang_wait_min_s
+                for bucket, exchange in target.work_gauges.write(target.in_flight, overdue_us, wait_min_s, now_s):
+                    target.affected.waits(bucket, exchange)
                 target.find_overdue(overdue_us, now_s)
 
     def _write_gauges(self, target: LocalTarget, now_s: float) -> None:

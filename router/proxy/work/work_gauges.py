@@ -49,9 +49,12 @@ class WorkGauges:
 
     def write(
         self, exchanges: Iterable[OpenExchange], overdue_us: Sequence[int], wait_min_s: float, now_s: float
-    ) -> None:
-        """Write all gauges. `overdue_us`: when a wait is overdue, by bucket, 0: unknown; `wait_min_s`: when it is long."""
+    ) -> list[tuple[int, Any]]:
+        """Write all gauges; return the long waits, each with its bucket. `overdue_us`: when a wait is overdue, by bucket, 0:
+        unknown; `wait_min_s`: when it is long.
+        """
         found: dict[int, list[int]] = {}
+        long_waits: list[tuple[int, Any]] = []
         for exchange in exchanges:
             attempt: OpenAttempt = exchange.attempt
             bucket = (attempt.work_row - self._row - at.L_WORK) // at.WORK_WORDS
@@ -59,11 +62,14 @@ class WorkGauges:
             _count(gauges, exchange, attempt, now_s)
             if attempt.open and attempt.sent_s and not _in_progress(exchange, attempt):
                 _count_wait(gauges, now_s - attempt.sent_s, attempt.sent_s, overdue_us[bucket], wait_min_s)
+                if now_s - attempt.sent_s >= wait_min_s:
+                    long_waits.append((bucket, exchange))
         for bucket in self.shown - found.keys():
             self._store(bucket, [0] * len(_FIELDS))
         for bucket, gauges in found.items():
             self._store(bucket, gauges)
         self.shown = set(found)
+        return long_waits
 
     def _store(self, bucket: int, gauges: list[int]) -> None:
         words, start = self._words, self._row + at.L_WORK + bucket * at.WORK_WORDS
