@@ -1,11 +1,12 @@
-"""`python -m benchmarks cost | commits | swap | failover | memory | stale | micro | load | takeover | peers`: see README.md."""
+"""`python -m benchmarks cost | commits | swap | failover | …`: see README.md."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from benchmarks import commits, cost, failover, memory, micro, stale, swap, takeover
+from benchmarks import cases, commits, cost, failover, memory, micro, stale, swap, takeover
+from benchmarks.judge import run as judge
 from benchmarks.peers import run as peers
 from benchmarks.program import BenchmarkError
 from benchmarks.soak import run as soak
@@ -26,6 +27,11 @@ def main() -> int:
     one = names.add_parser("failover", help="fault to healthy for crash, errors and hang")
     one.add_argument("--runs", type=int, help="runs of each fault (20; quick: 2)")
     one.add_argument("--replay", default="unsent", choices=["never", "unsent", "idempotent", "always"])
+    one.add_argument("--cases", action="store_true", help="model servers as public reports describe them, instead")
+    one.add_argument(
+        "--rate", type=float, default=cases.RATES[0], choices=cases.RATES, help="requests/s of --cases (200)"
+    )
+    one.add_argument("--case", default="", metavar="TEXT", help="cases whose name holds this text (all)")
     one.add_argument("--only", choices=[fault.name for faults in failover.LINES.values() for fault in faults])
     names.add_parser("memory", help="RSS at rest and per 1,000 idle connections")
     names.add_parser("stale", help="kept connections that the backend closes just as they are reused")
@@ -41,6 +47,10 @@ def main() -> int:
     )
     one.add_argument("--parts", metavar="idle,body,streams,isolation,pipelining", help="by their names (all)")
     one.add_argument("--seconds", type=float, help="length of what is measured in each part but body (60; quick: 2)")
+    one = names.add_parser("judge", help="the judge under a virtual clock: scenarios, and healthy versions for hours")
+    one.add_argument("--twins", action="store_true", help="healthy versions, with independent faults")
+    one.add_argument("--hours", type=float, help="simulated hours of each twin (10; quick: 0.1)")
+    one.add_argument("--scenario", default="", metavar="TEXT", help="those whose name holds this text (all)")
     one = names.add_parser(
         "peers", help="the router beside nginx, HAProxy, Envoy, Traefik, Caddy, model gateways, aiohttp"
     )
@@ -61,12 +71,16 @@ def main() -> int:
             commits.run(chosen.before, chosen.after, chosen.heads, chosen.quick)
         elif chosen.name == "swap":
             swap.run(chosen.quick)
+        elif chosen.name == "failover" and chosen.cases:
+            cases.run(chosen.quick, chosen.runs, chosen.rate, chosen.case)
         elif chosen.name == "failover":
             failover.run(chosen.quick, chosen.runs, chosen.replay, chosen.only)
         elif chosen.name == "load":
             soak.run(chosen.quick, chosen.parts, chosen.seconds)
         elif chosen.name == "takeover":
             takeover.run(chosen.quick, chosen.take_overs, chosen.hogs, chosen.tls, chosen.before)
+        elif chosen.name == "judge":
+            judge.run(chosen.quick, chosen.twins, chosen.hours, chosen.scenario)
         elif chosen.name == "stale":
             stale.run(chosen.quick)
         elif chosen.name == "peers":

@@ -1,6 +1,7 @@
 """Open-loop load: a request every 1/rate s, independent of earlier responses (no coordinated omission).
 
-Keep-alive connections as clients keep them: an idle one is used again, a further one is opened when none is idle.
+Keep-alive connections as clients keep them: an idle one is used again, a further one is opened when none is idle. VARIANTS
+different requests come from several ADDRESSES of 127.0.0.0/8: one request that fails, or one client, is no version that fails.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks.backend import BODY
+from benchmarks.backend import BODY, DONE, chunks
 
 TIMEOUT_S: Final = 20.0
 """A client that has waited so long for its answer gives up."""
@@ -20,6 +21,9 @@ INFERENCE: Final = (
     b'{"id":"a5f1","inputs":[{"name":"features","shape":[1,8],"datatype":"FP32",'
     b'"data":[0.12,1.5,-0.25,3.75,0.5,-1.125,2.25,0.875]}],"top":[1,22]}'
 )
+VARIANTS: Final = 120
+ADDRESSES: Final = tuple(f"127.0.0.{number}" for number in range(2, 8))
+STREAM_END: Final = chunks(DONE) + b"0\r\n\r\n"
 PENDING: Final = "pending"
 OK: Final = "ok"
 
@@ -40,16 +44,25 @@ class Record:
 class Load:
     """POSTs to 127.0.0.1:port/path at `rate` per second from `start` to `stop`; `records` in the order of beginning."""
 
-    def __init__(self, port: int, path: str, rate: float) -> None:
+    def __init__(
+        self,
+        port: int,
+        path: str,
+        rate: float,
+        *,
+        body: bytes = INFERENCE,
+        addresses: tuple[str, ...] = ADDRESSES,
+        variants: int = VARIANTS,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
         self.records: list[Record] = []
         self.lateness_max_s = 0.0
         self._port = port
         self._period_s = 1 / rate
-        self._request = (
-            b"POST %b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: benchmark\r\nAccept: */*\r\n"
-            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-            % (path.encode(), port, len(INFERENCE), INFERENCE)
-        )
+        self._timeout_s = timeout_s
+        self._addresses = addresses
+        self._opened = 0
+        self._requests = [_request(port, path, body + b" " * number) for number in range(variants)]
         self._idle: list[_Connection] = []
         self._waiting: deque[tuple[Record, _Connection]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,7 +104,11 @@ class Load:
     async def _connect(self, record: Record) -> None:
         loop = asyncio.get_running_loop()
         try:
-            _, connection = await loop.create_connection(lambda: _Connection(self._idle), "127.0.0.1", self._port)
+            self._opened += 1
+            address = self._addresses[self._opened % len(self._addresses)]
+            _, connection = await loop.create_connection(
+                lambda: _Connection(self._idle), "127.0.0.1", self._port, local_addr=(address, 0)
+            )
         except OSError:
             record.outcome, record.ended_ns = "connect_failed", time.monotonic_ns()
         else:
@@ -99,12 +116,12 @@ class Load:
 
     def _send(self, connection: _Connection, record: Record) -> None:
         self._waiting.append((record, connection))
-        connection.ask(self._request, record)
+        connection.ask(self._requests[len(self.records) % len(self._requests)], record)
 
     async def _give_up(self) -> None:
         while True:
             await asyncio.sleep(0.1)
-            oldest_ns = time.monotonic_ns() - int(TIMEOUT_S * 1e9)
+            oldest_ns = time.monotonic_ns() - int(self._timeout_s * 1e9)
             while self._waiting and (self._waiting[0][0].ended_ns or self._waiting[0][0].begun_ns < oldest_ns):
                 record, connection = self._waiting.popleft()
                 if record.outcome == PENDING:
@@ -153,7 +170,10 @@ class _Connection(asyncio.Protocol):
         head = self._buffer[:end].decode("latin-1")
         fields = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in head.split("\r\n")[1:])}
         body = self._buffer[end + 4 :]
-        if len(body) < int(fields.get("content-length", "0")):
+        if "transfer-encoding" in fields:
+            if not body.endswith(b"0\r\n\r\n"):
+                return
+        elif len(body) < int(fields.get("content-length", "0")):
             return
         self.end(_outcome(head, fields, body), fields.get("x-served-version", ""))
         if fields.get("connection", "").lower() == "close":
@@ -171,6 +191,13 @@ def _outcome(head: str, fields: dict[str, str], body: bytes) -> str:
     """Return `ok`, or the status and its origin: `500 by the backend`, `503 saturated by the router`."""
     status = head[9:12]
     if status == "200":
-        return OK if body == BODY else "wrong_body"
+        return OK if body == BODY or (body.endswith(STREAM_END) and b'"content"' in body) else "wrong_body"
     code = fields.get("x-router-error")
     return f"{status} {code} by the router" if code else f"{status} by the backend"
+
+
+def _request(port: int, path: str, body: bytes) -> bytes:
+    return (
+        b"POST %b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: benchmark\r\nAccept: */*\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (path.encode(), port, len(body), body)
+    )

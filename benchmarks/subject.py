@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from benchmarks.program import BenchmarkError, Program, free_port, tree
 
-START_TIMEOUT_S: Final = 30.0
+START_TIMEOUT_S: Final = 90.0
 
 
 class Router:

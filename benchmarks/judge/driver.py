@@ -36,6 +36,7 @@ DENSE_BEFORE_S: Final = 30
 DENSE_AFTER_S: Final = 310
 """Longer than the longest window in which a fault must still happen for a verdict."""
 DENSE_PROMOTION_S: Final = 2
+VERDICTS_APART_S: Final = 300.0
 FIRST_BYTE_TIMEOUT_S: Final = 600.0
 
 Model = Callable[[Query, float, Random], Answer]
@@ -84,6 +85,9 @@ class Run:
     """Names of results with another action that were due, and when first."""
     noted: dict[str, float] = field(default_factory=dict)
     """Codes of notes, and when first."""
+    verdicts: int = 0
+    """Verdicts that demanded a rollback; those within VERDICTS_APART_S of one another are one."""
+    last_verdict_s: float = -NEVER
     ticks: int = 0
     judged: int = 0
     attempts: int = 0
@@ -151,8 +155,11 @@ class Driver:
         run.judged += 1
         if verdict.pending:
             self._stay_dense(now_ns, 1)
-        if verdict.failing is not None and run.verdict is None:
-            run.verdict, run.verdict_s = verdict.failing, at_s
+        if verdict.failing is not None:
+            if run.verdict is None:
+                run.verdict, run.verdict_s = verdict.failing, at_s
+            run.verdicts += at_s - run.last_verdict_s > VERDICTS_APART_S
+            run.last_verdict_s = at_s
         if verdict.accepted is not None:
             if active == 1 or self.service.before is None:
                 run.accepted = run.accepted or verdict.accepted

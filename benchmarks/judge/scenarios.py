@@ -46,11 +46,13 @@ class Scenario:
     fault_s: float = FAULT_AFTER_S
     for_s: float = 600.0
     triggers: tuple[str, ...] = ()
+    rates_of: tuple[float, ...] = RATES
+    """The rates at which it is driven, if no limit by rate says it."""
 
     @property
     def rates(self) -> tuple[float, ...]:
         """The rates at which something is said about this scenario."""
-        return tuple(self.within_s) or RATES
+        return tuple(self.within_s) or self.rates_of
 
     def drive(self, rate: float, seed: object = 0, *, skip: bool = True) -> Run:
         """Return what the judge does in `for_s` seconds after the promotion."""
