@@ -84,6 +84,7 @@ def _with_services(folder: Path, port: int, count: int, seconds: float) -> dict[
             for number in range(count):
                 _asked_once(router.port, f"s{number}.test").close()
             time.sleep(0.05)
+        router.admin.close()  # its connection was idle for too long
         pids = router.pids()
         size, used = _segment(pids["control"][0])
         pss = sum(_mib(pid)["pss_mib"] for pid in pids["all"])

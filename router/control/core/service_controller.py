@@ -38,7 +38,6 @@ from router.rollout.model.rewrite import NO_REWRITE, Rewrite, SentRewrite
 from router.rollout.model.target import HURRIED, WATCHED
 from router.rollout.proposals.proposal import ProposalRules
 from router.rollout.units import SECOND_NS
-from router.rollout.work_paths import InferenceRules
 from router.runtime import clock
 from router.settings.sections.service import Probe, Service
 from router.settings.settings import Settings
@@ -83,11 +82,6 @@ def first_byte_timeout_s(settings: Settings, service: Service) -> float:
     return service.first_byte_timeout_s or settings.timeouts.first_byte_timeout_s
 
 
-def inference_rules(service: Service) -> InferenceRules:
-    """Return which work buckets of a service are inference, from the settings."""
-    return service.inference.rules
-
-
 def _known_buckets(baseline: dict[str, Any] | None) -> list[str]:
     """Return the names of the work buckets of a baseline; an older one has none."""
     return list((baseline or {}).get("work", ()))
@@ -121,9 +115,7 @@ class ServiceController:
         )
         self.verdict: Verdict = conclude(())
         self.unwell: str | None = None
-        self.work_buckets = WorkBuckets(
-            segment, executor.index, inference_rules(self.service), _known_buckets(baseline)
-        )
+        self.work_buckets = WorkBuckets(segment, executor.index, self.service.inference.rules, _known_buckets(baseline))
         self._buckets_at_ns = 0
         self.replica_monitor = ReplicaMonitor(segment, executor.index, self.name, alarms, names, self._failed_probes)
         self._sampler = Sampler(executor, self.judge, ring, self.replica_monitor)
@@ -165,7 +157,7 @@ class ServiceController:
         self.judge.reconfigure(
             self.service.rules, first_byte_timeout_s(settings, self.service), self.service.acceptance
         )
-        self.work_buckets.reconfigure(inference_rules(self.service))
+        self.work_buckets.reconfigure(self.service.inference.rules)
         self._probed = dict.fromkeys(self._probed, ("", (), False, NO_REWRITE))
 
     # -- the tick
