@@ -38,6 +38,7 @@ TOPICS: Final[dict[str, str]] = {
     "output": "nothing that a stranger wrote moves a cursor or forges a line",
     "state directory": "what is not this router's own is not opened",
     "start": "nothing of the working directory is run, and no child is told a secret that it does not need",
+    "work": "what requests come to is counted once, kept, and shown; a version without a useful answer is not shown as good",
 }
 """What is promised beside the ten of the table in README."""
 
