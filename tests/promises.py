@@ -1,7 +1,7 @@
 """What the router promises, the tests that hold it, and the lines whose removal was seen to break these tests.
 
 A promise is a number of the table in README, or a word of TOPICS for what docs/ describe. Each line was removed (or
-weakened as noted), the test failed, and the line was restored. `promises_state.py` and `promises_wire.py` have the other rows;
+weakened as noted), the test failed, and the line was restored. `promises_probes.py`, `promises_state.py` and `promises_wire.py` have the other rows;
 `tests/test_promises.py` checks that everything named here exists.
 
 Some guards are held twice, so that removing one alone breaks no test: a repeated Content-Length (llhttp and `_content_length`);
