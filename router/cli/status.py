@@ -105,6 +105,7 @@ def _service(name: str, service: Document) -> list[Any]:
         f"service {name}: {service['state']}, generation {service['generation']}, {way_back}",
         output.table(columns, (_target(target) for target in service["targets"])),
     ]
+    lines += filter(None, (_ejected(target) for target in service["targets"]))
     lines += _work(_active_work(service), service.get("progress"), service.get("active"))
     if service.get("observe"):
         lines.append("OBSERVES ONLY: nothing is rolled back automatically (run --observe)")
@@ -217,6 +218,15 @@ def _target(target: Document) -> tuple[object, ...]:
         output.percent(window.get("fault_rate")),
         (target.get("totals") or {}).get("begun"),
     )
+
+
+def _ejected(target: Document) -> str:
+    """Return which replicas of a version get no requests; empty without any."""
+    replicas = target.get("replicas") or ()
+    ejected = [f"{one['name']} for {one['ejected_for_s']} s more" for one in replicas if one["ejected_for_s"]]
+    if not ejected:
+        return ""
+    return f"{target['version']}: {len(ejected)} of {len(replicas)} replicas ejected: {', '.join(ejected)}"
 
 
 @app.command()

@@ -35,6 +35,13 @@ def target(version: str, slot: int, role: str) -> dict[str, Any]:
     return {
         "version": version, "slot": slot, "role": role, "state": "active", "ready": True, "good_probes": 7,
         "endpoints": [{"url": f"http://127.0.0.1:900{slot}", "ready": True, "last_probe": probed}],
+        "replicas": [
+            {
+                "name": f"http://127.0.0.{number}:9001", "in_flight": 1, "attempts": 20, "faults": 0, "faults_in_a_row": 0,
+                "probe_fails": False, "ejected_for_s": ejected_for_s,
+            }
+            for number, ejected_for_s in ((1, None), (2, None), (3, 4.5))
+        ],
         "in_flight": 2, "waiting": 1, "tunnels": 1, "oldest_waiting_s": 0.25,
         "totals": {"attempts": 42, "begun": 40, "rescued": 0, "outcomes": {"ok": 40}},
         "windows": {"10s": window, "60s": None},

@@ -129,6 +129,22 @@ class EndpointStatus(TypedDict):
     last_probe: LastProbe | None
 
 
+class ReplicaStatus(TypedDict):
+    """One address of a version that has several. `attempts` and `faults` count since the version was deployed, or since the
+    address came to be used.
+    """
+
+    name: str
+    """The endpoint, and the address if the endpoint has a name."""
+    in_flight: int
+    attempts: int
+    faults: int
+    faults_in_a_row: int
+    probe_fails: bool
+    ejected_for_s: float | None
+    """Seconds until the address gets requests again; null if it is not ejected."""
+
+
 class TargetTotals(TypedDict):
     """The counters of a version since it was deployed."""
 
@@ -199,6 +215,8 @@ class TargetStatus(TypedDict):
     state: str
     ready: bool
     endpoints: list[EndpointStatus]
+    replicas: list[ReplicaStatus]
+    """Its addresses; empty if it has only one."""
     endpoints_good: int
     """Endpoints whose last probe was good."""
     probe_failure: str | None

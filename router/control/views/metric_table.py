@@ -55,6 +55,11 @@ METRICS: Final[dict[str, MetricRow]] = {
     "waiting_requests": MetricRow("gauge", _VERSION, "Attempts in flight without a first byte."),
     "oldest_waiting_seconds": MetricRow("gauge", _VERSION, "Age of the oldest attempt without a first byte."),
     "tunnels": MetricRow("gauge", _VERSION, "WebSockets, and requests for a WebSocket without an answer."),
+    "replicas": MetricRow(
+        "gauge",
+        ("service", "version", "state"),
+        "Addresses of a version that has several, by state: used, or ejected because they fail while others work.",
+    ),
     # work
     "work": MetricRow(
         "counter",

@@ -158,6 +158,7 @@ def _targets(status: Document) -> Iterator[Metric]:
     active = gauge("active_info")
     ready = gauge("target_ready")
     way_back = gauge("way_back")
+    replicas = gauge("replicas")
     for name, service in status["services"].items():
         for target in service["targets"]:
             labels = [name, _label(target["version"])]
@@ -165,11 +166,15 @@ def _targets(status: Document) -> Iterator[Metric]:
             waiting.add_metric(labels, target["waiting"])
             tunnels.add_metric(labels, target["tunnels"])
             oldest.add_metric(labels, target["oldest_waiting_s"] or 0.0)
+            if target["replicas"]:
+                ejected = sum(replica["ejected_for_s"] is not None for replica in target["replicas"])
+                replicas.add_metric([*labels, "used"], len(target["replicas"]) - ejected)
+                replicas.add_metric([*labels, "ejected"], ejected)
             ready.add_metric([*labels, target["role"]], float(target["ready"]))
         if service["active"] is not None:
             active.add_metric([name, _label(service["active"]), str(service["generation"])], 1.0)
         way_back.add_metric([name], float(service["way_back"]))
-    yield from (in_flight, waiting, tunnels, oldest, active, ready, way_back)
+    yield from (in_flight, waiting, tunnels, oldest, active, ready, way_back, replicas)
 
 
 def _switches(tally: SwitchStats) -> Iterator[Metric]:

@@ -8,7 +8,7 @@ from router.control.addon import Document
 from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
 from router.control.views import work
-from router.control.views.answers import TargetWindow, WorkerStatus
+from router.control.views.answers import ReplicaStatus, TargetWindow, WorkerStatus
 from router.rollout.model.target import CANDIDATES, Target
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import quantile
@@ -135,6 +135,7 @@ def _target(
         "state": target.state.value,
         "ready": streaks.ready(slot, target.endpoints),
         "endpoints": probes.targets(service_controller.name, slot) or _unprobed(target),
+        "replicas": _replicas(service_controller, slot),
         "endpoints_good": streaks.good_endpoints(slot, target.endpoints),
         "probe_failure": _probe_failure(service_controller, target),
         "identity": identity.as_dict() if identity is not None else None,
@@ -157,6 +158,21 @@ def _target(
         "windows": {name: window(service_controller, slot, seconds, now_ns) for name, seconds in WINDOWS},
         "work": work.of_version(service_controller, slot, now_ns),
     }
+
+
+def _replicas(service_controller: ServiceController, slot: int) -> list[ReplicaStatus]:
+    return [
+        {
+            "name": state.name,
+            "in_flight": state.row.open,
+            "attempts": state.row.attempts,
+            "faults": state.row.faults,
+            "faults_in_a_row": state.row.in_a_row,
+            "probe_fails": state.red,
+            "ejected_for_s": round(state.ejected_for_s, 1) or None,
+        }
+        for state in service_controller.replica_monitor.states(slot)
+    ]
 
 
 def _probe_failure(service_controller: ServiceController, target: Target) -> str | None:
