@@ -233,6 +233,7 @@ def _running(status: Document) -> Iterator[DoctorCheck]:
         for target in service["targets"]:
             for endpoint in target["endpoints"]:
                 yield _probed(f"target {name}/{target['version']}", endpoint)
+            yield from _one_address(name, target)
 
 
 def _tight_limits(settings: Settings, status: Document) -> Iterator[DoctorCheck]:
@@ -288,6 +289,24 @@ def _standby(name: str, service: Document) -> Iterator[DoctorCheck]:
             "deploy with other endpoints, or with --host, --path-prefix or --headers-file",
             warning=True,
         )
+
+
+def _one_address(name: str, target: Document) -> Iterator[DoctorCheck]:
+    """Yield a warning about a version that has one endpoint, whose name has one address: it may be a virtual one."""
+    endpoints = [parse_endpoint(endpoint["url"]) for endpoint in target["endpoints"]]
+    if len(endpoints) != 1 or target.get("replicas") or not _is_name(endpoints[0].host):
+        return
+    yield DoctorCheck(
+        f"replicas {name}/{target['version']}",
+        True,
+        f"{endpoints[0].host} has one address: replicas behind it cannot be told apart, and a bad one is not ejected",
+        "if it is a Kubernetes Service: make it headless (clusterIP: None), or name each replica as an endpoint",
+        warning=True,
+    )
+
+
+def _is_name(host: str) -> bool:
+    return "." in host and host != "localhost" and not (":" in host or host.replace(".", "").isdigit())
 
 
 def _probed(name: str, endpoint: dict[str, Any]) -> DoctorCheck:

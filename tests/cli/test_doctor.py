@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.doctor import DoctorCheck, _clock
+from router.cli.doctor import DoctorCheck, _clock, _one_address
 from router.tls.contexts import Pair
 from tests.certificate_authority import CertificateAuthority
 from tests.cli.conftest import Command
@@ -183,3 +183,20 @@ def test_a_standby_that_nothing_identifies(command: Command) -> None:
         document["targets"][0]["rewrite"] = {"host": "blue"}
         _, out, _ = command("doctor", "--json", "--admin", admin.url)
         assert warnings(out) == []
+
+
+@pytest.mark.parametrize(
+    ("urls", "replicas", "warned"),
+    [
+        (["http://fraud.models.svc:80"], [], True),
+        (["http://fraud.models.svc:80"], [{}, {}], False),
+        (["http://10.0.0.1:80"], [], False),
+        (["http://[::1]:80"], [], False),
+        (["http://localhost:80"], [], False),
+        (["unix:/run/m.sock"], [], False),
+        (["http://a.svc:80", "http://b.svc:80"], [], False),
+    ],
+)
+def test_warns_of_a_name_with_one_address(urls: list[str], replicas: list[object], warned: bool) -> None:
+    target = {"version": "v1", "endpoints": [{"url": url} for url in urls], "replicas": replicas}
+    assert [check.name for check in _one_address("fraud", target)] == ["replicas fraud/v1"] * warned

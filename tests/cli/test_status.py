@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from router.cli import status as status_command
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin, service, status, target
 from tests.texts import golden
@@ -201,3 +202,10 @@ def test_status_says_what_the_candidate_has_shown(
     admin.answer("GET", "/v1/status", status(service(cases=told, candidate=candidate)))
     code, out, _ = command("status", "--admin", admin.url)
     assert (code, [found for found in out.splitlines() if found.startswith("cases:")]) == (0, [line] if line else [])
+
+
+def test_ejected_replicas_are_named() -> None:
+    replicas = [{"name": f"http://m{number}:80", "ejected_for_s": 4.5 if number == 2 else None} for number in range(4)]
+    line = status_command._ejected({"version": "v1", "replicas": replicas})
+    assert line == "v1: 1 of 4 replicas ejected: http://m2:80 for 4.5 s more"
+    assert status_command._ejected({"version": "v1", "replicas": replicas[:2]}) == ""

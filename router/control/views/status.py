@@ -161,6 +161,9 @@ def _target(
 
 
 def _replicas(service_controller: ServiceController, slot: int) -> list[ReplicaStatus]:
+    states = service_controller.replica_monitor.states(slot)
+    if len(states) < 2:
+        return []
     return [
         {
             "name": state.name,
@@ -171,7 +174,7 @@ def _replicas(service_controller: ServiceController, slot: int) -> list[ReplicaS
             "probe_fails": state.red,
             "ejected_for_s": round(state.ejected_for_s, 1) or None,
         }
-        for state in service_controller.replica_monitor.states(slot)
+        for state in states
     ]
 
 
