@@ -312,6 +312,7 @@ SLEEPS: Final = {
     "backends.py: drip.answer": "a backend that takes its time",
     "backends.py: cut_after.answer": "bytes have to leave before the reset, which discards what is queued",
     "control/cases/model_server.py: ModelServer.handle": "a backend that takes its time",
+    "end_to_end/test_replicas.py: Replica._answer": "a backend that takes its time",
     "control/admin/test_json_text.py: longest_gap_s.tick": "measures the turns of the loop",
     "end_to_end/steady.py: Steady._client": "a client that pauses",
     "end_to_end/traffic.py: Traffic._client": "a client that pauses",
