@@ -228,5 +228,8 @@ STATE: Final = (
     Guard("work", "shm/test_segment.py::test_each_segment_has_a_key_for_fingerprints_of_its_own",
           "shm/segment.py", "create",
           "*((at.H_HASH_KEY + word, secrets.randbits(64)) for word in range(at.HASH_KEY_WORDS)),"),
+    Guard("work", "control/store/test_history_store.py::test_a_file_of_the_first_schema_is_continued",
+          "control/store/history_file.py", "HistoryFile.opened",
+          "elif found == 1:"),
 )
 # fmt: on

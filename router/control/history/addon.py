@@ -26,9 +26,10 @@ from router.control.views.metric_table import counter, gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.history.period import period
-from router.rollout.history.row import FAILED, PASSED, ROLES, SERVICE_SLOT, UNDECIDED, Reading
+from router.rollout.history.row import FAILED, PASSED, ROLES, SERVICE_SLOT, UNDECIDED, Reading, Work
 from router.rollout.model.entry import Entry
 from router.rollout.model.target import Target
+from router.rollout.stats.work_counts import WorkCounts
 from router.runtime import clock
 from router.settings.settings import Settings
 from router.shm import layout as at
@@ -170,6 +171,7 @@ class HistoryAddon(Addon):
             verdict=interval.verdict if active else UNDECIDED,
             failing=interval.failing_names() if active else "",
             zero_ns=self._zero_ns(interval),
+            work=_work(service_controller.executor.counters.work(target.slot).values()),
         )
 
     def _service_reading(self, service_controller: ServiceController, interval: _Interval, now_ns: int) -> Reading:
@@ -261,4 +263,12 @@ def _point(step: Step) -> HistoryPoint:
         "waiting_max": step.waiting_max,
         "ready": None if exchanges else bool(step.ready),
         "verdict": _VERDICTS[step.verdict] if exchanges or ROLES[step.role] == "active" else None,
+        "useful": None if exchanges else step.useful,
+        "without_use": None if exchanges else step.without_use,
     }
+
+
+def _work(buckets: Iterable[WorkCounts]) -> Work:
+    """Return attempts that became useful, and that ended without use, of all buckets."""
+    found = list(buckets)
+    return sum(counts.useful for counts in found), sum(counts.without_use for counts in found)

@@ -24,6 +24,9 @@ class HistoryPoint(TypedDict):
     waiting_max: int
     ready: bool | None
     verdict: str | None
+    useful: int | None
+    """Attempts that became useful; null for the whole service."""
+    without_use: int | None
 
 
 class HistoryDocument(TypedDict):

@@ -24,11 +24,11 @@ from router.runtime import owned_files
 log = logging.getLogger(__name__)
 
 FILE: Final = "history.sqlite"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 HOUR_MS: Final = 3_600_000
 _BUSY_TIMEOUT_S: Final = 1.0
 _COUNTS: Final = tuple(name for name in Row._fields[5:-2])
-"""Every column from `span_ms` to `verdict`: whole numbers."""
+"""Every column from `span_ms` to `without_use`: whole numbers."""
 _SCHEMA: Final = f"""
 CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE rows (
@@ -50,6 +50,11 @@ CREATE TABLE marks (
     mark TEXT NOT NULL,
     PRIMARY KEY (service, slot)
 ) STRICT, WITHOUT ROWID;
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+_FROM_1: Final = f"""
+ALTER TABLE rows ADD COLUMN useful INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rows ADD COLUMN without_use INTEGER NOT NULL DEFAULT 0;
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 _MEMBERS: Final = ("at_ms", "slot", "monotonic_ms", "version", "boot", *_COUNTS, "failing", "histograms")
@@ -74,7 +79,8 @@ FROM (SELECT *, ok + {_FAILS} AS counted, {_FAILS} AS failed, ? AS share FROM ro
 _FAULTS: Final = " + ".join(outcome.label for outcome in FAULTS)
 _STEPS: Final = f"""
 SELECT at_ms / ? * ?, names.name, role, sum(span_ms), sum(claimed), sum(begun), sum(faults_unbegun), sum({_FAULTS}),
-    sum(rescued), sum(abandoned_long), sum(stalled_ms), max(waiting), min(ready), max(verdict), count(*), {{times}}
+    sum(rescued), sum(abandoned_long), sum(stalled_ms), max(waiting), min(ready), max(verdict),
+    sum(useful), sum(without_use), count(*), {{times}}
 FROM rows JOIN names ON names.id = rows.version
 WHERE service = ? AND at_ms > ? AND at_ms <= ?{{only}} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT ?
 """
@@ -99,6 +105,8 @@ class Step(NamedTuple):
     waiting_max: int
     ready: int
     verdict: int
+    useful: int
+    without_use: int
     rows: int
     times_us: str | None
     """Median and p99 of the first-byte times (µs), as JSON; None if they were not requested, or if no response had begun."""
@@ -135,13 +143,15 @@ class HistoryFile:
         database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             (found,) = database.execute("PRAGMA user_version").fetchone()
-            if found not in (0, SCHEMA_VERSION):
+            if found not in (0, 1, SCHEMA_VERSION):
                 raise sqlite3.DatabaseError(f"it has schema {found}, and this release reads {SCHEMA_VERSION}")
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
             database.execute("PRAGMA cell_size_check = ON")
             if found == 0:
                 database.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
+            elif found == 1:
+                database.executescript("BEGIN IMMEDIATE;" + _FROM_1 + "COMMIT;")
             return cls(database)
         except sqlite3.Error:
             database.close()
@@ -312,17 +322,19 @@ def _written(mark: RowBase) -> str:
     histograms = mark.histograms and [
         [(bucket, count) for bucket, count in enumerate(counts) if count] for counts in mark.histograms
     ]
-    return orjson.dumps([*mark[:4], histograms]).decode()
+    return orjson.dumps([*mark[:4], histograms, mark.work]).decode()
 
 
 def _read(text: str) -> RowBase:
-    incarnation, at_ns, left_out_ns, counters, sparse = orjson.loads(text)
+    incarnation, at_ns, left_out_ns, counters, sparse, *later = orjson.loads(text)
+    work = (int(later[0][0]), int(later[0][1])) if later and later[0] is not None else None
     if sparse is None:
-        return RowBase(incarnation, at_ns, left_out_ns, tuple(counters), None)
+        return RowBase(incarnation, at_ns, left_out_ns, tuple(counters), None, work)
     histograms: list[Any] = []
     for pairs in sparse:
         counts = [0] * BUCKETS
         for bucket, count in pairs:
             counts[bucket] = count
         histograms.append(tuple(counts))
-    return RowBase(incarnation, at_ns, left_out_ns, tuple(counters), (histograms[0], histograms[1], histograms[2]))
+    times = histograms[0], histograms[1], histograms[2]
+    return RowBase(incarnation, at_ns, left_out_ns, tuple(counters), times, work)

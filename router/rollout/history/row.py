@@ -28,6 +28,7 @@ UNDECIDED, PASSED, FAILED = range(3)
 """A row's `verdict`: no trigger could decide in it, none failed, or at least one failed (whether or not it acted)."""
 _HEAD: Final = struct.Struct("<BBBB")
 _WIDTHS: Final = "BHI"
+Work = tuple[int, int]
 Sparse = tuple[bytes, Sequence[int]]
 """(buckets in rising order, a byte each; how often each of them was counted)."""
 
@@ -36,6 +37,7 @@ Sparse = tuple[bytes, Sequence[int]]
 class Reading:
     """One slot at one monotonic time. `counters` as in `Sample.counters`; for the service `claimed` is the number of
     accepted exchanges, and the outcomes are those of exchanges. `left_out_ns`: time so far in which this router stalled.
+    `work`: attempts that became useful, and that ended without use; None if unknown.
 
     `zero_ns`: without an earlier reading, the counters were zero at this time; None: unknown.
     """
@@ -55,6 +57,7 @@ class Reading:
     verdict: int = UNDECIDED
     failing: str = ""
     zero_ns: int | None = None
+    work: Work | None = None
 
 
 class RowBase(NamedTuple):
@@ -65,6 +68,7 @@ class RowBase(NamedTuple):
     left_out_ns: int
     counters: Counters
     histograms: Histograms | None
+    work: Work | None = None
 
 
 class Row(NamedTuple):
@@ -72,6 +76,7 @@ class Row(NamedTuple):
     jump of the wall clock does not change it. `stalled_ms`: time of the row in which this router stalled.
 
     Counts are those of the row; `waiting`, `waiting_long` and `ready` (the last probes were good) are of its end.
+    `useful` and `without_use` are attempts by what they came to, of versions only; both are 0 in rows of an older release.
     `failing` names the triggers that failed in it; `!` marks those whose action was due. `histograms` is empty if unknown.
     """
 
@@ -107,6 +112,8 @@ class Row(NamedTuple):
     waiting_long: int
     ready: int
     verdict: int
+    useful: int
+    without_use: int
     failing: str
     histograms: bytes
 
@@ -137,7 +144,9 @@ assert Row._fields[_FIRST_OUTCOME : _FIRST_OUTCOME + len(OUTCOMES)] == tuple(out
 
 def row_base(reading: Reading) -> RowBase:
     """Return the base of the next row of this slot."""
-    return RowBase(reading.incarnation, reading.at_ns, reading.left_out_ns, reading.counters, reading.histograms)
+    return RowBase(
+        reading.incarnation, reading.at_ns, reading.left_out_ns, reading.counters, reading.histograms, reading.work
+    )
 
 
 def row(known: RowBase | None, reading: Reading, at_ms: int, boot: int) -> Row | None:
@@ -156,6 +165,7 @@ def row(known: RowBase | None, reading: Reading, at_ms: int, boot: int) -> Row |
     packed = b""
     if reading.histograms is not None and base.histograms is not None:
         packed = pack(differences(reading.histograms, base.histograms))
+    useful, without_use = _work(reading.work, base.work)
     return Row._make(
         (
             at_ms,
@@ -173,17 +183,26 @@ def row(known: RowBase | None, reading: Reading, at_ms: int, boot: int) -> Row |
             reading.waiting_long,
             int(reading.ready),
             reading.verdict,
+            useful,
+            without_use,
             reading.failing,
             packed,
         )
     )
 
 
+def _work(now: Work | None, base: Work | None) -> Work:
+    """Return the work between two readings; (0, 0) if it is unknown at either end."""
+    if now is None or base is None:
+        return 0, 0
+    return max(0, now[0] - base[0]), max(0, now[1] - base[1])
+
+
 def _zero(reading: Reading) -> RowBase | None:
     if reading.zero_ns is None:
         return None
     times = (NO_TIMES, NO_TIMES, NO_TIMES)
-    return RowBase(reading.incarnation, reading.zero_ns, reading.left_out_ns, NO_COUNTS, times)
+    return RowBase(reading.incarnation, reading.zero_ns, reading.left_out_ns, NO_COUNTS, times, (0, 0))
 
 
 def pack(histograms: Histograms) -> bytes:

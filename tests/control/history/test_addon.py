@@ -13,6 +13,7 @@ from router.errors import Refusal
 from router.rollout.history.row import ROLES, Row
 from router.rollout.outcome import Outcome
 from router.rollout.units import SECOND_NS
+from router.rollout.work import WorkEnd
 from router.runtime import clock
 from router.shm import layout as at
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
@@ -205,3 +206,14 @@ async def test_the_past_is_shown_in_steps(control: ControlHarness, kept: History
         await kept.points("nobody", "1h", "", None, None)
     with pytest.raises(Refusal, match="write 30d"):
         await kept.points("svc", "soon", "", None, None)
+
+
+async def test_a_row_has_what_the_attempts_came_to(control: ControlHarness, kept: HistoryAddon) -> None:
+    words, row = control.segment.words, control.segment.layout.worker_slot(1, 0, 0) + at.L_WORK
+    pass_by(control, 11)
+    words[row + at.B_ASKED], words[row + at.B_ENDS + WorkEnd.USEFUL], words[row + at.B_ENDS + WorkEnd.FAULT] = 9, 6, 2
+    pass_by(control, 10)
+    assert [(found.useful, found.without_use) for found in await rows(kept, "v1")][:2] == [(0, 0), (6, 2)]
+    (step,) = await kept.history.read(lambda file: file.steps("svc", 0, 1 << 60, 3_600_000, "v1", 10, times=False))
+    assert (_point(step)["useful"], _point(step)["without_use"]) == (6, 2)
+    assert _point(step._replace(version=""))["useful"] is None

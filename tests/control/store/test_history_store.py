@@ -206,7 +206,7 @@ async def test_a_damaged_file_is_moved_aside_and_a_new_one_begun(tmp_path: Path,
         assert (tmp_path / kept.aside[0]).read_bytes() == before
 
 
-@pytest.mark.parametrize("mark", ["{", "[1]", "7", "[1, 2, 3, [1], [[[9999, 1]], [], []]]"])
+@pytest.mark.parametrize("mark", ["{", "[1]", "7", "[1, 2, 3, [1], [[[9999, 1]], [], []]]", "[1, 2, 3, [1], null, 7]"])
 async def test_a_damaged_reading_is_left_out_and_its_slot_counts_anew(tmp_path: Path, mark: str) -> None:
     async with keeper(tmp_path) as kept:
         kept.note(10, 100, zero_ns=0)
@@ -226,6 +226,34 @@ def _schema(path: Path, number: int) -> None:
     database = sqlite3.connect(path)
     database.execute(f"PRAGMA user_version = {number}")
     database.close()
+
+
+async def test_a_file_of_the_first_schema_is_continued(tmp_path: Path) -> None:
+    async with keeper(tmp_path) as kept:
+        kept.note(10, 100, zero_ns=0, work=(90, 4))
+        await written(kept, 1)
+        kept.note(20, 130, work=(110, 5))
+        await written(kept, 2)
+        assert [(row.useful, row.without_use) for row in await kept.rows()] == [(90, 4), (20, 1)]
+    with sqlite3.connect(tmp_path / FILE) as database:
+        for column in ("useful", "without_use"):
+            database.execute(f"ALTER TABLE rows DROP COLUMN {column}")
+        (mark,) = database.execute("SELECT mark FROM marks").fetchone()
+        database.execute("UPDATE marks SET mark = ?", [orjson.dumps(orjson.loads(mark)[:5]).decode()])
+    database.close()
+    _schema(tmp_path / FILE, 1)
+    async with keeper(tmp_path) as kept:
+        kept.note(30, 150, work=(120, 5))
+        await written(kept, 3)
+        kept.note(40, 170, work=(135, 6))
+        await written(kept, 4)
+        assert kept.aside == []
+        assert [(row.begun, row.useful, row.without_use) for row in await kept.rows()] == [
+            (100, 0, 0),
+            (30, 0, 0),
+            (20, 0, 0),  # the last reading of the older release had no work
+            (20, 15, 1),
+        ]
 
 
 async def test_damage_that_shows_while_it_runs_moves_the_file_aside_too(tmp_path: Path) -> None:

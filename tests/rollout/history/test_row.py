@@ -26,17 +26,18 @@ def reading(at_s: float, begun: int = 0, **other: object) -> Reading:
 
 
 def test_a_row_is_what_was_counted_between_two_readings() -> None:
-    before = reading(100, 1_000, left_out_ns=SECOND_NS)
+    before = reading(100, 1_000, left_out_ns=SECOND_NS, work=(900, 20))
     after = reading(
-        110.004, 1_300, left_out_ns=3 * SECOND_NS, waiting=4, waiting_long=2, ready=True, verdict=1, failing="latency"
-    )
+        110.004, 1_300, left_out_ns=3 * SECOND_NS, waiting=4, waiting_long=2, ready=True, verdict=1, failing="latency",
+        work=(1_150, 27),
+    )  # fmt: skip
     found = row(row_base(before), after, 1_700_000_000_000, boot=5)
     assert found == Row(
         at_ms=1_700_000_000_000, slot=0, monotonic_ms=110_004, version="v1", boot=5, span_ms=10_004, generation=77,
         role=ROLES.index("active"), incarnation=1, stalled_ms=2_000, claimed=300, begun=300, faults_unbegun=0, rescued=0,
         abandoned_long=0, ok=300, client_error=0, throttled=0, server_error=0, connect_failed=0, timed_out=0,
         truncated=0, invalid=0, client_gone=0, saturated=0, refused=0, cut=0, router_fault=0, waiting=4, waiting_long=2,
-        ready=1, verdict=1, failing="latency", histograms=found.histograms if found else b"",
+        ready=1, verdict=1, useful=250, without_use=7, failing="latency", histograms=found.histograms if found else b"",
     )  # fmt: skip
     assert found is not None
     assert found.since_ms == 1_699_999_989_996
@@ -44,6 +45,20 @@ def test_a_row_is_what_was_counted_between_two_readings() -> None:
     sparse = unpack(found.histograms)
     assert sparse is not None
     assert [dense(one) for one in sparse] == [histogram(b100=300), histogram(b100=300), NOTHING]
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "work"),
+    [
+        (reading(100, work=(5, 1)), reading(110, work=(9, 1)), (4, 0)),
+        (reading(100), reading(110, work=(9, 1)), (0, 0)),  # a reading of an older release
+        (None, reading(110, work=(9, 1), zero_ns=104 * SECOND_NS), (9, 1)),
+    ],
+)
+def test_work_between_two_readings(known: Reading | None, now: Reading, work: tuple[int, int]) -> None:
+    found = row(row_base(known) if known else None, now, 1_700_000_000_000, boot=5)
+    assert found is not None
+    assert (found.useful, found.without_use) == work
 
 
 @pytest.mark.parametrize(
