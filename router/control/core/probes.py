@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from router.control.core.probe import ProbeClient, ProbeResult, ms_since
+from router.rollout.machine.limits import RolloutLimits
 from router.rollout.model.events import ProbeCompleted
 from router.rollout.model.rewrite import AS_IT_IS, SentRewrite
 from router.runtime import clock
@@ -19,7 +20,9 @@ from router.settings.sections.service import Probe
 from router.settings.settings import Settings
 
 HURRIED_EVERY_S: Final = 1.0
-"""Seconds between two probes while a version is verified or recovers, and after a failure."""
+"""Seconds between two probes while a version is verified or recovers, at a start, and after a failure."""
+GATE_PROBES: Final = RolloutLimits().gate_probes
+"""After a failure, or a start of control, a standby is probed often until a rollback to it is possible again."""
 
 
 @dataclass(slots=True)
@@ -31,6 +34,8 @@ class _Endpoint:
     last: ProbeResult | None = None
     last_ns: int = 0
     begun_ns: int = 0
+    good: int = 0
+    """Consecutive results that were not bad."""
     task: asyncio.Task[None] | None = None
 
 
@@ -209,6 +214,7 @@ class Probes:
         if current is not watched or watched.endpoints.get(endpoint.url) is not endpoint:
             return  # unwatched meanwhile: the slot may hold another version already
         endpoint.last, endpoint.last_ns = result, clock.now_ns()
+        endpoint.good = endpoint.good + 1 if result.ok or result.unknown else 0
         self._on_completed(
             ProbeCompleted(
                 service=watched.service,
@@ -238,8 +244,8 @@ def _settings_of(probe: Probe | Literal["none"]) -> Probe:
 
 def _interval_s(watched: _WatchedSlot, endpoint: _Endpoint) -> float:
     """Return the seconds between two probes of an endpoint: fewer while it matters."""
-    interval_s, last = _settings_of(watched.probe).interval_s, endpoint.last
-    if watched.hurried or (last is not None and not last.ok and not last.unknown):
+    interval_s = _settings_of(watched.probe).interval_s
+    if watched.hurried or endpoint.good < GATE_PROBES:
         return min(interval_s, HURRIED_EVERY_S)
     return interval_s
 
