@@ -1,12 +1,13 @@
 """The virtual clock: arrivals become attempts, attempts become samples, and the project's judge decides on them at 10 Hz.
 
-A tick is skipped while no version can be failing: no verdict can come without an attempt that fails, brings nothing, or waits. So
-between full seconds nothing is sampled and judged unless such an attempt lies less than DENSE_BEFORE_S ahead or DENSE_AFTER_S
-behind. `tests/rollout/test_driver.py` compares this with a driver that skips nothing.
+A tick is skipped while no version can be failing: no rule acts on fewer than SUSPECTS_MIN attempts that fail, bring nothing, or
+wait. So between full seconds nothing is judged unless so many lie less than DENSE_BEFORE_S ahead or DENSE_AFTER_S behind.
+`tests/rollout/test_driver.py` compares this with a driver that skips nothing.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,7 +36,9 @@ DENSE_BEFORE_S: Final = 30
 """Longer than the finest tier of samples reaches back, so that the judge has the same samples as without skipped ticks."""
 DENSE_AFTER_S: Final = 310
 """Longer than the longest window in which a fault must still happen for a verdict."""
+SUSPECTS_MIN: Final = 3
 DENSE_PROMOTION_S: Final = 2
+DAY_NS: Final = 86_400 * SECOND_NS
 VERDICTS_APART_S: Final = 300.0
 FIRST_BYTE_TIMEOUT_S: Final = 600.0
 
@@ -66,6 +69,8 @@ class Service:
     cheap: frozenset[str] = frozenset()
     probe: ProbeModel | None = None
     standby_passes: bool | None = True
+    set_aside: Callable[[float], int] | None = None
+    """Seconds since the promotion to the faults of `after` at ejected replicas so far."""
 
     @property
     def promoted_ns(self) -> int:
@@ -113,6 +118,7 @@ class Driver:
         self._slots = (Slot(self._buckets), Slot(self._buckets))
         self._events: defaultdict[int, list[tuple[int, Slot, Attempt]]] = defaultdict(list)
         self._generated_s = 0.0
+        self._suspects_ns: list[int] = []
         self._dense_until_ns = START_NS + DENSE_PROMOTION_S * SECOND_NS
         self._probes: InferenceProbes | None = None
         if service.probe is not None:
@@ -131,7 +137,7 @@ class Driver:
             if self._probes is not None and now_ns >= self.service.promoted_ns:
                 self._probe(self._probes, now_ns)
             full = tick % TICKS_PER_S == 0
-            if full or not self._skip or now_ns <= self._dense_until_ns:
+            if full or not self._skip or self._is_dense(now_ns):
                 self._judge(now_ns, full)
                 if run.verdict is not None and not go_on:
                     break
@@ -147,6 +153,8 @@ class Driver:
         if full:
             self._buckets.settle()
             self._slots[active].learn(self.judge.known_times(now_ns))
+        if self.service.set_aside is not None and now_ns >= self.service.promoted_ns:
+            self._slots[active].set_aside = self.service.set_aside((now_ns - self.service.promoted_ns) / SECOND_NS)
         for number, slot in enumerate(self._slots):
             if number == active or self.service.before is not None:
                 self.judge.observe(number, slot.sample(now_ns, 1 if number == active else 2, full=full))
@@ -168,6 +176,12 @@ class Driver:
             run.asked.setdefault(result.name, at_s)
         for note in verdict.notes:
             run.noted.setdefault(note.code, at_s)
+
+    def _is_dense(self, now_ns: int) -> bool:
+        suspects = self._suspects_ns
+        while suspects and suspects[0] < now_ns:
+            heapq.heappop(suspects)
+        return now_ns <= self._dense_until_ns or len(suspects) >= SUSPECTS_MIN
 
     def _probe(self, probes: InferenceProbes, now_ns: int) -> None:
         probes.step(now_ns, self._slots[self._active(now_ns)].last_useful_ns)
@@ -281,7 +295,7 @@ class Driver:
         if ended_ns is not None:
             events[_tick(ended_ns)].append((_END, slot, attempt))
         if useful_ns is None or answer.outcome is not Outcome.OK or useful_ns > long_ns:
-            self._stay_dense(ended_ns or at_ns + 86_400 * SECOND_NS, DENSE_AFTER_S)
+            heapq.heappush(self._suspects_ns, (ended_ns or at_ns + DAY_NS) + DENSE_AFTER_S * SECOND_NS)
         return attempt
 
     def _stay_dense(self, from_ns: int, for_s: float) -> None:

@@ -10,6 +10,7 @@ from benchmarks.judge import answers
 from benchmarks.judge.answers import Answer
 from benchmarks.judge.driver import Model
 from benchmarks.judge.traffic import MODELS, Query
+from router.rollout.outcome import FAULTS
 
 
 def steady(low_s: float = 0.05, high_s: float = 0.4) -> Model:
@@ -103,7 +104,8 @@ class Replicas:
     """`number` endpoints, of which the first `bad` behave as `fault` from `since_s` on; chosen and ejected as workers do it.
 
     Of two endpoints at random the one with less in flight, recent faults included, takes the request. After 5 faults in a row, or
-    3 waits beyond `limit_s`, an endpoint rests for 5 s, then twice as long; never more than half of them rest.
+    3 waits beyond `limit_s`, an endpoint rests for 5 s, then twice as long; never more than half of them rest. Its faults of the
+    minute before are set aside then, as long as no more endpoints are bad than may rest.
     """
 
     def __init__(
@@ -115,6 +117,8 @@ class Replicas:
         self._faults = [0] * number
         self._out_until_s = [float("-inf")] * number
         self._times_out = [0] * number
+        self._fault_times: list[list[float]] = [[] for _ in range(number)]
+        self._aside: list[float] = []
 
     def __call__(self, query: Query, at_s: float, random: Random) -> Answer:
         chosen = self._choose(at_s, random)
@@ -124,6 +128,10 @@ class Replicas:
         heapq.heappush(self._ends[chosen], at_s + ended_s)
         if min(answer.useful_s, ended_s) > self._limit_s:
             self._overdue[chosen].append(at_s + self._limit_s)
+        if answer.outcome in FAULTS:
+            self._fault_times[chosen].append(at_s + ended_s)
+            if self._out_until_s[chosen] > at_s:
+                self._set_aside(chosen, at_s)
         self._faults[chosen] = 0 if answer.useful_s <= ended_s else self._faults[chosen] + 1
         if self._faults[chosen] >= 5 and ended_s < self._limit_s:
             self._eject(chosen, at_s)
@@ -146,3 +154,13 @@ class Replicas:
             self._out_until_s[number] = at_s + min(5.0 * 2 ** self._times_out[number], 60.0)
             self._times_out[number] += 1
             self._faults[number] = 0
+            self._set_aside(number, at_s)
+
+    def set_aside(self, at_s: float) -> int:
+        """Return the faults that do not count against the version at `at_s`."""
+        return sum(since_s <= at_s for since_s in self._aside)
+
+    def _set_aside(self, number: int, at_s: float) -> None:
+        if self._bad <= len(self._ends) // 2:
+            self._aside += [max(at_s, fault_s) for fault_s in self._fault_times[number] if fault_s > at_s - 60]
+        self._fault_times[number].clear()

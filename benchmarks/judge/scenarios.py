@@ -222,6 +222,16 @@ def _probed() -> tuple[Scenario, ...]:
     )
 
 
+def _replicas(
+    number: int, bad: int, fault: Model, since_s: float = FAULT_AFTER_S, well: Model = STEADY
+) -> Callable[[float], Service]:
+    def make(rate: float) -> Service:
+        model = Replicas(number, bad, fault, well, since_s)
+        return replace(promoted(model, well)(rate), set_aside=model.set_aside)
+
+    return make
+
+
 def _errors() -> tuple[Scenario, ...]:
     """Return faults of all or many requests; as soon as 5xx."""
     quick = {200.0: 4.0, 20.0: 4.0, 2.0: 20.0, 0.2: 60.0}
@@ -239,7 +249,7 @@ def _errors() -> tuple[Scenario, ...]:
         ),
         Scenario(
             "two replicas bad of three",
-            lambda rate: promoted(Replicas(3, 2, FAILS, STEADY, FAULT_AFTER_S), STEADY)(rate),
+            _replicas(3, 2, FAILS),
             {200.0: 60.0, 20.0: 60.0, 2.0: 120.0},
         ),
     )
@@ -249,7 +259,7 @@ def _blameless() -> tuple[Scenario, ...]:
     """Return what looks like a bad version and is one client, one replica or one queue."""
 
     def replica(fault: Model, since_s: float = FAULT_AFTER_S, well: Model = STEADY) -> Callable[[float], Service]:
-        return lambda rate: promoted(Replicas(4, 1, fault, well, since_s), well)(rate)
+        return _replicas(4, 1, fault, since_s, well)
 
     return (
         Scenario("E8 one replica of four fails", replica(FAILS)),

@@ -96,7 +96,7 @@ class Slot:
 
     def __init__(self, buckets: Buckets, incarnation: int = 1) -> None:
         self.incarnation = incarnation
-        self.pairs_well = self.pairs_failed = self.rescued = 0
+        self.pairs_well = self.pairs_failed = self.rescued = self.set_aside = 0
         self._buckets = buckets
         self._claimed = self._begun = self._unbegun = self._abandoned_long = self._last_begun_ns = 0
         self._outcomes = [0] * len(OUTCOMES)
@@ -228,6 +228,7 @@ class Slot:
             epochs=tuple(epoch.read() for epoch in self._epochs[-2:]) if full else (),
             pairs_well=self.pairs_well,
             pairs_failed=self.pairs_failed,
+            set_aside=self.set_aside,
         )
 
     def learn(self, known: Mapping[int, tuple[float | None, float | None]]) -> None:

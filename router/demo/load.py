@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,15 +18,10 @@ from router.runtime.tasks import Tasks
 _STREAM_EVERY: Final = 20
 """One of this many requests is a token stream; the others are inferences."""
 _STREAM_TOKENS: Final = 8
-_INFERENCE: Final = {
-    "inputs": [{"name": "payment", "datatype": "FP64", "shape": [1, 4], "data": [0.4, -0.5, 0.3, 0.1]}]
-}
-_CHAT: Final = {
-    "model": CHAT_MODEL,
-    "stream": True,
-    "max_tokens": _STREAM_TOKENS,
-    "messages": [{"role": "user", "content": "Why did the router go back?"}],
-}
+_VARIANTS: Final = 200
+"""Different requests. One request that fails says little about a version: the judge wants several different ones."""
+_ADDRESSES: Final = tuple(f"127.0.0.{last}" for last in range(2, 8))
+"""Addresses of the demo's clients, in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +66,20 @@ class Load:
 
     async def run(self) -> None:
         """Send until `stop`; return when the last request has ended."""
-        connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(self._url, connector=connector, timeout=self._timeout) as session:
+        async with AsyncExitStack() as stack:
+            sessions = [await stack.enter_async_context(self._session(address)) for address in _ADDRESSES]
             began_s = clock.now_s()
             while not self._stopped.is_set():
                 self.started += 1
+                session = sessions[self.started % len(sessions)]
                 self._tasks.spawn(self._request(session, self.started), f"demo request {self.started}")
                 await asyncio.sleep(max(0.0, began_s + self.started / self._requests_per_s - clock.now_s()))
             while len(self._tasks):
                 await asyncio.sleep(0.02)
+
+    def _session(self, address: str) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=0, local_addr=(address, 0))
+        return aiohttp.ClientSession(self._url, connector=connector, timeout=self._timeout)
 
     def stop(self) -> None:
         """Send nothing more."""
@@ -86,7 +87,9 @@ class Load:
 
     async def _request(self, session: aiohttp.ClientSession, number: int) -> None:
         streamed = number % _STREAM_EVERY == 0
-        path, body = ("/v1/chat/completions", _CHAT) if streamed else (f"/v2/models/{MODEL}/infer", _INFERENCE)
+        path, body = (
+            ("/v1/chat/completions", _chat(number)) if streamed else (f"/v2/models/{MODEL}/infer", _inference(number))
+        )
         self.results.append(await _send(session, path, body, b"data: [DONE]" if streamed else b'"outputs"'))
 
     def since(self, at_ns: int) -> Iterator[RequestResult]:
@@ -113,6 +116,21 @@ class Load:
 
     def _succeeded(self, result: RequestResult) -> bool:
         return result.kind == "ok" and (self._late_after_s is None or result.waited_s() <= self._late_after_s)
+
+
+def _inference(number: int) -> dict[str, Any]:
+    amount = 0.4 + number % _VARIANTS / 1000
+    return {"inputs": [{"name": "payment", "datatype": "FP64", "shape": [1, 4], "data": [amount, -0.5, 0.3, 0.1]}]}
+
+
+def _chat(number: int) -> dict[str, Any]:
+    question = f"Why did the router go back from payment {number % _VARIANTS}?"
+    return {
+        "model": CHAT_MODEL,
+        "stream": True,
+        "max_tokens": _STREAM_TOKENS,
+        "messages": [{"role": "user", "content": question}],
+    }
 
 
 async def _send(session: aiohttp.ClientSession, path: str, body: dict[str, Any], proof: bytes) -> RequestResult:
