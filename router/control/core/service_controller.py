@@ -14,6 +14,7 @@ from router.control.core.sampler import RouterHealth, Sampler, evidence
 from router.control.core.work_buckets import WorkBuckets
 from router.control.monitors.alarms import Alarms
 from router.control.monitors.observed_day import ObservedDay
+from router.control.monitors.pressure_monitor import PressureMonitor
 from router.control.monitors.probe_monitor import ProbeMonitor
 from router.control.monitors.replica_monitor import ReplicaMonitor
 from router.errors import Refusal
@@ -122,6 +123,7 @@ class ServiceController:
         self._judge_inputs: JudgeInputs | None = None
         self._health = RouterHealth(worker_stats, executor.index)
         self._probe_monitor = ProbeMonitor(self.name, self.machine, alarms)
+        self._pressure_monitor = PressureMonitor(self.name, self.registry, self.judge, alarms)
         self.observation = ObservedDay(self.name, clock.now_ns()) if settings.observe else None
         """What would have been rolled back; None if the rules act."""
         self._alarms = alarms
@@ -211,7 +213,10 @@ class ServiceController:
             accepted=active is not None and active.accepted,
             probes_unreachable_since_ns=since_ns,
             unwell=self.unwell,
-            external_results=tuple(result for source in self._trigger_sources for result in source(now_ns)),
+            external_results=(
+                *(result for source in self._trigger_sources for result in source(now_ns)),
+                *self._pressure_monitor.check(now_ns),
+            ),
             probation_since_ns=registry.probation_since_ns,
             in_drill=registry.in_drill,
             criteria=registry.criteria.known,

@@ -9,7 +9,7 @@ from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.rules import Action
 
 Kind = Literal["hard_failure", "error_rate", "latency", "quality", "business"]
-Detail = Literal["errors", "unreachable", "hang", "alert", "inputs", ""]
+Detail = Literal["errors", "unreachable", "hang", "alert", "inputs", "", "throttled"]
 State = Literal["pass", "fail", "inconclusive", "not_configured"]
 
 

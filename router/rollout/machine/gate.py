@@ -28,6 +28,11 @@ class RollbackGate:
             return f"the last probes of {standby.version} failed: {self._streaks.detail(standby.slot)}"
         return None
 
+    def _few_good(self, slot: int, endpoints: tuple[str, ...]) -> str:
+        """Return how many of several endpoints are good; empty for one endpoint."""
+        good, known = self._streaks.good_endpoints(slot, endpoints), len(endpoints)
+        return f" ({good} of {known} endpoints are good)" if known > 1 else ""
+
     def objections(self, shares: tuple[float, float, int] | None = None) -> list[str]:
         """Return why automation may not roll back now; empty if it may (before the fresh inference probe).
 
@@ -58,6 +63,7 @@ class RollbackGate:
                 objections.append(
                     f"the last {self.limits.gate_probes} probes of {standby.version} were not all good: "
                     f"{self._streaks.detail(standby.slot) or 'too few yet'}"
+                    f"{self._few_good(standby.slot, standby.endpoints)}"
                 )
         # A standby without faults is better, also if the active version is only slow.
         if shares is not None and shares[2] >= self.limits.gate_shares_min and shares[0] >= max(shares[1] / 2, 1e-9):
