@@ -44,8 +44,8 @@ class Sampler:
         self._full_ns = 0
         self.work: dict[int, Mapping[int, WorkCounts]] = {}
         """The work of each slot with a role, as of the last second."""
-        self._at_rest: dict[int, tuple[tuple[int, int, int], tuple[tuple[int, ...], ...]]] = {}
-        """By slot: (incarnation, attempts, ends) of the last reading without open attempts, and its histograms."""
+        self._at_rest: dict[int, tuple[tuple[int, int, int], tuple[tuple[int, ...], ...] | None]] = {}
+        """By slot: (incarnation, attempts, ends) at the last reading without open attempts; histograms, if it was the second."""
 
     def restore(self) -> None:
         """Give the judge the samples that the previous control has written to the ring."""
@@ -106,13 +106,14 @@ class Sampler:
         """Return the histograms of a slot; those of the last reading if nothing was in flight since."""
         ends = sum(counts[at.L_OUTCOMES : at.L_OUTCOMES + at.OUTCOME_COUNT])
         key = (target.incarnation, counts[at.L_CLAIMED], ends)
-        known = self._at_rest.get(slot)
-        if known is not None and known[0] == key:
-            return known[1]
-        found = tuple(self._executor.counters.histogram(slot, which) for which in HISTOGRAMS)
+        before, found = self._at_rest.get(slot, (None, None))
+        if found is not None and before == key:
+            return found
+        read = tuple(self._executor.counters.histogram(slot, which) for which in HISTOGRAMS)
         if counts[at.L_CLAIMED] == ends:
-            self._at_rest[slot] = key, found
-        return found
+            # A worker counts an end before its time: only a second reading of the same counts is sure to have it.
+            self._at_rest[slot] = key, read if before == key else None
+        return read
 
 
 class StallDetector:

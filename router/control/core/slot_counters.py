@@ -48,7 +48,10 @@ class SlotCounters:
         """Return the `L_USED` counters of a slot since it was filled; gauges as they are."""
         counts = self._worker_stats.slot_scalars(self._index, slot)
         words, base = self._segment.words, self._segment.layout.base(self._index, slot)
-        return [count if offset in _GAUGES else count - words[base + offset] for offset, count in enumerate(counts)]
+        since = list(map(sub, counts, words[base : base + at.L_USED].tolist()))
+        for gauge in _GAUGES:
+            since[gauge] = counts[gauge]
+        return since
 
     def histogram(self, slot: int, which: int) -> tuple[int, ...]:
         """Return one histogram (`L_FIRST_BYTE`, …) of a slot since it was filled."""
