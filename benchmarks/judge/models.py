@@ -18,7 +18,7 @@ def steady(low_s: float = 0.05, high_s: float = 0.4) -> Model:
     return lambda query, at_s, random: answers.unary(random.uniform(low_s, high_s))
 
 
-def streaming(low_s: float = 0.1, high_s: float = 0.8, lasts_s: float = 2.0) -> Model:
+def streaming(low_s: float = 0.1, high_s: float = 0.5, lasts_s: float = 0.5) -> Model:
     """Return event streams with content after `low_s` to `high_s`."""
     return lambda query, at_s, random: answers.stream(random.uniform(low_s, high_s), random.uniform(0, lasts_s))
 

@@ -198,6 +198,9 @@ class Slot:
             self._long[attempt] = None
         bucket = self._bucket(attempt.bucket)
         if attempt in bucket.waiting:
+            epoch = self._epoch(attempt.at_ns + LONG_NS)
+            epoch.lost_requests[attempt.body] = None
+            epoch.lost_clients[attempt.client] = None
             self._note_lost(bucket, attempt)
 
     # -- samples
