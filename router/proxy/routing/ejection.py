@@ -81,6 +81,8 @@ def reason(state: AddressState, others_good_ns: int, now_ns: int) -> str | None:
 
 def ejected(state: AddressState, now_ns: int) -> tuple[int, int]:
     """Return (end of the ejection that begins now, ejections in succession)."""
+    if state.red:  # control probes it each second, so there is no need to wait for longer each time
+        return now_ns + EJECTED_S * SECOND_NS, state.ejections
     forgotten = now_ns - state.until_ns > FORGOTTEN_S * SECOND_NS
     before = 0 if forgotten else state.ejections
     lasts_s = min(EJECTED_S << min(before, 8), EJECTED_MAX_S)

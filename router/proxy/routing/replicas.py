@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from router.proxy.routing import ejection
 from router.proxy.routing.ejection import AddressState
@@ -22,8 +22,6 @@ from router.shm.address_table import AddressTable
 from router.shm.segment import Segment
 
 log = logging.getLogger(__name__)
-
-_AT_ONCE_MIN: Final = ejection.IN_A_ROW_MIN
 
 
 class ReplicaPool(Protocol):
@@ -68,7 +66,9 @@ class Replicas:
 
     def failed(self, standing: Standing, now_ns: int) -> None:
         """Decide at once if the faults of this address suffice: the next requests need not meet it."""
-        if standing.in_a_row >= _AT_ONCE_MIN and len(self._addresses) > 1 and standing.ejected_until_s * 1e9 <= now_ns:
+        enough = standing.in_a_row >= ejection.IN_A_ROW_MIN and standing.requests >= ejection.REQUESTS_MIN
+        decided = standing.condemned or standing.ejected_until_s * 1e9 > now_ns
+        if enough and not decided and len(self._addresses) > 1:
             self._decide(now_ns)
 
     def _decide(self, now_ns: int) -> None:

@@ -59,11 +59,12 @@ async def test_five_faults_in_a_row_eject_and_the_decision_is_in_shared_memory(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with Rig() as rig, served(rig, backends.ok(), backends.status(500)) as (_, bad):
-        client = await rig.client()
+        client, number = await rig.client(), 0
         while not ejected(rig):
             for pool in target(rig).pools:
                 pool.standing.doubted_until_s = pool.standing.ready_at_s = 0.0
-            await client.ask(POST)
+            number += 1
+            await client.ask(POST.replace(b"hello", b"%05d" % number))
         assert ejected(rig) == [bad.url]
         assert len(bad.requests) == 5
         assert [(await client.ask(POST))[0] for _ in range(20)] == [200] * 20
@@ -76,7 +77,8 @@ async def test_a_version_that_fails_as_a_whole_is_not_spared() -> None:
     failing = backends.status(500)
     async with Rig() as rig, served(rig, failing, failing, failing) as three:
         client = await rig.client()
-        assert {(await client.ask(POST))[0] for _ in range(60)} == {500}
+        requests = [POST.replace(b"hello", b"%05d" % number) for number in range(60)]
+        assert {(await client.ask(request))[0] for request in requests} == {500}
         assert len(ejected(rig)) == 1
         assert sorted(len(backend.requests) for backend in three)[1] > 10
     assert rig.attempts() == {"server_error": 60}

@@ -59,6 +59,10 @@ def test_an_ejection_lasts_twice_as_long_each_time_up_to_a_minute() -> None:
     assert lasted == [5, 10, 20, 40, 60, 60]
 
 
+def test_an_address_whose_probe_fails_waits_no_longer_each_time() -> None:
+    assert ejected(state(red=True, until_ns=NOW, ejections=5), NOW) == (NOW + 5 * SECOND_NS, 5)
+
+
 def test_old_ejections_are_forgotten() -> None:
     assert ejected(state(until_ns=NOW - 61 * SECOND_NS, ejections=4), NOW) == (NOW + 5 * SECOND_NS, 1)
 
