@@ -1,8 +1,8 @@
 """What the router promises, the tests that hold it, and the lines whose removal was seen to break these tests.
 
 A promise is a number of the table in README, or a word of TOPICS for what docs/ describe. Each line was removed (or
-weakened as noted), the test failed, and the line was restored. `promises_probes.py`, `promises_state.py` and `promises_wire.py` have the other rows;
-`tests/test_promises.py` checks that everything named here exists.
+weakened as noted), the test failed, and the line was restored. `promises_probes.py`, `promises_replicas.py`, `promises_state.py`
+and `promises_wire.py` have the other rows; `tests/test_promises.py` checks that everything named here exists.
 
 Some guards are held twice, so that removing one alone breaks no test: a repeated Content-Length (llhttp and `_content_length`);
 the bytes of a sent request that may not be replayed (`replay_allowed` and `body = None`); a quarantined standby (it loses its
@@ -38,6 +38,7 @@ TOPICS: Final[dict[str, str]] = {
     "output": "nothing that a stranger wrote moves a cursor or forges a line",
     "state directory": "what is not this router's own is not opened",
     "start": "nothing of the working directory is run, and no child is told a secret that it does not need",
+    "replicas": "one bad replica is not the version, and a bad version is not spared for a good replica",
     "work": "what requests come to is counted once, kept, and shown; a version without a useful answer is not shown as good",
 }
 """What is promised beside the ten of the table in README."""

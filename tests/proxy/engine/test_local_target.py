@@ -51,7 +51,7 @@ async def test_a_replica_that_fails_at_once_gets_no_share_and_is_ejected() -> No
     async with Rig() as rig, served(rig, *[backends.ok()] * 3, backends.status(500)) as four:
         client = await rig.client()
         statuses = [(await client.ask(POST))[0] for _ in range(400)]
-        assert statuses.count(500) <= 5
+        assert statuses.count(500) <= 3
         assert min(len(backend.requests) for backend in four[:3]) > 80
 
 
@@ -80,7 +80,9 @@ async def test_a_version_that_fails_as_a_whole_is_not_spared() -> None:
         requests = [POST.replace(b"hello", b"%05d" % number) for number in range(60)]
         assert {(await client.ask(request))[0] for request in requests} == {500}
         assert len(ejected(rig)) == 1
-        assert sorted(len(backend.requests) for backend in three)[1] > 10
+        assert max(len(backend.requests) for backend in three) > 20, (
+            "one that is bad is used, and the version judged by it"
+        )
     assert rig.attempts() == {"server_error": 60}
 
 
