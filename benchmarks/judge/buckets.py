@@ -57,6 +57,11 @@ class Buckets:
         """Return the buckets by number, as the judge gets them."""
         return self._table
 
+    def is_inference(self, number: int) -> bool:
+        """Whether a bucket counts as inference."""
+        found = self._table.get(number)
+        return number == OTHER_INFERENCE if found is None else found.inference
+
     def _read(self) -> Mapping[int, WorkBucket]:
         return {number: WorkBucket(name, self._infers(name)) for name, number in self._numbers.items()}
 

@@ -115,8 +115,9 @@ class Slot:
 
     @property
     def last_useful_ns(self) -> int:
-        """Time of the newest useful answer; 0: none."""
-        return max((bucket.last_useful_ns for bucket in self._work.values()), default=0)
+        """Time of the newest useful inference answer; 0: none."""
+        found = (work.last_useful_ns for bucket, work in self._work.items() if self._buckets.is_inference(bucket))
+        return max(found, default=0)
 
     # -- the events of an attempt
     def claim(self, attempt: Attempt) -> None:
