@@ -10,6 +10,7 @@ from aiohttp import web
 from router.control.cases.runner import ANSWER_BYTES_MAX, CaseRunOptions, RunTarget, run_cases
 from router.rollout.cases.case import Case, Expectation, Request
 from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result
+from router.rollout.model.rewrite import Rewrite, SentRewrite
 from tests.control.cases.model_server import model_server
 from tests.control.scripted_server import answer, scripted
 from tests.proxy.engine.test_failover import closed_port
@@ -64,6 +65,16 @@ async def test_cases_are_sent_as_they_were_and_judged_in_their_order() -> None:
     }
     get = next(request for request in server.requests if request[0] == "GET")
     assert "content-type" not in get[2], "nothing is added that a model might look at"
+
+
+async def test_a_case_is_sent_as_requests_to_the_version_are() -> None:
+    case = Case(Request("POST", "/fraud/score?k=1", {"host": "models.example", "authorization": "client"}, "hello"))
+    rewrite = SentRewrite("/fraud", Rewrite("v8.example", "/v2/models/v8", "/f"), (("Authorization", "ours"),))
+    async with model_server() as server:
+        await run_cases([case], RunTarget((server.url,), rewrite=rewrite), OPTIONS)
+    [(method, target, headers, body)] = server.requests
+    assert (method, target, body) == ("POST", "/v2/models/v8/score?k=1", b"hello")
+    assert (headers["host"], headers["authorization"]) == ("v8.example", "ours")
 
 
 async def test_what_may_not_be_sent_is_not() -> None:

@@ -181,6 +181,12 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("deploy", {"version": "v3", "endpoints": ["ftp://x"]}, "endpoint_invalid"),
     ("deploy", {"version": "", "endpoints": ["http://x"]}, "version_invalid"),
     ("deploy", {"version": "v2", "endpoints": ["http://x"]}, "endpoints_differ"),
+    (
+        "deploy",
+        {"version": "v3", "endpoints": ["http://x"], "headers_file": "/nowhere/key"},
+        "headers_file_unusable",
+    ),
+    ("deploy", {"version": "v2", "endpoints": ["http://127.0.0.1:2"], "host": "other"}, "rewrite_differs"),
     ("promote", {"version": "v9"}, "version_unknown"),
     ("retire", {"version": "v1"}, "version_in_use"),
     ("quarantine", {"version": "v1"}, "version_in_use"),

@@ -14,6 +14,7 @@ from router.control.core.probe import RESPONSE_BYTES_MAX
 from router.control.core.probes import GATE_PROBES, Probes
 from router.rollout.model.events import ProbeCompleted
 from router.rollout.model.identity import Identity
+from router.rollout.model.rewrite import Rewrite, SentRewrite
 from router.runtime import clock
 from router.runtime.tasks import Tasks
 from router.settings.sections.service import Probe
@@ -341,3 +342,12 @@ async def test_a_useful_answer_never_replaces_another_probe(rig: Rig) -> None:
         await rig.one(server.url, Probe())
         await rig.end_pause()
         assert (await rig.seen.get()).ok
+
+
+async def test_a_probe_is_sent_as_requests_to_the_version_are(rig: Rig) -> None:
+    rewrite = SentRewrite("/fraud", Rewrite("v8.example", "/v2/models/v8", "/f"), (("Authorization", "ours"),))
+    async with scripted(answer()) as server:
+        rig.probes.watch("fraud", 0, "v1", (server.url,), Probe(path="/fraud/health?a=%2F"), rewrite=rewrite)
+        assert (await rig.seen.get()).ok
+        assert server.requests[0].startswith(b"GET /v2/models/v8/health?a=%2F HTTP/1.1\r\nHost: v8.example\r\n")
+        assert b"\r\nAuthorization: ours\r\n" in server.requests[0]

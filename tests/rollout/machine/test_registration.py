@@ -5,7 +5,9 @@ import pytest
 from router.errors import Refusal
 from router.rollout.machine.registry import RETIRED_MAX
 from router.rollout.machine.replay import rebuild
+from router.rollout.model import events as ev
 from router.rollout.model.events import DeployAsked, Event, Origin, RegisterAsked, RetireAsked
+from router.rollout.model.rewrite import NO_REWRITE, Rewrite
 from tests.rollout.playbook import Playbook
 
 V3 = RegisterAsked("v3", ("http://v3:1",), "ann", Origin("s3://m/3"))
@@ -83,3 +85,26 @@ def test_how_many() -> None:
     for number in range(RETIRED_MAX):
         playbook.tell(RegisterAsked(f"r{number}", ("http://r:1",), "ann"))
     assert refused(playbook, RegisterAsked("v4", ("http://v4:1",), "ann")) == "versions_exhausted"
+
+
+def test_a_label_keeps_its_rewrite_until_the_version_is_moved() -> None:
+    playbook = Playbook().seed()
+    there = Rewrite("v3.example.com", None, "/run/key")
+    playbook.tell(ev.DeployAsked("v3", ("http://v3:1",), "ann", rewrite=there))
+    assert playbook.registry.targets["v3"].rewrite == there
+    assert "rewrite" in playbook.entries[-1].data["target"]
+    for other in (NO_REWRITE, Rewrite("other")):
+        with pytest.raises(Refusal, match=r"v3\.example\.com") as caught:
+            playbook.tell(ev.DeployAsked("v3", ("http://v3:1",), "ann", rewrite=other))
+        assert caught.value.code == "rewrite_differs"
+    assert playbook.tell(ev.DeployAsked("v3", (), "ann")) == []
+    playbook.tell(ev.EndpointsAsked("v3", ("http://v3:2",), "ann"))
+    assert playbook.registry.targets["v3"].rewrite == there
+    playbook.tell(ev.EndpointsAsked("v3", ("http://v3:2",), "ann", NO_REWRITE))
+    assert playbook.registry.targets["v3"].rewrite == NO_REWRITE
+
+
+def test_an_entry_without_a_rewrite_is_that_of_an_older_router() -> None:
+    playbook = Playbook().seed()
+    playbook.tell(ev.DeployAsked("v3", ("http://v3:1",), "ann", rewrite=NO_REWRITE))
+    assert set(playbook.entries[-1].data["target"]) == {"version", "endpoints", "slot", "incarnation"}
