@@ -60,6 +60,7 @@ def limits(settings: Settings, service: Service) -> RolloutLimits:
         inference=service.probe != "none" and probe.inference,
         warmup_probes=probe.warmup_probes,
         recover_probes=probe.recover_probes,
+        gate_timeout_s=probe.probe_timeout_s if probe.inference else RolloutLimits().gate_timeout_s,
         verify_timeout_s=settings.timeouts.verify_timeout_s,
         rollback_drain_timeout_s=None if drain == "none" else drain,
         proposals=proposal_rules(service),

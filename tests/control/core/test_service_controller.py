@@ -89,7 +89,12 @@ def test_what_the_settings_tell_the_machine(tmp_path: Path) -> None:
         }
     )
     assert limits(configured, configured.services["svc"]) == RolloutLimits(
-        inference=True, warmup_probes=7, recover_probes=9, verify_timeout_s=5, rollback_drain_timeout_s=None
+        inference=True,
+        warmup_probes=7,
+        recover_probes=9,
+        gate_timeout_s=2.0,
+        verify_timeout_s=5,
+        rollback_drain_timeout_s=None,
     )
     assert first_byte_timeout_s(configured, configured.services["svc"]) == 3.0
     assert first_byte_timeout_s(settings(tmp_path), settings(tmp_path).services["svc"]) == 120.0
@@ -138,7 +143,7 @@ async def test_the_gate_asks_the_standby_for_a_fresh_inference(
     control.tick(10, lambda: failing(control))
     assert control.states() == {"v1": "active", "v2": "standby"}
     await control.until_idle()
-    assert ("probe_now", 1, 1.0) in probes.asked
+    assert ("probe_now", 1, 2.0) in probes.asked
     assert (control.states()["v2"] == "active") is good
     assert good or control.service_controller.machine.blocked_reason == golden(
         "gate.fresh_probe_failed", detail="status 500"
