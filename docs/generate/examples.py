@@ -68,7 +68,7 @@ EXAMPLES: Final[dict[str, Any]] = {
         "path_prefix": "/v2/models/fraud-v0",
         "headers_file": "/etc/rollback-router/fraud-v0.headers",
     },
-    "Service.first_byte_timeout_s": 120.0,
+    "Service.first_byte_timeout_s": 300.0,
     "Service.idle_timeout_s": 60.0,
     "Service.standby_cost_per_hour": 1.25,
     "BackendTlsSettings.ca": "/etc/rollback-router/backends-ca.pem",

@@ -45,6 +45,7 @@ CHEAP_PATHS: Final = (
 the end is one or more.
 """
 
+_PROTOCOL_PATHS: Final = ("/chat/completions", "/completions", "/responses", "/messages")
 _VARIABLE: Final = re.compile(
     r"[0-9]+|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 )
@@ -59,6 +60,11 @@ def path_template(path: str) -> str:
 def bucket_name(method: str, path: str) -> str:
     """Return the name of a work bucket: `POST /v1/models/*/infer`. `path` has no query."""
     return f"{method} {path_template(path)}"
+
+
+def is_protocol_path(path: str) -> bool:
+    """Return whether answers to this path have the form of OpenAI or Anthropic."""
+    return path.rstrip("/").endswith(_PROTOCOL_PATHS)
 
 
 def check_pattern(pattern: str) -> str:

@@ -50,7 +50,7 @@ def test_options_follow_the_settings_and_services_the_order_of_the_wall() -> Non
     assert [service.name for service in made.services] == ["a", "b"]
     assert made.services[0].hosts == frozenset({b"h"})
     assert made.services[0].replay == "always"
-    assert [service.first_byte_timeout_s for service in made.services] == [120.0, 7.0]
+    assert [service.first_byte_timeout_s for service in made.services] == [600.0, 7.0]
     assert made.head_bytes_max == settings.limits.head_bytes_max
     assert made.half_close_grace_s == settings.timeouts.half_close_grace_s
     assert made.proxy_protocol == options.ProxyProtocolOptions(True, ("10.0.0.0/8",), 536)

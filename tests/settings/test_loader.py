@@ -236,7 +236,7 @@ def test_version_labels() -> None:
 def test_the_numbers_of_the_contract() -> None:
     timeouts = Timeouts()
     assert (timeouts.worker_silent_s, timeouts.control_silent_s, timeouts.shutdown_timeout_s) == (10.0, 5.0, 30.0)
-    assert (timeouts.connect_timeout_s, timeouts.first_byte_timeout_s, timeouts.idle_timeout_s) == (2.0, 120.0, 60.0)
+    assert (timeouts.connect_timeout_s, timeouts.first_byte_timeout_s, timeouts.idle_timeout_s) == (2.0, 600.0, 60.0)
     assert load().services == {}
 
 

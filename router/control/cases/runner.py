@@ -20,7 +20,8 @@ from router.rollout.cases.case import Case, unsendable
 from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result, judge_answer
 from router.rollout.model.endpoint import parse_endpoint
 from router.rollout.model.rewrite import AS_IT_IS, SentRewrite
-from router.rollout.quality.validators import BODILESS, AnswerRules, StreamEnd, answer_complaint
+from router.rollout.quality.stream_ends import stream_end
+from router.rollout.quality.validators import BODILESS, AnswerRules, answer_complaint
 from router.runtime import clock
 from router.runtime.url_path import is_under
 from router.settings.sections.validation import ValidationSettings
@@ -223,7 +224,9 @@ class AnswerValidator:
         if answer.content_type == "text/event-stream":
             if self._end is None:
                 return None
-            stream = StreamEnd(self._end)
+            stream = stream_end(self._end, case.request.target.partition("?")[0])
+            if stream is None:
+                return None
             stream.feed(answer.body)
             found = stream.complaint()
         else:

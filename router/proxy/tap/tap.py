@@ -206,7 +206,9 @@ class ExchangeTap:
         if self._covered and validation is not None and exchange.attempt is not None:
             self._checked = validation.checked_part(exchange.head, head, exchange.attempt.row)
             if self._checked == "stream":
-                self._stream = validation.stream_check(framed=framed)
+                self._stream = validation.stream_check(exchange.head.path, framed=framed)
+                if self._stream is None:
+                    self._checked = None
             elif self._checked == "response":
                 bytes_max = max(bytes_max, validation.options.response_bytes_max)
         self.response = BodyBuffer(bytes_max, framed=framed)

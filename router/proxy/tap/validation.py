@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
 
 from router.proxy.tap.body_buffer import chunk_decoder
+from router.rollout.quality.stream_ends import KnownStreamEnd, stream_end
 from router.rollout.quality.validators import (
     BODILESS,
     AnswerRules,
@@ -51,8 +52,8 @@ class StreamCheck:
 
     __slots__ = ("_chunks", "_end")
 
-    def __init__(self, end: str, *, framed: bool) -> None:
-        self._end = StreamEnd(end)
+    def __init__(self, end: StreamEnd | KnownStreamEnd, *, framed: bool) -> None:
+        self._end = end
         self._chunks = chunk_decoder() if framed else None
 
     def feed(self, data: bytes) -> None:
@@ -135,10 +136,11 @@ class Validation:
             return None
         return part
 
-    def stream_check(self, *, framed: bool) -> StreamCheck:
-        """Return the check of an event stream; `framed`: its bytes have chunk framing."""
+    def stream_check(self, path: bytes, *, framed: bool) -> StreamCheck | None:
+        """Return the check of an event stream; None if its protocol is unknown. `framed`: its bytes have chunk framing."""
         assert self.options.stream_end is not None
-        return StreamCheck(self.options.stream_end, framed=framed)
+        end = stream_end(self.options.stream_end, path.decode("latin-1"))
+        return StreamCheck(end, framed=framed) if end is not None else None
 
     def _samples(self, row: int) -> bool:
         share = self.options.response_share

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from router.rollout.work import NAMED_BUCKETS, OTHER, OTHER_INFERENCE, WORK_BUCKETS
-from router.rollout.work_paths import InferenceRules, bucket_name
+from router.rollout.work_paths import InferenceRules, bucket_name, is_protocol_path
 from router.shm import layout as at
 from router.shm.work_table import ClaimCell, WorkTable
 
@@ -28,8 +28,6 @@ _L_WORK: Final = at.L_WORK
 _WORK_WORDS: Final = at.WORK_WORDS
 MEDIAN_UNKNOWN_S: Final = 1.0
 """A client that leaves later than this has waited long, while the median time to useful of its bucket is unknown."""
-PROTOCOLS: Final = ("/chat/completions", "/completions", "/responses", "/messages")
-"""Ends of the paths whose answers are read as those of OpenAI or Anthropic."""
 
 
 class WorkPath:
@@ -40,7 +38,7 @@ class WorkPath:
     def __init__(self, name: str, inference: bool) -> None:
         self.name = name
         self.inference = inference
-        self.protocol = name.rstrip("/").endswith(PROTOCOLS)
+        self.protocol = is_protocol_path(name)
         self.streams = name.startswith("GET ")
         self.median_s = MEDIAN_UNKNOWN_S
         self.bucket = 0

@@ -86,8 +86,9 @@ class Timeouts(Strict):
     """Interval at which certificate files are checked for changes."""
     connect_timeout_s: Seconds = 2.0
     """Connecting to a backend, TLS handshake included."""
-    first_byte_timeout_s: Seconds = 120.0
-    """Time from the request to the first byte of a backend's response."""
+    first_byte_timeout_s: Seconds = 600.0
+    """Time from the request to the first byte of a backend's response. Clients of model servers wait as long by default, and
+    the judge finds a hang much sooner."""
     idle_timeout_s: Seconds = 60.0
     """Silence of a backend in the middle of its response, or while it does not take the request."""
     upstream_idle_s: Seconds = 4.0

@@ -66,7 +66,8 @@ class ValidationSettings(Strict):
     response_bytes_max: Checked = 256 * 1024
     """A larger response is not checked, but counted."""
     stream_end: Annotated[str, Field(pattern=r"^[!-~]([ -~]{0,62}[!-~])?$")] | None = None
-    """The data of the last event of an event stream, for example [DONE]."""
+    """The data of the last event of an event stream, for example [DONE]. "auto" knows the ends of the protocols of OpenAI,
+    Anthropic and Ollama on their routes, and checks no other route."""
 
     @field_validator("paths")
     @classmethod

@@ -97,7 +97,7 @@ def test_what_the_settings_tell_the_machine(tmp_path: Path) -> None:
         rollback_drain_timeout_s=None,
     )
     assert first_byte_timeout_s(configured, configured.services["svc"]) == 3.0
-    assert first_byte_timeout_s(settings(tmp_path), settings(tmp_path).services["svc"]) == 120.0
+    assert first_byte_timeout_s(settings(tmp_path), settings(tmp_path).services["svc"]) == 600.0
 
 
 async def test_exactly_those_versions_are_watched_that_should_be_warm(
