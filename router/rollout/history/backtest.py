@@ -18,8 +18,8 @@ from router.rollout.history.row import Row
 from router.rollout.history.row_windows import ROWS_MAX, RowWindows, WindowLimit
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.context import TriggerContext
-from router.rollout.judge.error_rate import error_rate, limit_of, recent_limit
-from router.rollout.judge.hard_failure import errors
+from router.rollout.judge.error_rate import error_rate, limit_of
+from router.rollout.judge.errors import errors
 from router.rollout.judge.latency import latency
 from router.rollout.judge.rules import Rules
 from router.rollout.judge.sustained import Sustained
@@ -74,7 +74,7 @@ class Trial:
         self._alarms_max = alarms_max
         self._limits: tuple[int, int] | None = None
         self._known: Baseline | None = None
-        self._thresholds = (0.0, 0.0)
+        self._threshold = 0.0
         self._begin(0)
 
     def _begin(self, at_ns: int) -> None:
@@ -132,7 +132,7 @@ class Trial:
     def _results(self, context: TriggerContext) -> tuple[TriggerResult, ...]:
         if self.kind == "latency":
             return latency(context)
-        return (error_rate(context),) if self.kind == "error_rate" else (errors(context),)
+        return (error_rate(context)[0],) if self.kind == "error_rate" else (errors(context)[0],)
 
     # -- whether the trigger may fail: a cheap test that never misses a failure
     def _may_fail(self, windows: RowWindows, baseline: Baseline | None) -> bool:
@@ -142,16 +142,13 @@ class Trial:
 
     def _may_err(self, windows: RowWindows, baseline: Baseline | None) -> bool:
         rule = self.rules.error_rate
-        if baseline is not self._known or not self._thresholds[0]:
+        if baseline is not self._known or not self._threshold:
             self._known = baseline
-            context = _bare(self.rules, baseline)
-            self._thresholds = limit_of(context), recent_limit(context)
-        limit, still = self._thresholds
+            self._threshold = limit_of(_bare(self.rules, baseline), baseline)
         for pair in rule.windows:
             faults, requests = windows.faults(pair.long_s)
-            if faults > limit * requests and faults >= rule.faults_min and requests >= pair.requests_min:
-                faults, requests = windows.faults(pair.short_s)
-                if requests and faults >= still * requests:
+            if faults > self._threshold * requests and faults >= rule.faults_min and requests >= pair.requests_min:
+                if windows.faults(pair.short_s)[0]:
                     return True
         return False
 

@@ -5,9 +5,13 @@ context       `TriggerContext`, the input of every trigger: samples since the pr
 verdict       `TriggerResult` of one trigger; `conclude` makes one `Verdict` of all results
 rules         settings of the triggers as plain values
 
-hard_failure  trigger: connections refused, nearly every request fails, or nothing is answered
+hard_failure  triggers: connections are refused, or nothing is answered
+errors        trigger: nearly every request fails
+inference_probe  trigger: the inference probe fails
+breadth_gate  how many requests and clients are affected
 error_rate    trigger: the share of faults is above normal, with confidence
 latency       trigger: too many answers are later than the objective
+progress      package: whether work comes out useful
 evidence      faults in a row, refused connections and waits since a response last began
 sustained     for how long a trigger has failed
 

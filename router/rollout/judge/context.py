@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.evidence import Evidence
+from router.rollout.judge.probe_evidence import ProbeEvidence
+from router.rollout.judge.progress.work_state import WorkState
 from router.rollout.judge.rules import Rules
+from router.rollout.stats.epoch_history import EpochHistory
 from router.rollout.stats.window import SlotHistory, Window
 from router.rollout.units import SECOND_NS
 
@@ -32,6 +35,10 @@ class TriggerContext:
     """p99 of the first-byte times of this version so far; None with fewer than hang_samples_min."""
     probes_unreachable_since_ns: int | None = None
     paused: str | None = None
+    work: WorkState | None = None
+    """The work of the version; None if its samples have none."""
+    epochs: EpochHistory = field(default_factory=EpochHistory)
+    inference_probe: ProbeEvidence | None = None
 
     def window(self, seconds: float) -> Window | None:
         """Return the last `seconds` since the promotion."""

@@ -32,6 +32,8 @@ SHARES: Final = frozenset({"fault_share", "invalid_share", "late_share"})
 TIMED_MIN: Final = 100
 """With fewer timed answers the p99 is their maximum."""
 CONFIDENCE: Final = 0.95
+USEFUL_SHARE_FACTOR: Final = 0.5
+"""The share of useful attempts must be at least this much of the earlier one."""
 
 State = Literal["met", "not_met", "unknown", "not_configured"]
 
@@ -45,7 +47,7 @@ class Acceptance:
     after_s: float = 600.0
     """Seconds since the promotion and since a trigger last failed."""
     requests_min: int = 500
-    """Requests in that time."""
+    """Useful answers in that time."""
     fault_share_max: float | None = None
     """Largest share of faults."""
     fault_factor_max: float | None = None
@@ -78,7 +80,8 @@ NOT_LATE: Final = "rules.latency.slo_ms is not set, so no answer counts as late"
 @dataclass(frozen=True, slots=True)
 class Observed:
     """The observations of a version since a trigger last failed. `cases`: (passed, detail) of its last check; None
-    without a check.
+    without a check. `useful`: useful answers; `useful_share` and `useful_share_before`: their share of this version and of the
+    baseline, or of the version before; None if unknown.
     """
 
     requests: int = 0
@@ -91,6 +94,9 @@ class Observed:
     longest_wait_s: float = 0.0
     quality_alerts: int = 0
     cases: tuple[bool, str] | None = None
+    useful: int | None = None
+    useful_share: float | None = None
+    useful_share_before: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ def criteria(
 ) -> tuple[Criterion, ...]:
     """Return every criterion; `added` are those of the registry, {metric: {limit, origin}}."""
     found = [
-        _at_least("requests", float(observed.requests), float(max(settings.requests_min, 1)), observed.requests),
+        _requests(observed, settings),
         _at_least("seconds", round(observed.clean_s, 1), settings.after_s, observed.requests),
     ]
     for metric, (limit, origin) in strictest(settings, added).items():
@@ -135,7 +141,7 @@ def criteria(
         found.append(_at_most(metric, value, limit, samples, origin))
     if settings.fault_factor_max is not None:
         found.append(_against_baseline(observed, settings.fault_factor_max, baseline))
-    found.append(_cases(observed, settings))
+    found += [_useful_share(observed), _cases(observed, settings)]
     return tuple(found)
 
 
@@ -156,6 +162,8 @@ def learned(trigger: Mapping[str, Any], rate_floor: float, slo_share: float) -> 
     """
     kind, detail, limit = trigger.get("kind"), trigger.get("detail"), trigger.get("limit")
     match kind:
+        case "hard_failure" if detail in ("no_progress", "useful_share", "probe"):
+            return None
         case "hard_failure" if detail == "hang":
             return ("longest_wait_s", float(limit)) if limit else None
         case "hard_failure":
@@ -190,6 +198,25 @@ def _measured(metric: str, observed: Observed, latency: LatencyRule) -> tuple[fl
             return round(observed.longest_wait_s, 1), observed.requests
         case _:
             return float(observed.quality_alerts), observed.requests
+
+
+def _requests(observed: Observed, settings: Acceptance) -> Criterion:
+    """Useful answers count. Where they are unknown, requests do."""
+    number = observed.requests if observed.useful is None else observed.useful
+    return _at_least("requests", float(number), float(max(settings.requests_min, 1)), observed.requests)
+
+
+def _useful_share(observed: Observed) -> Criterion:
+    """A version of which much less is useful than of the one before is not accepted."""
+    value, before = observed.useful_share, observed.useful_share_before
+    if before is None:
+        return Criterion("useful_share", "not_configured", value, reason="nothing is known of earlier versions")
+    limit = USEFUL_SHARE_FACTOR * before
+    if value is None:
+        return Criterion("useful_share", "unknown", None, limit, observed.requests, "too few answers")
+    state: State = "met" if value >= limit else "not_met"
+    text = f"{value:.2%} of the attempts were useful, at least {limit:.2%}"
+    return Criterion("useful_share", state, value, limit, observed.requests, text)
 
 
 def _at_least(name: str, value: float, minimum: float, samples: int) -> Criterion:

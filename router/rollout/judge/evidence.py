@@ -1,4 +1,5 @@
-"""Events since the active version last began a response: faults in a row, refused connections, waits.
+"""Events since the active version last began a response: faults in a row, refused connections, waits. Faults of inference
+in a row are counted once a second, since its last answer.
 
 The entries since the promotion are added one by one. Earlier counts (rescued requests while it was standby, probes) are
 no evidence. A response that begins ends all three runs: within one sample of 100 ms the order of events is unknown, and
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.rollout.outcome import Outcome
-from router.rollout.stats.window import WindowEntry
+from router.rollout.stats.window import WindowEntry, count_faults
 from router.rollout.units import SECOND_NS
 
 QUIET_NS: Final = 60 * SECOND_NS
@@ -83,13 +84,16 @@ class Waits:
 
 
 class Evidence:
-    """The three runs of one version since its promotion."""
+    """The runs of one version since its promotion. `last_fault_ns`: the newest sample with a fault of any kind."""
 
     def __init__(self, timeouts_are_long: bool = True) -> None:
         self._timeouts_are_long = timeouts_are_long
         self.faults = Run()
         self.refusals = Run()
         self.waits = Waits()
+        self.inference_faults = Run()
+        self.last_fault_ns = 0
+        self._inference: tuple[int, int] | None = None
         self._start_ns = 0
         self._last: WindowEntry | None = None
 
@@ -104,6 +108,8 @@ class Evidence:
             self._start_ns = entry.at_ns
             return
         new, old = entry.sample, last.sample
+        if count_faults(new.outcomes) > count_faults(old.outcomes):
+            self.last_fault_ns = entry.at_ns
         if new.begun > old.begun:
             self.faults.clear()
             self.refusals.clear()
@@ -111,6 +117,19 @@ class Evidence:
         else:
             self._add_faults(entry, last)
         self._add_waits(entry, last)
+
+    def add_inference(self, failed: int, answered: int, at_ns: int) -> None:
+        """Add the inference attempts of this version so far: those that failed, and those that were answered in any other way.
+
+        It is called once a second. Answers and faults of one second are taken in the order that is better for the version.
+        """
+        last, self._inference = self._inference, (failed, answered)
+        if last is None:
+            return
+        if answered > last[1]:
+            self.inference_faults.clear()
+        else:
+            self.inference_faults.add(failed - last[0], at_ns)
 
     def _add_faults(self, entry: WindowEntry, last: WindowEntry) -> None:
         """Count faults before the response began. In a stalled period timeouts and broken connections may be caused by this

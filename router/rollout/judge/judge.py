@@ -16,27 +16,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from router.rollout.judge.baseline import DAY_S, Baseline, estimate
+from router.rollout.judge.baseline import DAY_S, Baseline, BucketNormal, estimate, useful_share_of
 from router.rollout.judge.context import TriggerContext
 from router.rollout.judge.criteria import Acceptance, Criterion, Observed, criteria
 from router.rollout.judge.error_rate import error_rate
+from router.rollout.judge.errors import errors
 from router.rollout.judge.evidence import Evidence
-from router.rollout.judge.hard_failure import errors, hang, unreachable
+from router.rollout.judge.hard_failure import hang, unreachable
+from router.rollout.judge.inference_probe import inference_probe
 from router.rollout.judge.latency import latency
 from router.rollout.judge.probation import Key, Probation
 from router.rollout.judge.probe_evidence import ProbeEvidence
+from router.rollout.judge.progress.known_work import OTHER_NAMES, KnownWork
+from router.rollout.judge.progress.no_progress import no_progress, queue_note
+from router.rollout.judge.progress.useful_share import useful_share
+from router.rollout.judge.progress.work_state import SlotWork, WorkState, work_state
 from router.rollout.judge.rules import Rules
 from router.rollout.judge.sustained import Sustained
-from router.rollout.judge.verdict import TriggerResult, Verdict, conclude
+from router.rollout.judge.verdict import Note, TriggerResult, Verdict, conclude
 from router.rollout.outcome import Outcome
 from router.rollout.stats.histogram import quantile
 from router.rollout.stats.sample import Histograms
 from router.rollout.stats.window import Sample, SlotHistory, Window, WindowEntry
 from router.rollout.stats.work_counts import WorkBucket
 from router.rollout.units import SECOND_NS
+from router.rollout.work import WorkEnd
 
 TIMED_EVERY_NS: Final = 2 * SECOND_NS
 """Histograms come once a second. Their result is used until the next ones come, but no longer than this."""
+
+ANSWERED: Final = (WorkEnd.USEFUL, WorkEnd.CLIENT_ERROR, WorkEnd.UNAUTHORISED, WorkEnd.THROTTLED, WorkEnd.EMPTY)
+"""Ends of inference attempts that end a run of faults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,10 @@ class _ActiveVersion:
         self.slow = Sustained()
         self.fast = Sustained()
         self.timed_at_ns = 0
+        self.work_at_ns = 0
+        self.work: WorkState | None = None
+        self.work_key: tuple[object, ...] = ()
+        self.by_work: tuple[tuple[TriggerResult, tuple[Note, ...]], ...] = ()
         self.latency: tuple[TriggerResult, TriggerResult] | None = None
         self.p99_s: float | None = None
 
@@ -97,6 +111,7 @@ class Judge:
         self._rules = rules
         self._first_byte_timeout_s = first_byte_timeout_s
         self._histories: dict[int, SlotHistory] = {}
+        self._work: dict[int, SlotWork] = {}
         self._restored: dict[int, dict[str, Sequence[Sample]]] = {}
         self._active: _ActiveVersion | None = None
         self._probation: Probation | None = None
@@ -110,6 +125,7 @@ class Judge:
             history.reconfigure(rules.stall_s)
         if self._active is not None:
             self._active.latency = None
+            self._active.work, self._active.work_key = None, ()
             self._active.evidence.reconfigure(self._timeouts_are_long)
 
     @property
@@ -122,6 +138,8 @@ class Judge:
         kept_in = history.append(sample)
         active, probation, entry = self._active, self._probation, history.newest
         if kept_in and entry is not None:
+            work = self._work.setdefault(slot, SlotWork())
+            work.add(entry)
             if active is not None and active.key[:2] == (slot, sample.incarnation):
                 active.evidence.add(entry)
             if probation is not None and probation.key[:2] == (slot, sample.incarnation):
@@ -137,6 +155,9 @@ class Judge:
         tiers[tier] = samples
         order = ("tick", "second", "decade")
         self._history(slot).restore({name: tiers[name] for name in order if name in tiers})
+        self._work[slot] = SlotWork()
+        for entry in self._history(slot).entries_since():
+            self._work[slot].add(entry)
         self._active = None
 
     def _history(self, slot: int) -> SlotHistory:
@@ -190,7 +211,14 @@ class Judge:
 
     def known_times(self, now_ns: int) -> Mapping[int, tuple[float | None, float | None]]:
         """Return (limit of a wait, median time to useful) in seconds of each work bucket of the active version; None: unknown."""
-        return {}
+        state = self._active.work if self._active is not None else None
+        if state is None:
+            return {}
+        known = state.known
+        return {
+            bucket: (state.limits[bucket] if known.limit_s(bucket) is not None else None, known.median_s(bucket))
+            for bucket in known.own
+        }
 
     # -- judging
     def evaluate(self, inputs: JudgeInputs, now_ns: int) -> Verdict:
@@ -199,15 +227,21 @@ class Judge:
         if active is None:
             return conclude(())
         context = self._context(inputs, active, now_ns)
+        by_errors, by_rate = errors(context), error_rate(context)
+        by_work, by_probe = self._work_results(context, active), inference_probe(context)
+        rate = self._with_sustained(by_rate[0], active.error_rate, context.now_ns)
         results = (
             unreachable(context),
-            errors(context),
+            by_errors[0],
             hang(context),
-            self._error_rate(context, active),
+            *(result for result, _ in by_work),
+            by_probe[0],
+            rate,
             self._latency(context, active),
             *inputs.external_results,
         )
-        verdict = conclude(results)
+        notes = _notes(context, *by_errors[1], *by_rate[1], *by_probe[1], *(n for _, found in by_work for n in found))
+        verdict = conclude(results, notes=notes)
         probation = self._on_probation(inputs, active.key, now_ns)
         if probation is None:
             return verdict
@@ -249,6 +283,9 @@ class Judge:
             hang_p99_s=active.p99_s,
             probes_unreachable_since_ns=inputs.probes_unreachable_since_ns,
             paused=inputs.unwell or ("the router's own loop stalled just now" if stalled else None),
+            work=self._work_state(inputs, active),
+            epochs=self._work.setdefault(active.key[0], SlotWork()).epochs,
+            inference_probe=inputs.inference_probe,
         )
 
     def _usable_baseline(self) -> Baseline | None:
@@ -261,9 +298,48 @@ class Judge:
         micros = quantile(times, 0.99) if sum(times) >= self._rules.hard_failure.hang_samples_min else None
         return None if micros is None else micros / 1e6
 
-    def _error_rate(self, context: TriggerContext, active: _ActiveVersion) -> TriggerResult:
-        result = error_rate(context)
-        return self._with_sustained(result, active.error_rate, context.now_ns)
+    def _work_state(self, inputs: JudgeInputs, active: _ActiveVersion) -> WorkState | None:
+        """Return the work of the active version at its newest sample with work; None if its samples have none."""
+        slot = self._work.get(active.key[0])
+        if slot is None or not slot.history.work or slot.history.incarnation != active.key[1]:
+            return None
+        if slot.history.at_ns == active.work_at_ns and active.work is not None:
+            return active.work
+        before = self._work.get(inputs.standby_slot) if inputs.standby_slot is not None else None
+        known = KnownWork(
+            self._rules.hard_failure,
+            inputs.buckets,
+            slot.history.work,
+            before.history.work if before is not None else {},
+            self._usable_baseline(),
+        )
+        active.work_at_ns = slot.history.at_ns
+        active.work = work_state(
+            slot,
+            before,
+            known,
+            self._rules,
+            inputs.inference_probe,
+            promoted_at_ns=inputs.promoted_at_ns,
+            accepted=inputs.accepted,
+            first_byte_timeout_s=self._first_byte_timeout_s,
+        )
+        counted = [slot.history.work[bucket] for bucket in known.inference]
+        failed = sum(counts.ends[WorkEnd.FAULT] + counts.late_faults for counts in counted)
+        answered = sum(counts.ends[end] for counts in counted for end in ANSWERED)
+        active.evidence.add_inference(failed, answered, slot.history.at_ns)
+        return active.work
+
+    def _work_results(
+        self, context: TriggerContext, active: _ActiveVersion
+    ) -> tuple[tuple[TriggerResult, tuple[Note, ...]], ...]:
+        """Return no_progress and useful_share. They are evaluated anew with the sample of each second."""
+        probe = context.inference_probe
+        unreachable, red = context.probes_unreachable_since_ns is not None, probe is not None and probe.red
+        key = (active.work_at_ns, context.paused, unreachable, red)
+        if active.work_key != key:
+            active.work_key, active.by_work = key, (no_progress(context), useful_share(context))
+        return active.by_work
 
     def _latency(self, context: TriggerContext, active: _ActiveVersion) -> TriggerResult:
         """Return the path that acts; else the failing path that is nearer to acting; else the slow path."""
@@ -320,7 +396,11 @@ class Judge:
         if not daily and not self._meets(inputs, probation, now_ns):
             return None
         sure = rules.error_rate.baseline_confidence
-        found = estimate(window.requests, window.weighted_faults, sure, probation.accumulator.histograms())
+        found = replace(
+            estimate(window.requests, window.weighted_faults, sure, probation.accumulator.histograms()),
+            first_useful=probation.accumulator.first_useful(),
+            work=probation.accumulator.work(_names(inputs)) or {},
+        )
         known = self._usable_baseline()
         if daily or known is None or found.lower <= known.upper:
             self.baseline = found
@@ -331,12 +411,22 @@ class Judge:
         """Whether every criterion is met. Evaluated once a second, because it adds up histograms."""
         return probation.take_check(now_ns) and all(criterion.passes for criterion in self.criteria(inputs, now_ns))
 
+    def _useful_share_before(self, inputs: JudgeInputs) -> float | None:
+        """Return the share of useful answers in the baseline, or of the version before; None if unknown."""
+        baseline = self._usable_baseline()
+        if baseline is not None and (known := useful_share_of(baseline.work.values())) is not None:
+            return known
+        before = self._work.get(inputs.standby_slot) if inputs.standby_slot is not None else None
+        counts = before.history.work.values() if before is not None else ()
+        return useful_share_of(BucketNormal(part.ends) for part in counts)
+
     def criteria(self, inputs: JudgeInputs, now_ns: int) -> tuple[Criterion, ...]:
         """Return the acceptance criteria of the version on probation with its observed values; empty without one."""
         probation, settings = self._probation, self._acceptance
         window = probation.accumulator.window() if probation is not None else None
         if probation is None or window is None:
             return ()
+        work = probation.accumulator.work(_names(inputs))
         observed = Observed(
             window.requests,
             probation.clean_s(now_ns),
@@ -348,5 +438,22 @@ class Judge:
                 result.kind == "quality" and result.state == "fail" for result in inputs.external_results
             ),
             cases=inputs.cases,
+            useful=None if work is None else sum(normal.ends[WorkEnd.USEFUL] for normal in work.values()),
+            useful_share=None if work is None else useful_share_of(work.values()),
+            useful_share_before=self._useful_share_before(inputs),
         )
         return criteria(observed, settings, inputs.criteria, self._rules.latency, self._usable_baseline())
+
+
+def _names(inputs: JudgeInputs) -> dict[int, str]:
+    """Return the names of all work buckets, those of the nameless ones included."""
+    return OTHER_NAMES | {number: bucket.name for number, bucket in inputs.buckets.items()}
+
+
+def _notes(context: TriggerContext, *found: Note) -> tuple[Note, ...]:
+    """Return the notes of the triggers and of the queue, the first of each code."""
+    queue = queue_note(context.work) if context.work is not None else None
+    notes: dict[str, Note] = {}
+    for note in (*found, *((queue,) if queue is not None else ())):
+        notes.setdefault(note.code, note)
+    return tuple(notes.values())

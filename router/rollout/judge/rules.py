@@ -36,18 +36,19 @@ class HardFailureRule:
     unreachable_by_probes_after_s: float = 5.0
     """All probes fail to connect for this time, without requests."""
     hang_after_s: float | None = None
-    """No response has begun for this time while requests wait. Unset: 3 × the p99 of first-byte times seen so far,
-    within hang_after_min_s and hang_after_max_s."""
+    """No answer has been useful, or no response has begun, for this time while requests wait. Unset: 3 × the p99 of the
+    times to the first useful byte, at least hang_after_min_s."""
     hang_after_min_s: float = 10.0
     """Lower bound of the automatic hang_after_s."""
     hang_after_max_s: float = 50.0
-    """Upper bound of the automatic hang_after_s, and its value until there are hang_samples_min samples."""
+    """The automatic hang_after_s while nothing is known: neither from this version, nor from an earlier one, nor by an
+    inference probe that passes."""
     hang_wait_min_s: float = 1.0
     """A request counts as waiting after this time."""
     hang_waits_min: int = 3
     """Fewer waiting requests are no hang."""
     hang_samples_min: int = 100
-    """First-byte times that the automatic hang_after_s needs."""
+    """Answers of this version from which its own p99 counts. Before, earlier versions count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,10 @@ class Rules:
     """Sustained: the trigger fails at every conclusive tick of the period, and in at least this share of all its ticks.
     """
     warmup_s: float = 30.0
-    """For this time after a promotion the latency trigger is inconclusive. Errors count from the first request."""
+    """For this time after a promotion the latency trigger is inconclusive. Until 20 answers were useful, a wait is no
+    hang before this time, unless inference probes have passed. Errors count from the first request."""
+    forgive_s: float = 2.0
+    """Failures within one burst of this length are no verdict, unless the version is unreachable."""
     baseline_requests_min: int = 200
     """Requests of an accepted version that a baseline needs."""
     stall_s: float = 1.0

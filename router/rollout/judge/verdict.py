@@ -9,15 +9,17 @@ from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.rules import Action
 
 Kind = Literal["hard_failure", "error_rate", "latency", "quality", "business"]
-Detail = Literal["errors", "unreachable", "hang", "alert", "inputs", "", "throttled"]
+Detail = Literal[
+    "errors", "unreachable", "hang", "no_progress", "useful_share", "probe", "throttled", "alert", "inputs", ""
+]
 State = Literal["pass", "fail", "inconclusive", "not_configured"]
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerResult:
-    """The result of one trigger at one tick. `value`, `limit` and `baseline` are shares (0 to 1), for `unreachable` and `hang`
-    seconds, for `alert` a number of alerts; None means "no number", never zero. `samples`: the number of requests, faults,
-    waits or alerts behind the result.
+    """The result of one trigger at one tick. `value`, `limit` and `baseline` are shares (0 to 1), for `unreachable`, `hang`,
+    `no_progress` and `probe` seconds, for `alert` a number of alerts; None means "no number", never zero. `samples`: the number
+    of requests, faults, waits, attempts or alerts behind the result.
     """
 
     kind: Kind

@@ -13,7 +13,7 @@ from tests.rollout.simulator import TICK_NS, JudgeHarness, Version, normal, seco
 from tests.texts import golden
 
 ONE_PAIR = replace(ErrorRateRule(), windows=(WindowPair(60.0, 10.0, 50),))
-MINUTE = Rules(error_rate=ONE_PAIR)
+MINUTE = Rules(error_rate=ONE_PAIR, forgive_s=0.0)
 
 
 def once(good: int, bad: int, harness: JudgeHarness | None = None) -> TriggerResult:
@@ -77,7 +77,7 @@ def test_one_fault_in_a_thousand_after_a_perfect_baseline_is_nothing() -> None:
     ],
 )
 def test_the_longer_pairs_need_twenty_requests(pair: WindowPair, requests: int, expected: str) -> None:
-    harness = JudgeHarness(Rules(error_rate=replace(ErrorRateRule(), windows=(pair,))))
+    harness = JudgeHarness(Rules(error_rate=replace(ErrorRateRule(), windows=(pair,)), forgive_s=0.0))
     assert once(requests - 15, 15, harness).state == expected
 
 

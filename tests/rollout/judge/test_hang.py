@@ -106,9 +106,9 @@ def test_a_response_that_begins_ends_the_hang_of_those_that_wait_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p99_ms", "expected_s"), [(100, 10.0), (4_095, 12.3), (10_000, 30.0), (30_000, 50.0)], ids=str
+    ("p99_ms", "expected_s"), [(100, 10.0), (4_095, 12.3), (10_000, 30.0), (30_000, 90.0)], ids=str
 )
-def test_hang_after_is_three_times_the_p99_within_its_bounds(p99_ms: float, expected_s: float) -> None:
+def test_hang_after_is_three_times_the_p99_and_at_least_its_lower_bound(p99_ms: float, expected_s: float) -> None:
     harness = JudgeHarness()
     harness.run(31, first_byte_ms=p99_ms)
     assert harness.result("hard_failure.hang").limit == pytest.approx(expected_s, rel=0.07)
@@ -122,16 +122,9 @@ def test_hang_after_needs_a_hundred_samples(answers: int, expected_s: float) -> 
     assert harness.result("hard_failure.hang").limit == expected_s
 
 
-@pytest.mark.parametrize(("for_s", "expected_s"), [(29.9, 50.0), (30.0, 10.0)])
-def test_hang_after_is_the_longest_during_the_warm_up(for_s: float, expected_s: float) -> None:
-    harness = JudgeHarness()
-    harness.run(for_s)
-    assert harness.result("hard_failure.hang").limit == expected_s
-
-
 def test_hang_after_is_the_first_byte_timeout_at_first_if_that_is_shorter() -> None:
     harness = JudgeHarness(first_byte_timeout_s=20.0)
-    harness.run(1)
+    harness.run(0.9)
     assert harness.result("hard_failure.hang").limit == 20.0
 
 

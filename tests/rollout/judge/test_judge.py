@@ -30,6 +30,9 @@ def test_the_results_and_their_order() -> None:
         "hard_failure.unreachable",
         "hard_failure.errors",
         "hard_failure.hang",
+        "hard_failure.no_progress",
+        "hard_failure.useful_share",
+        "hard_failure.probe",
         "error_rate",
         "latency",
     ]
@@ -41,12 +44,17 @@ def test_without_traffic_it_is_inconclusive() -> None:
     for _ in range(50):
         harness.tick()
     assert (harness.verdict.state, harness.verdict.pending) == ("inconclusive", False)
-    assert [result.state for result in harness.verdict.results] == ["inconclusive"] * 4 + ["not_configured"]
+    assert [result.state for result in harness.verdict.results] == [
+        *["inconclusive"] * 5,
+        "not_configured",
+        "inconclusive",
+        "not_configured",
+    ]
 
 
 @pytest.mark.parametrize("action", ["ask", "observe"])
 def test_a_trigger_that_may_not_act_is_only_observed(action: str) -> None:
-    harness = JudgeHarness(Rules(hard_failure=HardFailureRule(action=action)))  # type: ignore[arg-type]
+    harness = JudgeHarness(Rules(hard_failure=HardFailureRule(action=action), forgive_s=0.0))  # type: ignore[arg-type]
     harness.version.fail(10)
     harness.tick()
     assert (harness.verdict.state, harness.verdict.failing) == ("pass", None)
@@ -54,7 +62,7 @@ def test_a_trigger_that_may_not_act_is_only_observed(action: str) -> None:
 
 
 def test_a_result_is_plain_data() -> None:
-    harness = JudgeHarness()
+    harness = JudgeHarness(Rules(forgive_s=0.0))
     harness.version.fail(10)
     harness.tick()
     assert harness.verdict.failing is not None
@@ -242,7 +250,7 @@ def test_reconfigured_rules_apply_at_the_next_tick() -> None:
     harness.version.fail(5)
     harness.tick()
     assert harness.verdict.failing is None
-    harness.judge.reconfigure(Rules(hard_failure=HardFailureRule(burst_faults_min=5)), 120.0)
+    harness.judge.reconfigure(Rules(hard_failure=HardFailureRule(burst_faults_min=5), forgive_s=0.0), 120.0)
     harness.tick()
     assert harness.verdict.failing is not None
 

@@ -79,6 +79,6 @@ def test_a_failing_trigger_begins_it_again() -> None:
     harness = DrilledJudge()
     harness.run(15)
     harness.version.fail(20, Outcome.SERVER_ERROR)
-    harness.run(2, faults=1.0, go_on=True)
+    harness.run(3, faults=1.0, go_on=True)
     assert harness.verdict.failing
     assert harness.judge.acceptance(harness.now_ns) == (0, 0.0)

@@ -1,0 +1,71 @@
+"""How many requests and clients are affected: one client's bad request is no fault of the version.
+
+Faults of 5 and more distinct requests act. A request that was useful before counts as 5. Faults of 2 to 4 requests act, unless
+an inference probe of the version passed after the last fault. One distinct request is a poison request: an alarm. While two
+other clients are served well, faults of a single client never act. Without epochs nothing is known of breadth: then the number
+of faults decides alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from router.rollout.judge.context import TriggerContext
+from router.rollout.judge.verdict import Note, TriggerResult
+from router.rollout.stats.breadth import COUNT_MAX, Distinct
+from router.rollout.stats.epoch_history import AffectedPeriod
+
+BREADTH_MIN: Final = 5
+REQUESTS_MIN: Final = 2
+UNAFFECTED_MIN: Final = 2
+REPEATS_MAX: Final = 5
+"""Faults of one distinct request that count in a share of faults, where none of the requests was useful before."""
+
+
+def gated(context: TriggerContext, failed: TriggerResult, since_ns: int) -> tuple[TriggerResult, Note | None]:
+    """Return the failing result with its breadth, or one that passes with the note that takes its place."""
+    affected, probe = context.epochs.since(since_ns), context.inference_probe
+    requests, clients = affected.fault_requests.count, affected.fault_clients.count
+    if not affected.known or not requests:
+        return failed, None
+    others = affected.unaffected_clients.without(affected.fault_clients)
+    if clients == 1 and others >= UNAFFECTED_MIN:
+        reason = f"{failed.reason}: all of one client, while {others} other clients are served"
+        return _passed(failed, reason, "fails if other clients are affected"), Note("one_client_fails", reason)
+    failed = replace(failed, reason=f"{failed.reason}, {breadth_text(affected)}")
+    red = probe is not None and probe.red
+    if affected.breadth >= BREADTH_MIN or red:
+        return failed, None
+    if affected.breadth >= REQUESTS_MIN:
+        if probe is None or probe.last_good_ns <= context.evidence.last_fault_ns:
+            return failed, None
+        reason = f"{failed.reason}, and an inference probe passed since"
+        return _passed(failed, reason, f"fails from {BREADTH_MIN} distinct requests"), None
+    fingerprint = f"{next(iter(affected.fault_requests.exact), 0):016x}"
+    note = Note("poison_request", f"request {fingerprint} alone fails: {failed.reason}")
+    return _passed(failed, failed.reason, f"fails from {REQUESTS_MIN} distinct requests"), note
+
+
+def independent(context: TriggerContext, failed: int, since_ns: int) -> int:
+    """Return how many of `failed` faults count: a poison request that is sent again and again counts REPEATS_MAX times."""
+    affected = context.epochs.since(since_ns)
+    requests = affected.fault_requests.count
+    if not requests or requests > COUNT_MAX or affected.known_good:
+        return failed
+    return min(failed, REPEATS_MAX * requests)
+
+
+def breadth_text(affected: AffectedPeriod) -> str:
+    """Return `of 12 requests of 3 clients`."""
+    return f"of {_number(affected.fault_requests, 'distinct request')} of {_number(affected.fault_clients, 'client')}"
+
+
+def _number(found: Distinct, noun: str) -> str:
+    count = found.count
+    text = f"more than {COUNT_MAX}" if count > COUNT_MAX else str(count)
+    return f"{text} {noun}{'' if count == 1 else 's'}"
+
+
+def _passed(failed: TriggerResult, reason: str, distance: str) -> TriggerResult:
+    return replace(failed, state="pass", failing=False, reason=reason, distance=distance, evidence_since_ns=None)

@@ -1,0 +1,82 @@
+"""Who was affected in a period: the union of the epochs of one slot, which are kept for 15 minutes (breadth.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from router.rollout.stats.breadth import EMPTY_SET, Distinct, Epoch
+from router.rollout.units import SECOND_NS
+
+EPOCH_NS: Final = 10 * SECOND_NS
+EPOCHS_KEPT: Final = 90
+KNOWN_GOOD_WEIGHT: Final = 5
+"""A failing request that was useful before counts as this many distinct requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class AffectedPeriod:
+    """The requests and clients of a period, in whole epochs; `known` is False without an epoch in it."""
+
+    known: bool = False
+    faults: int = 0
+    lost: int = 0
+    known_good: int = 0
+    fault_requests: Distinct = EMPTY_SET
+    fault_clients: Distinct = EMPTY_SET
+    lost_requests: Distinct = EMPTY_SET
+    lost_clients: Distinct = EMPTY_SET
+    useful_clients: Distinct = EMPTY_SET
+    unaffected_clients: Distinct = EMPTY_SET
+
+    @property
+    def breadth(self) -> int:
+        """Distinct failing requests; one that was useful before counts as KNOWN_GOOD_WEIGHT."""
+        return self.fault_requests.count + (KNOWN_GOOD_WEIGHT - 1) * self.known_good
+
+
+class EpochHistory:
+    """The epochs of one incarnation of a slot."""
+
+    def __init__(self) -> None:
+        self._epochs: dict[int, Epoch] = {}
+
+    def clear(self) -> None:
+        """Forget all epochs."""
+        self._epochs.clear()
+
+    def add(self, epochs: Iterable[Epoch]) -> None:
+        """Add the epochs of a sample. A later sample of an epoch replaces the earlier one."""
+        for epoch in epochs:
+            self._epochs[epoch.number] = epoch
+        if len(self._epochs) > EPOCHS_KEPT:
+            for number in sorted(self._epochs)[:-EPOCHS_KEPT]:
+                del self._epochs[number]
+
+    def since(self, since_ns: int) -> AffectedPeriod:
+        """Return the union of the epochs that end after `since_ns`."""
+        first = since_ns // EPOCH_NS
+        found = [epoch for number, epoch in self._epochs.items() if number >= first]
+        if not found:
+            return AffectedPeriod()
+        return AffectedPeriod(
+            known=True,
+            faults=sum(epoch.faults for epoch in found),
+            lost=sum(epoch.lost for epoch in found),
+            known_good=max(epoch.known_good for epoch in found),
+            fault_requests=_union(epoch.fault_requests for epoch in found),
+            fault_clients=_union(epoch.fault_clients for epoch in found),
+            lost_requests=_union(epoch.lost_requests for epoch in found),
+            lost_clients=_union(epoch.lost_clients for epoch in found),
+            useful_clients=_union(epoch.useful_clients for epoch in found),
+            unaffected_clients=_union(epoch.unaffected_clients for epoch in found),
+        )
+
+
+def _union(sets: Iterable[Distinct]) -> Distinct:
+    found = EMPTY_SET
+    for distinct in sets:
+        if distinct.sketch:
+            found = found | distinct
+    return found
