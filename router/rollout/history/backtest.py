@@ -1,6 +1,7 @@
 """Backtest: the triggers, with other rules, over the stored rows; rows in, alarms out.
 
-A row is ten seconds, so an alarm is up to ten seconds late. Between two rows the state of a trigger is that of the first one. Of
+A row is ten seconds, so an alarm is up to ten seconds late. One row may be one burst, which rules.forgive_s forgives: errors act
+with the second row. Between two rows the state of a trigger is that of the first one. Of
 hard_failure only `errors` is backtested: hangs and refused connections depend on the order of events within a second, which rows
 do not have.
 

@@ -140,7 +140,7 @@ async def test_the_gate_asks_the_standby_for_a_fresh_inference(
     monkeypatch.setattr(control.control_loop, "probes", probes)
     control.probe("v2", times=3)
     control.tick(3)
-    control.tick(10, lambda: failing(control))
+    control.tick(30, lambda: failing(control))
     assert control.states() == {"v1": "active", "v2": "standby"}
     await control.until_idle()
     assert ("probe_now", 1, 2.0) in probes.asked
@@ -154,7 +154,7 @@ async def test_a_rule_that_observes_only_raises_an_alarm(start: Start) -> None:
     control = await start(rules={"hard_failure": {"action": "observe"}, "error_rate": {"action": "observe"}})
     control.probe("v2", times=3)
     control.tick(3)
-    control.tick(10, lambda: failing(control))
+    control.tick(30, lambda: failing(control))
     assert control.states() == {"v1": "active", "v2": "standby"}
     assert [alarm["code"] for alarm in control.control_loop.alarms.listing()] == ["would_roll_back"]
     control.tick(700, lambda: control.workers.serve(0, Outcome.OK, 5))

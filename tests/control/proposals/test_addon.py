@@ -319,7 +319,7 @@ async def test_a_rule_that_asks_opens_a_proposal_and_alarms(start: Start) -> Non
     rules = {"hard_failure": {"action": "ask"}, "error_rate": {"rate_floor_without_baseline": 0.9}}
     control = await start(rules=rules)
     control.tick(3)
-    control.tick(10, lambda: control.workers.serve(0, Outcome.SERVER_ERROR, 5))
+    control.tick(30, lambda: control.workers.serve(0, Outcome.SERVER_ERROR, 5))
     assert control.states() == {"v1": "active", "v2": "standby"}
     [alarm] = control.control_loop.alarms.listing()
     assert (alarm["code"], alarm["detail"].startswith(f"{ID}: roll back from v1 to v2? ")) == ("proposal_waiting", True)

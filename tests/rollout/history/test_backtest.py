@@ -71,11 +71,11 @@ def test_latency_acts_when_the_judge_acted(late_ms: float, sustained_s: float) -
         assert found[0] - truth[0] == pytest.approx(6, abs=15)
 
 
-def test_errors_in_all_requests_act_with_the_row_that_has_them() -> None:
-    assert alarms("hard_failure", Recording().play(300).play(30, faults=1.0)) == [310.0]
+def test_errors_in_all_requests_act_with_the_second_row_that_has_them() -> None:
+    assert alarms("hard_failure", Recording().play(300).play(30, faults=1.0)) == [320.0]
     assert alarms("hard_failure", Recording().play(300).play(30, faults=0.5)) == []
     less = Rules(hard_failure=HardFailureRule(burst_fault_share=0.4))
-    assert alarms("hard_failure", Recording().play(300).play(30, faults=0.5), less) == [310.0]
+    assert alarms("hard_failure", Recording().play(300).play(30, faults=0.5), less) == [320.0]
 
 
 def test_five_faults_in_a_row_at_low_traffic_act_too() -> None:
