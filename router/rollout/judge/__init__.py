@@ -7,7 +7,6 @@ rules         settings of the triggers as plain values
 
 hard_failure  triggers: connections are refused, or nothing is answered
 errors        trigger: nearly every request fails
-inference_probe  trigger: the inference probe fails
 breadth_gate  how many requests and clients are affected
 error_rate    trigger: the share of faults is above normal, with confidence
 latency       trigger: too many answers are later than the objective

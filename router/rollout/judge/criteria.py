@@ -141,7 +141,9 @@ def criteria(
         found.append(_at_most(metric, value, limit, samples, origin))
     if settings.fault_factor_max is not None:
         found.append(_against_baseline(observed, settings.fault_factor_max, baseline))
-    found += [_useful_share(observed), _cases(observed, settings)]
+    if observed.useful_share_before is not None:
+        found.append(_useful_share(observed, observed.useful_share_before))
+    found.append(_cases(observed, settings))
     return tuple(found)
 
 
@@ -206,12 +208,9 @@ def _requests(observed: Observed, settings: Acceptance) -> Criterion:
     return _at_least("requests", float(number), float(max(settings.requests_min, 1)), observed.requests)
 
 
-def _useful_share(observed: Observed) -> Criterion:
+def _useful_share(observed: Observed, before: float) -> Criterion:
     """A version of which much less is useful than of the one before is not accepted."""
-    value, before = observed.useful_share, observed.useful_share_before
-    if before is None:
-        return Criterion("useful_share", "not_configured", value, reason="nothing is known of earlier versions")
-    limit = USEFUL_SHARE_FACTOR * before
+    value, limit = observed.useful_share, USEFUL_SHARE_FACTOR * before
     if value is None:
         return Criterion("useful_share", "unknown", None, limit, observed.requests, "too few answers")
     state: State = "met" if value >= limit else "not_met"

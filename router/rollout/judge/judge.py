@@ -23,10 +23,10 @@ from router.rollout.judge.error_rate import error_rate
 from router.rollout.judge.errors import errors
 from router.rollout.judge.evidence import Evidence
 from router.rollout.judge.hard_failure import hang, unreachable
-from router.rollout.judge.inference_probe import inference_probe
 from router.rollout.judge.latency import latency
 from router.rollout.judge.probation import Key, Probation
 from router.rollout.judge.probe_evidence import ProbeEvidence
+from router.rollout.judge.progress.inference_probe import inference_probe
 from router.rollout.judge.progress.known_work import OTHER_NAMES, KnownWork
 from router.rollout.judge.progress.no_progress import no_progress, queue_note
 from router.rollout.judge.progress.useful_share import useful_share
@@ -438,8 +438,8 @@ class Judge:
                 result.kind == "quality" and result.state == "fail" for result in inputs.external_results
             ),
             cases=inputs.cases,
-            useful=None if work is None else sum(normal.ends[WorkEnd.USEFUL] for normal in work.values()),
-            useful_share=None if work is None else useful_share_of(work.values()),
+            useful=None if not work else sum(normal.ends[WorkEnd.USEFUL] for normal in work.values()),
+            useful_share=None if not work else useful_share_of(work.values()),
             useful_share_before=self._useful_share_before(inputs),
         )
         return criteria(observed, settings, inputs.criteria, self._rules.latency, self._usable_baseline())

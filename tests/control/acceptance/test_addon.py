@@ -54,7 +54,7 @@ async def test_a_verdict_teaches(start: Start) -> None:
         if control.states()["v1"] == "active":
             control.workers.serve(0, Outcome.SERVER_ERROR, 5)
 
-    control.tick(20, failing)
+    control.tick(30, failing)
     assert control.states()["v2"] == "active"
     control.control_loop.tick(control.now_ns + 1, 0.0)
     await control.until_idle()

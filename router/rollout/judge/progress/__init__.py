@@ -5,5 +5,6 @@ movement      the normal movement of each bucket; a bucket that moves has a queu
 work_state    everything about work at one tick: the input of the two triggers
 losses        attempts without use since the last useful answer
 no_progress   trigger: nothing is useful
+inference_probe  trigger: the inference probe fails
 useful_share  trigger: much less is useful than normally
 """
