@@ -13,13 +13,14 @@ from typing import Final
 import pytest
 
 from tests.promises import ROUTES_AND_VERDICTS, TOPICS, Guard
+from tests.promises_evidence import EVIDENCE
 from tests.promises_probes import PROBES
 from tests.promises_replicas import REPLICAS
 from tests.promises_state import STATE
 from tests.promises_wire import WIRE
 
 ROOT: Final = Path(__file__).parent.parent
-GUARDS: Final = (*ROUTES_AND_VERDICTS, *PROBES, *REPLICAS, *STATE, *WIRE)
+GUARDS: Final = (*ROUTES_AND_VERDICTS, *EVIDENCE, *PROBES, *REPLICAS, *STATE, *WIRE)
 
 
 def in_one_line(text: str) -> str:

@@ -21,7 +21,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from router.proxy.rescue.rescue import PAIR_EVERY_S, Rescue
-from router.rollout.outcome import Outcome
+from router.rollout.outcome import FAULTS, Outcome
 from router.runtime import clock
 from router.shm import layout as at
 
@@ -182,7 +182,7 @@ def _claim_other(exchange: Exchange, attempt: Attempt, outcome: Outcome, other: 
     exchange.end_attempt(outcome)
     exchange.status = 0
     if other.role == at.ROLE_STANDBY:
-        pair = pool is None or now_s - pool.pair_s >= PAIR_EVERY_S
+        pair = outcome in FAULTS and (pool is None or now_s - pool.pair_s >= PAIR_EVERY_S)
         if pair and pool is not None:
             pool.pair_s = now_s
         exchange.rescue = Rescue(words, attempt.row, exchange.service.rescue_budget, now_s, pair=pair)

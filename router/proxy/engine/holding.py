@@ -99,12 +99,8 @@ def ask_elsewhere(exchange: Exchange) -> None:
     """Ask another version: the held answer is whole."""
     held = exchange.held
     assert held is not None
-    held.finish(_outcome(exchange, held.head, held.body))
+    held.finish(_outcome(exchange, held.head, held.body))  # a 503 may say in its body that the version is busy
     exchange.service.held.stop(exchange)
-    if held.outcome == Outcome.THROTTLED:  # which a 503 may say in its body
-        exchange.end_attempt(held.outcome)
-        fall_back(exchange)
-        return
     if not failover.try_elsewhere(exchange, held.outcome, endpoints=False):
         exchange.end_attempt(held.outcome)
         fall_back(exchange)

@@ -84,13 +84,15 @@ class FailureRecorder:
         elif head.length == 0:
             request = b""
         assert failed is not None
-        rescued = attempt is not None and attempt.target.slot != failed[-1]["slot"]
+        rescued = attempt is not None and attempt.target.slot not in [one["slot"] for one in failed]
         document = {
             "method": head.method.decode("latin-1"),
             "target": head.target[:TARGET_BYTES_MAX].decode("latin-1"),
             "target_whole": len(head.target) <= TARGET_BYTES_MAX,
             "headers": self._kept_headers(head.upstream),
             "request_id": exchange.request_id.decode("latin-1"),
+            "fingerprint": f"{exchange.request_print:016x}",
+            "client": f"{exchange.downstream.client_print:016x}",
             "request_bytes": len(request) if request is not None else head.length if head.length >= 0 else None,
             "request_whole": request is not None,
             "outcome": outcome.label,

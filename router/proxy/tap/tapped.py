@@ -64,6 +64,10 @@ class TappedAttempt(Protocol):
 class TappedConnection(Protocol):
     """The client's connection."""
 
+    @property
+    def client_print(self) -> int:
+        """The fingerprint of the client (affected/fingerprints.py); 0 before it was needed."""
+
     def write(self, data: bytes) -> None:
         """Write response bytes."""
 
@@ -85,6 +89,10 @@ class TappedExchange(Protocol):
     @property
     def request_id(self) -> bytes:
         """The request's identifier."""
+
+    @property
+    def request_print(self) -> int:
+        """The fingerprint of the request; 0 before it was needed, and while the request is not whole."""
 
     @property
     def attempt(self) -> TappedAttempt | None:

@@ -73,6 +73,8 @@ def test_a_failure_as_plain_data(segment: Segment) -> None:
             "target": "/score?user=redacted",
             "headers": {"content-type": "application/json", "x-request-id": "r1"},
             "request_id": "r1",
+            "fingerprint": None,
+            "client": None,
             "request_bytes": 8,
             "complaint": None,
             "rescue": None,

@@ -58,6 +58,8 @@ async def test_a_server_error_is_kept_without_bodies_and_without_secrets() -> No
         "fault": True,
         "status": 500,
     }
+    assert int(document.pop("fingerprint"), 16) != 0
+    assert int(document.pop("client"), 16) != 0
     assert document == {
         "method": "POST",
         "target": "/score?k=5",
@@ -103,6 +105,31 @@ async def test_a_rescued_request_is_kept_with_what_the_other_version_answered() 
     assert summary(document["rescue"]) == ("v2", "ok", 200, False)
     assert (document["outcome"], document["response_headers"]) == ("ok", {"content-type": "text/plain"})
     assert bodies == b"hello" + b"way back"
+
+
+async def test_a_failed_answer_that_was_rescued_is_kept_with_what_the_other_version_answered() -> None:
+    async with Backend(backends.status(500)) as bad, Backend(backends.ok(b"way back")) as standby:
+        async with Rig(captured_headers=HEADERS, tap=KEEPS, replay="always") as rig:
+            rig.serve(bad.url, standby.url)
+            assert (await rig.ask(POST))[0] == 200
+            ((document, bodies),) = kept(rig)
+    assert [summary(one) for one in document["attempts"]] == [("v1", "server_error", 500, True)]
+    assert summary(document["rescue"]) == ("v2", "ok", 200, False)
+    assert bodies == b"hello" + b"way back"
+
+
+async def test_a_failed_answer_whose_rescue_failed_is_kept_with_both_failures() -> None:
+    async with Backend(backends.status(500, b"one")) as bad, Backend(backends.status(502, b"two")) as standby:
+        async with Rig(captured_headers=HEADERS, tap=KEEPS, replay="always") as rig:
+            rig.serve(bad.url, standby.url)
+            assert (await rig.ask(POST))[::2] == (500, b"one")
+            ((document, bodies),) = kept(rig)
+    assert [summary(one) for one in document["attempts"]] == [
+        ("v1", "server_error", 500, True),
+        ("v2", "server_error", 502, True),
+    ]
+    assert document["rescue"] is None
+    assert bodies == b"hello" + b"one"
 
 
 async def test_a_request_at_which_both_versions_failed_says_so() -> None:
