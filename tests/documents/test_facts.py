@@ -19,9 +19,12 @@ from router.proxy.http1.fields import LIST_MEMBERS_MAX
 from router.proxy.routing import client_shares
 from router.proxy.routing.concurrency import WAITED_MIN_S
 from router.rollout.judge.criteria import Acceptance
+from router.rollout.judge.errors import FORGIVE_MARGIN_S
 from router.rollout.judge.hard_failure import HANG_FACTOR
+from router.rollout.judge.progress.inference_probe import PROBE_FAILS_S
 from router.rollout.judge.rules import Rules
 from router.rollout.machine.limits import RolloutLimits
+from router.rollout.machine.pairs import RATIO
 from router.rollout.model.route import SLOTS
 from router.rollout.model.target import ROLES, State
 from router.rollout.outcome import FAULTS, OUTCOMES
@@ -39,16 +42,19 @@ PROCESSES: Final = "behaviour/processes.md"
 
 FACTS: Final = (
     (JUDGING, f"at least {HARD.burst_faults_min} faults and a share of at least {HARD.burst_fault_share * 100:g} %"),
-    (JUDGING, "in the last {:g}, {:g} or {:g} s".format(*HARD.burst_windows_s)),
+    (
+        JUDGING,
+        "in the last {:g}, {:g} or {:g} s".format(Rules().forgive_s + FORGIVE_MARGIN_S, *HARD.burst_windows_s[1:]),
+    ),
     (JUDGING, f"at least {HARD.streak_faults_min} faults in a row over at least {HARD.streak_span_s:g} s"),
     (
         JUDGING,
         f"for {HARD.unreachable_after_s:g} s of live traffic ({HARD.unreachable_by_probes_after_s:g} s by probes",
     ),
     (JUDGING, f"at least {HARD.hang_waits_min} requests waited {HARD.hang_wait_min_s:g} s or longer"),
-    (JUDGING, f"{HANG_FACTOR:g} × the p99 of its first-byte times"),
-    (JUDGING, f"between {HARD.hang_after_min_s:g} and {HARD.hang_after_max_s:g} s"),
-    (JUDGING, f"Before {HARD.hang_samples_min} answers are known"),
+    (JUDGING, f"{HANG_FACTOR:g} × the p99 of the times to the first useful byte"),
+    (JUDGING, f"at least {HARD.hang_after_min_s:g} s."),
+    (JUDGING, f"While nothing is known it is {HARD.hang_after_max_s:g} s"),
     (JUDGING, f"with {ERRORS.confidence * 100:g} % confidence above {ERRORS.baseline_factor:g} × the baseline"),
     (
         JUDGING,
@@ -60,7 +66,9 @@ FACTS: Final = (
     (JUDGING, f"sustained for {SLOW.sustained_s / 60:g} min"),
     (JUDGING, f"later than {SLOW.fast_factor:g} × `slo_ms`, for {SLOW.fast_sustained_s:g} s"),
     (JUDGING, f"For {Rules().warmup_s:g} s after a promotion (`warmup_s`)"),
-    (JUDGING, f"at least {GATE.gate_shares_min} requests were rescued there"),
+    (JUDGING, f"likelihood ratio of {RATIO:g}"),
+    (JUDGING, f"`forgive_s` ({Rules().forgive_s:g} s)"),
+    (JUDGING, f"for at least {PROBE_FAILS_S:g} s"),
     (JUDGING, f"after {Acceptance().after_s / 60:g} minutes and {Acceptance().requests_min} requests"),
     (JUDGING, f"after {GATE.recover_probes} good probes (`recover_probes`)"),
     (LIMITS, f"within {reserve.RESERVED_S:g} s. Any other request"),

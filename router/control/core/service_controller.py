@@ -47,9 +47,10 @@ from router.shm.segment import Segment
 from router.shm.worker_stats import WorkerStats
 
 log = logging.getLogger(__name__)
-GATE_WINDOW_S: Final = 20.0
-GATE_MARGIN_S: Final = 0.2
-"""Two ticks: the base of a window is a sample from before its beginning."""
+GATE_WINDOW_S: Final = 60.0
+"""Rescued requests of this time confirm or veto a verdict."""
+ACTIVE_WINDOW_S: Final = 20.0
+"""The share of faults of the active version is that of this time."""
 
 
 def limits(settings: Settings, service: Service) -> RolloutLimits:
@@ -239,22 +240,17 @@ class ServiceController:
         return evidence(self.judge, self.registry, trigger.get("evidence_since_ns"), now_ns, trigger)
 
     def shares(self, now_ns: int) -> tuple[float, float, int] | None:
-        """Return (share of faults of the standby, of the active version, attempts of the standby) of the last 20 s.
-
-        Return None if either has no attempts. Attempts on the standby from the time when it was active do not count:
-        they were no rescues.
+        """Return (share of the requests rescued on the standby that failed there, too; share of faults of the active version;
+        rescued requests) of the last 60 s and since the promotion. None without rescues.
         """
         active, standby = self.registry.active, self.registry.standby
-        if active is None or standby is None or active.slot is None or standby.slot is None:
+        if active is None or standby is None or active.slot is None:
             return None
-        standby_s = (now_ns - self.registry.active_since_ns) / 1e9 - GATE_MARGIN_S
-        if standby_s <= 0:
+        well, failed = self.judge.pairs(active.slot, GATE_WINDOW_S, now_ns, self.registry.active_since_ns)
+        active_share = self.judge.share_of_faults(active.slot, ACTIVE_WINDOW_S, now_ns)
+        if not well + failed or active_share is None:
             return None
-        standby_share = self.judge.share_of_faults(standby.slot, min(GATE_WINDOW_S, standby_s), now_ns)
-        active_share = self.judge.share_of_faults(active.slot, GATE_WINDOW_S, now_ns)
-        if standby_share is None or active_share is None:
-            return None
-        return standby_share[0], active_share[0], standby_share[1]
+        return failed / (well + failed), active_share[0], well + failed
 
     def _report_observed(self, observing: tuple[TriggerResult, ...], now_ns: int) -> None:
         observed = [result for result in observing if result.action == "observe"]

@@ -201,6 +201,19 @@ class Judge:
         window = self.window(slot, seconds, now_ns)
         return None if window is None or window.rate is None else (window.rate, window.requests)
 
+    def pairs(self, slot: int, seconds: float, now_ns: int, since_ns: int) -> tuple[int, int]:
+        """Return how many requests rescued from a slot the other version answered well, and failed, in the last `seconds`."""
+        history = self._histories.get(slot)
+        entries = (
+            iter(()) if history is None else history.entries_since(max(now_ns - int(seconds * SECOND_NS), since_ns))
+        )
+        first = next(entries, None)
+        newest = history.newest if history is not None else None
+        if first is None or newest is None:
+            return 0, 0
+        base, last = first.sample, newest.sample
+        return last.pairs_well - base.pairs_well, last.pairs_failed - base.pairs_failed
+
     def acceptance(self, now_ns: int) -> tuple[int, float]:
         """Return (requests, seconds without a failing trigger) of the active version since its promotion."""
         probation = self._probation

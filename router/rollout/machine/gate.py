@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from router.rollout.machine.limits import RolloutLimits
+from router.rollout.machine.pairs import vetoed
 from router.rollout.machine.probe_streaks import ProbeStreaks
 from router.rollout.machine.registry import Registry
 
@@ -65,9 +66,9 @@ class RollbackGate:
                     f"{self._streaks.detail(standby.slot) or 'too few yet'}"
                     f"{self._few_good(standby.slot, standby.endpoints)}"
                 )
-        # A standby without faults is better, also if the active version is only slow.
-        if shares is not None and shares[2] >= self.limits.gate_shares_min and shares[0] >= max(shares[1] / 2, 1e-9):
+        if shares is not None and vetoed(shares):
             objections.append(
-                f"{shares[0]:.0%} of the {shares[2]} requests rescued there in 20 s failed too (active: {shares[1]:.0%})"
+                f"both versions fail: {shares[0]:.0%} of the {shares[2]} requests rescued there in 60 s failed too "
+                f"(active: {shares[1]:.0%})"
             )
         return objections

@@ -16,7 +16,6 @@ class RolloutLimits:
     recover_probes: int = 30
     gate_probes: int = 3
     gate_timeout_s: float = 1.0
-    gate_shares_min: int = 5
     verify_timeout_s: float = 900.0
     rollback_drain_timeout_s: float | None = 300.0
     recheck_s: float = 1.0

@@ -40,6 +40,7 @@ from router.rollout.machine import proposal_rules
 from router.rollout.machine.gate import RollbackGate
 from router.rollout.machine.lifecycle import Lifecycle
 from router.rollout.machine.limits import RolloutLimits
+from router.rollout.machine.pairs import vetoed
 from router.rollout.machine.probe_streaks import ProbeStreaks
 from router.rollout.machine.proposal_rules import FORWARD
 from router.rollout.machine.registry import Registry
@@ -313,7 +314,8 @@ class Machine:
         A freeze by an operator has its own alarm: it is intended, and not an objection to the standby.
         """
         detail = "; ".join(objections)
-        code = "automation_frozen" if self.registry.frozen else "no_better_target"
+        both_fail = "both_fail" if vetoed(event.shares) else "no_better_target"
+        code = "automation_frozen" if self.registry.frozen else both_fail
         first, self.blocked_reason, self._alarm = self._alarm != code, detail, code
         self._recheck_ns = now_ns + int(self.limits.recheck_s * SECOND_NS)
         if not first:
@@ -390,7 +392,7 @@ class Machine:
         if self.blocked_reason is None:
             return []
         self.blocked_reason = self._alarm = None
-        return [ClearAlarm("no_better_target"), ClearAlarm("automation_frozen")]
+        return [ClearAlarm("no_better_target"), ClearAlarm("both_fail"), ClearAlarm("automation_frozen")]
 
     def _accepted(self, event: ev.Accepted) -> list[Command]:
         active = self.registry.active

@@ -115,7 +115,8 @@ class VerdictReached:
     """The active version fails: a trigger with the action `rollback` is sustained.
 
     `trigger` is the result as plain data (TriggerResult.as_dict()); `unreachable`: its detail is `unreachable`.
-    `shares` is (fault share of the standby, of the active version, attempts on the standby), all of the last 20 s.
+    `shares` is (share of the rescued requests that failed on the standby, too; share of faults of the active version; rescued
+    requests), of the last 60 s.
     `evidence` goes into the incident: requests, errors by outcome, rescued. `proposal`: id of a proposal that expired with the
     default `rollback`.
     """

@@ -192,7 +192,7 @@ def test_no_better_target_is_raised_once_and_checked_each_second() -> None:
     playbook.probe("v1", times=3)
     assert playbook.verdict(after_s=0.9) == []
     commands = playbook.verdict(after_s=0.1)
-    assert commands[2:] == [ClearAlarm("no_better_target"), ClearAlarm("automation_frozen")]
+    assert commands[2:] == [ClearAlarm("no_better_target"), ClearAlarm("both_fail"), ClearAlarm("automation_frozen")]
     assert playbook.states() == {"v1": "active", "v2": "draining"}
 
 
@@ -200,7 +200,11 @@ def test_a_hold_ends_when_the_verdict_has_long_not_failed() -> None:
     playbook = Playbook().seed("v2", None)
     playbook.verdict()
     assert playbook.tell(ev.Ticked(), after_s=30) == []
-    assert playbook.tell(ev.Ticked(), after_s=0.1) == [ClearAlarm("no_better_target"), ClearAlarm("automation_frozen")]
+    assert playbook.tell(ev.Ticked(), after_s=0.1) == [
+        ClearAlarm("no_better_target"),
+        ClearAlarm("both_fail"),
+        ClearAlarm("automation_frozen"),
+    ]
     assert playbook.machine.blocked_reason is None
 
 
@@ -247,9 +251,9 @@ def test_a_probe_result_without_a_check_changes_nothing() -> None:
     ("shares", "goes"),
     [
         (None, True),
-        ((0.9, 1.0, 4), True),
+        ((1.0, 1.0, 1), True),
         ((0.49, 1.0, 5), True),
-        ((0.5, 1.0, 5), False),
+        ((0.8, 1.0, 5), False),
         ((1.0, 1.0, 50), False),
         ((0.0, 0.0, 50), True),
     ],
