@@ -92,6 +92,11 @@ class FakeWorkers:
         self.claim(slot, count)
         self.end(slot, outcome, count, begun=outcome is Outcome.OK)
 
+    def rescue(self, slot: int, *, well: bool = True) -> None:
+        """A request that failed on this slot was sent to the other version."""
+        row = self.segment.layout.worker_slot(0, 0, slot)
+        self.segment.words[row + (at.L_PAIRS_WELL if well else at.L_PAIRS_FAILED)] += 1
+
     def close(self) -> None:
         for fd in self.wakes:
             asyncio.get_running_loop().remove_reader(fd)

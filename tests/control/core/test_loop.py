@@ -171,7 +171,7 @@ async def test_what_the_standby_did_while_it_was_active_is_no_rescue(control: Co
     )  # the judge's clock is ahead of the one that stamps facts
     control.tick(10, lambda: serve(1, Outcome.SERVER_ERROR, 2))
     assert service_controller.shares(control.now_ns) is None
-    control.tick(10, lambda: (serve(1, Outcome.SERVER_ERROR, 2), serve(0, Outcome.OK, 1)))
+    control.tick(10, lambda: (serve(1, Outcome.SERVER_ERROR, 2), control.workers.rescue(1)))
     assert service_controller.shares(control.now_ns) == (0.0, 1.0, 10)
 
 
