@@ -41,6 +41,8 @@ def unit(trigger: Mapping[str, Any]) -> Literal["share", "seconds", "count"]:
     if detail == "errors":
         # For faults in a row value and limit are counts, for a burst they are shares.
         return "count" if max(trigger.get("value") or 0, trigger.get("limit") or 0) > 1 else "share"
+    if detail == "useful_share":
+        return "share"
     if kind == "hard_failure":
         return "seconds"
     return "share" if kind in _SHARES else "count"

@@ -17,6 +17,7 @@ from router.rollout.stats.figures import (
     rescue_outcomes,
     rollback_cost,
     share,
+    unit,
     whole_faults,
 )
 from router.rollout.stats.window import Window
@@ -122,3 +123,8 @@ def test_a_number_of_a_trigger_has_one_unit(
 ) -> None:
     trigger = {"kind": kind, "detail": detail, "value": value, "limit": limit}
     assert (format_value(trigger, "value"), format_value(trigger, "limit")) == texts
+
+
+def test_a_share_of_useful_answers_is_a_share() -> None:
+    assert unit({"kind": "hard_failure", "detail": "useful_share", "value": 0.1}) == "share"
+    assert unit({"kind": "hard_failure", "detail": "no_progress", "value": 10.4}) == "seconds"
