@@ -18,9 +18,10 @@ from tests.promises_probes import PROBES
 from tests.promises_replicas import REPLICAS
 from tests.promises_state import STATE
 from tests.promises_wire import WIRE
+from tests.promises_work import WORK
 
 ROOT: Final = Path(__file__).parent.parent
-GUARDS: Final = (*ROUTES_AND_VERDICTS, *EVIDENCE, *PROBES, *REPLICAS, *STATE, *WIRE)
+GUARDS: Final = (*ROUTES_AND_VERDICTS, *EVIDENCE, *PROBES, *REPLICAS, *STATE, *WIRE, *WORK)
 
 
 def in_one_line(text: str) -> str:

@@ -10,7 +10,7 @@ from router.proxy.work.work_path cimport WorkPath
 from router.proxy.routing.standing cimport Standing
 
 cdef Py_ssize_t _CLAIMED, _BEGUN, _LAST_BEGUN_NS, _FIRST_BYTE, _OUTCOMES, _DURATION, _THROTTLED
-cdef Py_ssize_t _FIRST_USEFUL, _ASKED, _ENDS, _LAST_USEFUL_NS, _LATE_FAULTS, _TIMES, _NAMED_BUCKETS, _USEFUL, _OK, _REDIRECTIONS
+cdef Py_ssize_t _FIRST_USEFUL, _ASKED, _ENDS, _LAST_USEFUL_NS, _LATE_FAULTS, _TIMES, _NAMED_BUCKETS, _USEFUL, _OK, _REDIRECTIONS, _JSON, _ERROR_WITHIN_BYTES
 cdef long long _MICROS_MAX
 
 
@@ -47,7 +47,7 @@ cdef class Attempt:
     cpdef became_useful(self, double now_s, double waited_s)
     @cython.locals(exchange=Exchange, now_s=double)
     cdef Py_ssize_t _work_end(self, Py_ssize_t outcome) except -1
-    @cython.locals(watch=AnswerWatch)
+    @cython.locals(watch=AnswerWatch, exchange=Exchange)
     cpdef watch_response(self, ResponseHead head, bytes data, bint complete, double now_s)
     cpdef content_came(self, double now_s)
     cpdef Py_ssize_t whole_outcome(self) except -1
@@ -59,5 +59,6 @@ cdef class Attempt:
     cdef _failed(self, Py_ssize_t outcome)
 
 
+cpdef Py_ssize_t cell_of(double waited_s) except -1
 @cython.locals(micros=cython.longlong, length=int)
 cpdef count(unsigned long long[::1] words, Py_ssize_t histogram, double seconds)

@@ -10,6 +10,7 @@ cdef class WorkPath:
     cdef public bint protocol
     cdef public bint streams
     cdef public double median_s
+    cdef public double propose_after_s
     cdef public Py_ssize_t bucket
     cdef public Py_ssize_t offset
 

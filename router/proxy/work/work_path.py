@@ -32,7 +32,8 @@ MEDIAN_UNKNOWN_S: Final = 1.0
 
 class WorkPath:
     """Method and path template. `offset`: where the work row begins in a slot row; `protocol`: its answers have the form of a
-    known protocol; `streams`: an event stream is useful at its head (GET); `median_s`: its usual time to useful.
+    known protocol; `streams`: an event stream is useful at its head (GET); `median_s`: its usual time to useful;
+    `propose_after_s`: not proposed before.
     """
 
     def __init__(self, name: str, inference: bool) -> None:
@@ -41,6 +42,7 @@ class WorkPath:
         self.protocol = is_protocol_path(name)
         self.streams = name.startswith("GET ")
         self.median_s = MEDIAN_UNKNOWN_S
+        self.propose_after_s = 0.0
         self.bucket = 0
         self.offset = 0
         self.assign(OTHER_INFERENCE if inference else OTHER)
@@ -87,6 +89,7 @@ class WorkPaths:
 
     def propose(self, path: WorkPath, now_s: float) -> None:
         """Propose a bucket for a path that has none: an answer to it was useful."""
+        path.propose_after_s = now_s + PROPOSE_EVERY_S
         if now_s < self._propose_after_s:
             return
         self._propose_after_s = now_s + PROPOSE_EVERY_S

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from router.proxy.engine.attempt import count
+from router.proxy.engine.attempt import cell_of, count
 from router.rollout.stats.histogram import BUCKETS, MICROS_MAX, index, quantile
+from router.rollout.work import TIME_BOUNDS_US, time_cell
 from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
@@ -108,3 +109,9 @@ async def test_who_leaves_in_the_middle_of_an_upload_waited_for_nobody() -> None
     assert rig.attempts() == {"client_gone": 1}
     assert rig.scalar(at.L_ABANDONED_LONG) == 0
     assert sum(rig.worker_stats.slot_histogram(0, 0, at.L_ABANDONED)) == 0
+
+
+@pytest.mark.parametrize("bound_us", [1, *TIME_BOUNDS_US])
+def test_the_cell_of_a_time_to_useful_is_that_of_the_bounds(bound_us: int) -> None:
+    for micros in (bound_us - 1, bound_us, bound_us + 1):
+        assert cell_of((micros + 0.2) / 1e6) == time_cell(micros)

@@ -1,0 +1,32 @@
+"""The rows of promises.py about what an answer comes to beyond its head."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.promises import Guard
+
+# fmt: off
+WORK: Final = (
+    # promise 4
+    Guard(4, "proxy/work/test_answer_watch.py::test_responses",
+          "proxy/work/event_stream.py", "_kind_of",
+          "if name.lower() in _PING_NAMES or is_ping(data.strip()): return _Event.PING"),
+    Guard(4, "proxy/work/test_answer_watch.py::test_responses",
+          "proxy/work/answer_watch.py", "AnswerWatch.ended",
+          "self.check_tail()"),
+    Guard(4, "proxy/work/test_answer_watch.py::test_a_client_that_closes_after_it_has_read_an_error_has_seen_a_fault",
+          "proxy/engine/attempt.py", "Attempt.departure_outcome",
+          "if self.watch is not None and self.watch.check_tail(): return self.watch.outcome"),
+    # promise 5
+    Guard(5, "proxy/work/test_answer_watch.py::test_a_client_that_leaves_had_waited_or_had_been_served",
+          "proxy/engine/attempt.py", "Attempt._work_end",
+          "silent_s = 0.0 if exchange.paused_at_s else now_s - exchange.last_byte_s", weakened="now_s - self.sent_s"),
+    Guard(5, "proxy/work/test_answer_watch.py::test_responses",
+          "proxy/work/work_ends.py", "is_busy",
+          "return retry_after or any(text in lower for text in texts)", weakened="never busy"),
+    Guard(5, "proxy/engine/test_closing.py::test_a_half_closed_client_that_is_being_served_is_served_to_the_end",
+          "proxy/engine/downstream.py", "Downstream.write",
+          "if self.ended: self.context.half_closed.start(self, self.context.now_s)"),
+)
+# fmt: on
