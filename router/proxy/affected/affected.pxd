@@ -10,6 +10,7 @@ cdef class Affected:
     cdef public Py_ssize_t _row
     cdef public object _incarnation
     cdef public object _known_good
+    cdef public list _due_s
     cdef public object _fingerprints
     cdef public long long _number
     cdef public Py_ssize_t _epoch

@@ -78,6 +78,7 @@ class Affected:
         self._row = row
         self._incarnation = incarnation
         self._known_good = known_good
+        self._due_s = known_good.due_s
         self._fingerprints = fingerprints
         self._number = 0
         self._epoch = row + at.L_EPOCHS
@@ -109,7 +110,7 @@ class Affected:
         row = self._row + _WORK + bucket * _WORK_WORDS
         if self._words[row + _LOST_REQUESTS]:
             self._forget_lost(row)
-        if now_s >= self._known_good.due_s[bucket]:
+        if now_s >= self._due_s[bucket]:
             self._known_good.keep(bucket, self.request(exchange), now_s)
 
     def fault(self, bucket: int, exchange: AffectedExchange) -> None:

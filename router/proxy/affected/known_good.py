@@ -16,15 +16,14 @@ EVERY_S: Final = 1.0
 
 
 class KnownGood:
-    """One useful request of each work bucket is kept every EVERY_S seconds, the newest KEPT of each bucket."""
+    """One useful request of each work bucket is kept every EVERY_S seconds, the newest KEPT of each bucket.
+
+    `due_s`: from when on the next request of each bucket is to be kept, in monotonic seconds.
+    """
 
     def __init__(self) -> None:
         self.due_s = [0.0] * WORK_BUCKETS
         self._kept: tuple[deque[int], ...] = tuple(deque(maxlen=KEPT) for _ in range(WORK_BUCKETS))
-
-    def is_due(self, bucket: int, now_s: float) -> bool:
-        """Return whether a useful request of this bucket is to be kept now."""
-        return now_s >= self.due_s[bucket]
 
     def keep(self, bucket: int, request: int, now_s: float) -> None:
         """Keep the fingerprint of a useful request."""

@@ -7,11 +7,9 @@ from router.proxy.affected.known_good import EVERY_S, KEPT, KnownGood
 
 def test_one_a_second_and_bucket_is_due() -> None:
     known = KnownGood()
-    assert known.is_due(0, 10.0)
     known.keep(0, 1, 10.0)
-    assert not known.is_due(0, 10.0 + EVERY_S / 2)
-    assert known.is_due(1, 10.0)
-    assert known.is_due(0, 10.0 + EVERY_S)
+    assert known.due_s[0] == 10.0 + EVERY_S
+    assert known.due_s[1] == 0.0
 
 
 def test_the_newest_of_each_bucket_are_kept() -> None:
