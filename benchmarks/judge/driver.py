@@ -80,7 +80,10 @@ class Service:
 
 @dataclass(slots=True)
 class Run:
-    """What came of it. `verdict` is the first result that demands a rollback, at `verdict_s` seconds after the promotion."""
+    """What came of it. `verdict` is the first result that demands a rollback, at `verdict_s` seconds after the promotion.
+
+    The version before serves so that it is known: its verdicts do not count.
+    """
 
     verdict: TriggerResult | None = None
     verdict_s: float = NEVER
@@ -163,7 +166,7 @@ class Driver:
         run.judged += 1
         if verdict.pending:
             self._stay_dense(now_ns, 1)
-        if verdict.failing is not None:
+        if verdict.failing is not None and (active == 1 or self.service.before is None):
             if run.verdict is None:
                 run.verdict, run.verdict_s = verdict.failing, at_s
             run.verdicts += at_s - run.last_verdict_s > VERDICTS_APART_S
