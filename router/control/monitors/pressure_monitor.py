@@ -29,7 +29,9 @@ class PressureMonitor:
         """Raise or end the alarm; return the result that asks an operator, if one should be asked."""
         active = self._registry.active
         slot = active.slot if active is not None and active.slot is not None else -1
-        now = pressure(self._judge.window(slot, WINDOW_S, now_ns))
+        served_s = (now_ns - self._registry.active_since_ns) / 1e9
+        # What came before the promotion is no rate that this version takes: it would look like little traffic.
+        now = pressure(self._judge.window(slot, min(WINDOW_S, max(served_s, 1.0)), now_ns))
         still = pressure(self._judge.window(slot, STILL_S, now_ns))
         if active is None or now is None or still is None or not (now.is_high and still.share >= now.share / 2):
             self._alarms.down("version_throttles", self._service)
@@ -38,13 +40,12 @@ class PressureMonitor:
         self._alarms.up("version_throttles", detail, self._service)
         if active.accepted or self._registry.in_drill:
             return ()
-        result = proposal(now, self._before(now_ns))
+        result = proposal(now, self._before(served_s, now_ns))
         return (result,) if result is not None else ()
 
-    def _before(self, now_ns: int) -> Pressure | None:
-        """Return the pressure on the version before, in the time before the promotion."""
+    def _before(self, served_s: float, now_ns: int) -> Pressure | None:
+        """Return the pressure on the version before, in the time before the promotion, which was `served_s` ago."""
         standby = self._registry.standby
-        served_s = (now_ns - self._registry.active_since_ns) / 1e9
         if standby is None or standby.slot is None or not 0 < served_s <= PROBATION_MAX_S:
             return None
         longer = pressure(self._judge.window(standby.slot, served_s + BEFORE_S, now_ns))

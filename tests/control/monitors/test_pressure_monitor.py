@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from router.control.monitors.pressure_monitor import PressureMonitor
 from router.rollout.outcome import Outcome
+from router.rollout.stats.window import Window
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 
 
@@ -20,6 +24,30 @@ async def control(tmp_path: Path) -> AsyncIterator[ControlHarness]:
     await control.end()
     workers.close()
     segment.close()
+
+
+def asked(per_s: float, before_per_s: float, served_s: float) -> bool:
+    """Whether an operator is asked `served_s` after a promotion; v2 throttles every attempt, v1 served `before_per_s`."""
+
+    def window(slot: int, seconds: float, now_ns: int) -> Window:
+        busy = per_s * min(seconds, served_s) if slot == 1 else 0.0
+        fine = before_per_s * max(0.0, seconds - served_s) if slot == 0 else 0.0
+        outcomes = [0] * len(Outcome)
+        outcomes[Outcome.OK], outcomes[Outcome.THROTTLED] = round(fine), round(busy)
+        ended = sum(outcomes)
+        return Window(0, 1, seconds, ended, ended, 0, 0, 0, tuple(outcomes))
+
+    active, standby = SimpleNamespace(slot=1, version="v2", accepted=False), SimpleNamespace(slot=0)
+    registry: Any = SimpleNamespace(active=active, standby=standby, in_drill=False, active_since_ns=10**12)
+    judge: Any = SimpleNamespace(window=window)
+    alarms: Any = SimpleNamespace(up=lambda *_: None, down=lambda *_: None)
+    return bool(PressureMonitor("svc", registry, judge, alarms).check(10**12 + int(served_s * 1e9)))
+
+
+def test_a_rate_is_one_since_the_promotion() -> None:
+    assert asked(per_s=20, before_per_s=20, served_s=5)
+    assert not asked(per_s=200, before_per_s=20, served_s=5), "ten times the traffic explains it"
+    assert not asked(per_s=200, before_per_s=20, served_s=90)
 
 
 def codes(control: ControlHarness) -> set[str]:
