@@ -39,6 +39,7 @@ service = "{SERVICE}"
 """ + service_settings(
         active,
         more=f"""replay = "always"
+rescue_on = ["connect", "timeout", "broken"]
 [services.{SERVICE}.objective]
 availability = 0.99
 [services.{SERVICE}.cases]
