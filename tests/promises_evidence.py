@@ -80,5 +80,14 @@ EVIDENCE: Final = (
     Guard(5, "proxy/affected/test_known_good.py::test_a_request_that_comes_again_displaces_no_other",
           "proxy/affected/known_good.py", "KnownGood.keep",
           "kept.remove(request)"),
+    # times to the first useful byte
+    Guard(4, "rollout/judge/test_latency.py::test_a_head_is_no_work",
+          "rollout/judge/latency.py", "_lateness",
+          "answered = {\"first_byte\": window.first_byte, \"useful\": window.first_useful, \"last_byte\": window.duration}[rule.slo_on]",
+          weakened="by the first byte"),
+    Guard(5, "rollout/judge/test_latency.py::test_first_useful_bytes_are_compared_with_those_of_the_baseline",
+          "rollout/judge/baseline.py", "Baseline.late_share",
+          "answered = {\"first_byte\": self.first_byte, \"useful\": self.first_useful, \"last_byte\": self.duration}[slo_on]",
+          weakened="by the first byte"),
 )
 # fmt: on

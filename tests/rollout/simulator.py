@@ -40,6 +40,7 @@ class Version:
         self.times = [0] * BUCKETS
         self.durations = [0] * BUCKETS
         self.given_up = [0] * BUCKETS
+        self.useful = [0] * BUCKETS
         self._ticks = 0
 
     def begin(self, number: int = 1, first_byte_ms: float = 5.0) -> None:
@@ -56,6 +57,12 @@ class Version:
     def answer(self, number: int = 1, outcome: Outcome = Outcome.OK, first_byte_ms: float = 5.0) -> None:
         self.begin(number, first_byte_ms)
         self.end(outcome, number, first_byte_ms)
+
+    def stream(self, number: int = 1, useful_ms: float = 5.0) -> None:
+        """Event streams whose heads come at once, and whose first content comes after `useful_ms`."""
+        self.begin(number, 1.0)
+        self.useful[index(int(useful_ms * 1000))] += number
+        self.end(Outcome.OK, number, useful_ms)
 
     def fail(self, number: int = 1, outcome: Outcome = Outcome.SERVER_ERROR) -> None:
         """Requests that fail before they begin."""
@@ -102,6 +109,7 @@ class Version:
             tuple(self.times) if full else None,
             tuple(self.durations) if full else None,
             tuple(self.given_up) if full else None,
+            tuple(self.useful) if full else None,
         )
         self.at_ns += round(after_s * SECOND_NS)
         return found

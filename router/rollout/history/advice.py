@@ -118,6 +118,8 @@ def _error_rate_variants(rule: ErrorRateRule) -> list[tuple[str, ErrorRateRule]]
 
 
 def _latency_variants(rule: LatencyRule, usual_us: Sequence[int]) -> list[tuple[str, LatencyRule]]:
+    if rule.slo_on == "useful":
+        return [("not replayed: the history has no times to the first useful byte", rule)]
     if rule.slo_ms is not None:
         shares = [(name, replace(rule, slo_share=_share(rule.slo_share * factor))) for factor, name in _FACTORS]
         sooner = replace(rule, sustained_s=max(rule.sustained_s / 5, 10.0))

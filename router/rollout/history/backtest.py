@@ -87,7 +87,7 @@ class Trial:
     def limits(self) -> list[WindowLimit]:
         """Return the limits of late answers that this trial needs."""
         rule = self.rules.latency
-        if self.kind != "latency" or rule.slo_ms is None:
+        if self.kind != "latency" or rule.slo_ms is None or rule.slo_on == "useful":  # rows have no such times
             return []
         whole = rule.slo_on == "last_byte"
         return [WindowLimit(rule.slo_ms * 1000, whole), WindowLimit(rule.slo_ms * rule.fast_factor * 1000, whole)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from operator import sub
 from typing import Any, Final
 
+from router.rollout.judge.rules import SloOn
 from router.rollout.stats import bounds
 from router.rollout.stats.histogram import BUCKETS, above
 from router.rollout.stats.sample import NO_TIMES, Counters, Histograms
@@ -68,9 +69,12 @@ class Baseline:
     first_useful: Counters = NO_TIMES
     work: Mapping[str, BucketNormal] = field(default_factory=dict)
 
-    def late_share(self, limit_us: float, *, last_byte: bool = False) -> float | None:
+    def late_share(self, limit_us: float, slo_on: SloOn = "first_byte") -> float | None:
         """Return the share of answers later than `limit_us`; None without timed answers."""
-        late, timed = lateness(self.duration if last_byte else self.first_byte, self.abandoned, limit_us)
+        if slo_on == "useful" and not any(self.first_useful):
+            return None
+        answered = {"first_byte": self.first_byte, "useful": self.first_useful, "last_byte": self.duration}[slo_on]
+        late, timed = lateness(answered, self.abandoned, limit_us)
         return late / timed if timed else None
 
     def as_dict(self) -> dict[str, Any]:
@@ -193,9 +197,9 @@ class BaselineAccumulator:
     def first_useful(self) -> Counters:
         """Return the times to the first useful byte since the start."""
         first, last = self._first_full, self._last_full
-        if first is None or last is None or last.sample.first_useful is None:
+        if first is None or last is None or last.first_useful is None:
             return NO_TIMES
-        return tuple(map(sub, last.sample.first_useful, first.sample.first_useful or NO_TIMES))
+        return tuple(map(sub, last.first_useful, first.first_useful or NO_TIMES))
 
     def restart(self) -> None:
         """Start again at the last sample."""

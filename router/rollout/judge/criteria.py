@@ -10,7 +10,7 @@ Metrics with a limit, from the settings or added by a rollback (the stricter lim
     metric              is
     fault_share         faults ÷ requests
     invalid_share       answers that a validator rejected ÷ requests
-    late_share          first bytes (or whole answers, rules.latency.slo_on) later than slo_ms ÷ answers
+    late_share          first bytes (useful ones, or whole answers: rules.latency.slo_on) later than slo_ms ÷ answers
     first_byte_p99_ms   p99 of the first-byte times
     longest_wait_s      the longest wait for a first byte in the last `after_s`
     quality_alerts      alerts about its quality that are firing
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final, Literal
 
 from router.rollout.judge.baseline import Baseline, lateness
-from router.rollout.judge.rules import LatencyRule
+from router.rollout.judge.rules import LatencyRule, SloOn
 from router.rollout.stats.bounds import is_above
 from router.rollout.stats.histogram import quantile
 
@@ -97,6 +97,11 @@ class Observed:
     useful: int | None = None
     useful_share: float | None = None
     useful_share_before: float | None = None
+    first_useful: Sequence[int] = ()
+
+    def answered(self, slo_on: SloOn) -> Sequence[int]:
+        """Return the times of the answers, as `rules.latency.slo_on` counts them."""
+        return {"first_byte": self.first_byte, "useful": self.first_useful, "last_byte": self.duration}[slo_on]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +194,7 @@ def _measured(metric: str, observed: Observed, latency: LatencyRule) -> tuple[fl
             return (observed.invalid / observed.requests if observed.requests else None), observed.requests
         case "late_share":
             assert latency.slo_ms is not None
-            answered = observed.duration if latency.slo_on == "last_byte" else observed.first_byte
-            late, timed = lateness(answered, observed.abandoned, latency.slo_ms * 1000)
+            late, timed = lateness(observed.answered(latency.slo_on), observed.abandoned, latency.slo_ms * 1000)
             return (late / timed if timed else None), round(timed)
         case "first_byte_p99_ms":
             answers = sum(observed.first_byte)

@@ -454,6 +454,7 @@ class Judge:
             useful=None if not work else sum(normal.ends[WorkEnd.USEFUL] for normal in work.values()),
             useful_share=None if not work else useful_share_of(work.values()),
             useful_share_before=self._useful_share_before(inputs),
+            first_useful=probation.accumulator.first_useful(),
         )
         return criteria(observed, settings, inputs.criteria, self._rules.latency, self._usable_baseline())
 

@@ -1,5 +1,8 @@
 """Trigger: too many answers are later than the service's objective.
 
+`rules.latency.slo_on` names the time: to the first byte, to the first useful byte, or to the last byte. A head alone is no
+work: an event stream that begins at once and brings its first token after a minute is late by its first useful byte.
+
 The trigger uses the share of late answers, not a p99: a share is cheap, adds up over workers, and has exact bounds (the p99 of
 50 samples is their maximum). A wait longer than the objective that ended without an answer counts as late; a failure never
 counts as a fast answer. Answers of the warm-up are left out, also later. The period of the fast path is shorter than its window,
@@ -20,6 +23,7 @@ from router.rollout.stats.window import Window
 
 STILL_S: Final = 10.0
 """The window of the latest answers, which shows whether the slowness lasts."""
+NOUNS: Final = {"first_byte": "first bytes", "useful": "first useful bytes", "last_byte": "whole answers"}
 
 
 def latency(context: TriggerContext) -> tuple[TriggerResult, TriggerResult]:
@@ -74,7 +78,7 @@ def _decide(rule: LatencyRule, base: TriggerResult, window: Window, limit_ms: fl
         return _no_data(rule, base)
     share, limit, normal = late / timed, base.limit or 0.0, base.baseline or 0.0
     measured = "no baseline" if base.baseline is None else f"baseline {normal:.1%}"
-    what = "whole answers" if rule.slo_on == "last_byte" else "first bytes"
+    what = NOUNS[rule.slo_on]
     reason = f"{share:.1%} of {timed:.0f} {what} later than {limit_ms:g} ms in the last {rule.window_s:g} s, {measured}"
     result = replace(base, value=share, samples=round(timed), reason=reason)
     if timed < rule.requests_min:
@@ -88,14 +92,16 @@ def _decide(rule: LatencyRule, base: TriggerResult, window: Window, limit_ms: fl
 
 
 def _lateness(rule: LatencyRule, window: Window, limit_ms: float) -> tuple[float, float]:
-    answered = window.duration if rule.slo_on == "last_byte" else window.first_byte
+    answered = {"first_byte": window.first_byte, "useful": window.first_useful, "last_byte": window.duration}[
+        rule.slo_on
+    ]
     return lateness(answered or (), window.abandoned or (), limit_ms * 1000)
 
 
 def _baseline_share(context: TriggerContext, rule: LatencyRule, limit_ms: float) -> float | None:
     if context.baseline is None:
         return None
-    return context.baseline.late_share(limit_ms * 1000, last_byte=rule.slo_on == "last_byte")
+    return context.baseline.late_share(limit_ms * 1000, rule.slo_on)
 
 
 def _result(rule: LatencyRule, state: State, reason: str, distance: str) -> TriggerResult:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 Action = Literal["rollback", "ask", "observe"]
+SloOn = Literal["first_byte", "useful", "last_byte"]
 """The action of a failing trigger: roll back, make a proposal to an operator, or only report."""
 
 _STRICT: dict[str, Any] = {"extra": "forbid"}
@@ -102,8 +103,9 @@ class LatencyRule:
     """What the trigger does: "rollback", "ask" an operator, or "observe" (report only)."""
     slo_ms: float | None = None
     """A response is late after this time. Unset: the trigger is off."""
-    slo_on: Literal["first_byte", "last_byte"] = "first_byte"
-    """What must arrive within slo_ms: the first or the last byte of the response."""
+    slo_on: SloOn = "first_byte"
+    """What must arrive within slo_ms: the first byte of the response; the first useful byte (of an event stream its
+    first content, of another answer its end); or the last byte."""
     slo_share: float = 0.05
     """Share of responses that may be late."""
     window_s: float = 60.0

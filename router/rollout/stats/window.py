@@ -48,6 +48,7 @@ class Window:
     duration: tuple[int, ...] | None = None
     abandoned: tuple[int, ...] | None = None
     set_aside: int = 0
+    first_useful: tuple[int, ...] | None = None
 
     @property
     def requests(self) -> int:
@@ -100,8 +101,8 @@ def count_faults(outcomes: Sequence[int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class WindowEntry:
-    """A sample; counters and histograms are without the counts of stalled periods, `running_ns` is time without those
-    periods.
+    """A sample; counters, histograms and `first_useful` are without the counts of stalled periods, `running_ns` is time
+    without those periods.
     """
 
     at_ns: int
@@ -110,6 +111,7 @@ class WindowEntry:
     histograms: Histograms | None
     stalled: bool
     sample: Sample
+    first_useful: Counters | None = None
 
 
 class _Tier:
@@ -163,6 +165,7 @@ class SlotHistory:
         self._left_out: Counters = NO_COUNTS
         self._left_out_ns = 0
         self._left_out_full: Histograms | None = None
+        self._left_out_useful: Counters | None = None
 
     @property
     def newest(self) -> WindowEntry | None:
@@ -227,11 +230,24 @@ class SlotHistory:
                 self._late_full = True
         stalled = late or (last is not None and self._late)
         self._late = late
+        useful = sample.first_useful
         if histograms is not None:
+            useful = self._useful_less_stalls(useful)
             histograms = self._less_stalls(histograms)
         if any(self._left_out):
             counters = tuple(map(sub, counters, self._left_out))
-        return WindowEntry(sample.at_ns, sample.at_ns - self._left_out_ns, counters, histograms, stalled, sample)
+        running_ns = sample.at_ns - self._left_out_ns
+        return WindowEntry(sample.at_ns, running_ns, counters, histograms, stalled, sample, useful)
+
+    def _useful_less_stalls(self, useful: Counters | None) -> Counters | None:
+        """Return the times to the first useful byte without those of stalled periods; call it before `_less_stalls`."""
+        last = self._newest_full.sample.first_useful if self._newest_full is not None else None
+        if self._late_full and last is not None and useful is not None:
+            grown = tuple(map(sub, useful, last))
+            known = self._left_out_useful
+            self._left_out_useful = grown if known is None else tuple(map(add, known, grown))
+        left_out = self._left_out_useful
+        return useful if useful is None or left_out is None else tuple(map(sub, useful, left_out))
 
     def _less_stalls(self, histograms: Histograms) -> Histograms:
         last = self._newest_full.sample.histograms if self._newest_full is not None else None
@@ -295,7 +311,9 @@ def between(base: WindowEntry, newest: WindowEntry) -> Window:
     """Return the counts between two entries of one history; with histograms if both have them."""
     counters = tuple(map(sub, newest.counters, base.counters))
     claimed, begun, unbegun, rescued, abandoned_long = counters[:OUTCOMES_AT]
-    first_byte = duration = abandoned = None
+    first_byte = duration = abandoned = first_useful = None
+    if newest.first_useful is not None and base.first_useful is not None:
+        first_useful = tuple(map(sub, newest.first_useful, base.first_useful))
     if newest.histograms is not None and base.histograms is not None:
         first_byte, duration, abandoned = differences(newest.histograms, base.histograms)
     return Window(
@@ -312,6 +330,7 @@ def between(base: WindowEntry, newest: WindowEntry) -> Window:
         duration,
         abandoned,
         max(0, newest.sample.set_aside - base.sample.set_aside),
+        first_useful,
     )
 
 

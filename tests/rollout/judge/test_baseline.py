@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -44,5 +45,7 @@ def test_lateness(limit_ms: float, expected: tuple[float, float]) -> None:
 def test_the_late_share_of_a_baseline() -> None:
     found = estimate(10, 0, 0.95, (times(ms5=9, ms100=1), times(ms5=5, ms100=5), times()))
     assert found.late_share(50_000) == 0.1
-    assert found.late_share(50_000, last_byte=True) == 0.5
+    assert found.late_share(50_000, "last_byte") == 0.5
+    assert found.late_share(50_000, "useful") is None, "an older journal has no such times"
+    assert replace(found, first_useful=times(ms5=3, ms100=1)).late_share(50_000, "useful") == 0.25
     assert estimate(10, 0, 0.95).late_share(50_000) is None

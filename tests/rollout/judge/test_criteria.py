@@ -91,6 +91,9 @@ def test_a_p99_and_whole_answers() -> None:
     assert (criterion.state, criterion.value) == ("not_met", pytest.approx(500, rel=0.1))
     whole = LatencyRule(slo_ms=100.0, slo_on="last_byte")
     assert found("late_share", shown, latency=whole, late_share_max=0.05).state == "met"
+    useful = LatencyRule(slo_ms=100.0, slo_on="useful")
+    late = Observed(first_byte=times(t5=100), first_useful=times(t5=90, t500=10))
+    assert found("late_share", late, latency=useful, late_share_max=0.05).value == pytest.approx(0.1)
     assert found("late_share", shown, latency=LatencyRule(), late_share_max=0.05).state == "not_configured"
 
 

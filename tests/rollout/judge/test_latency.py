@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
 from router.rollout.judge.rules import LatencyRule, Rules
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.outcome import Outcome
+from router.rollout.stats.histogram import BUCKETS, index
 from tests.rollout.simulator import JudgeHarness, normal
 from tests.texts import golden
 
@@ -55,6 +57,32 @@ def test_with_a_baseline_it_must_be_above_that_too(late: int, expected: str) -> 
     harness = JudgeHarness(RULES, replace(baseline, first_byte=tuple(times)))
     result = once(1_000 - late, late, harness)
     assert (result.state, result.baseline) == (expected, 0.07)
+
+
+@pytest.mark.parametrize(("slo_on", "expected"), [("first_byte", "pass"), ("useful", "fail"), ("last_byte", "fail")])
+def test_a_head_is_no_work(slo_on: Literal["first_byte", "useful", "last_byte"], expected: str) -> None:
+    """The heads of all streams come at once, and the first content of 6 % of them after 200 ms."""
+    harness = JudgeHarness(replace(RULES, latency=replace(SLO, slo_on=slo_on)))
+    harness.version.stream(94)
+    harness.version.stream(6, useful_ms=200.0)
+    for _ in range(11):
+        harness.tick()
+    result = harness.result("latency")
+    assert (result.state, result.samples) == (expected, 100)
+
+
+@pytest.mark.parametrize(("slow", "expected"), [(70, "pass"), (0, "fail")])
+def test_first_useful_bytes_are_compared_with_those_of_the_baseline(slow: int, expected: str) -> None:
+    baseline, useful = normal(first_byte_ms=1.0, requests=1_000), [0] * BUCKETS
+    useful[index(5_000)], useful[index(200_000)] = 1_000 - slow, slow
+    rules = replace(RULES, latency=replace(SLO, slo_on="useful"))
+    harness = JudgeHarness(rules, replace(baseline, first_useful=tuple(useful)))
+    harness.version.stream(93)
+    harness.version.stream(7, useful_ms=200.0)
+    for _ in range(11):
+        harness.tick()
+    result = harness.result("latency")
+    assert (result.state, result.baseline) == (expected, slow / 1_000)
 
 
 def test_waits_given_up_after_the_objective_are_late() -> None:

@@ -182,9 +182,10 @@ def test_histograms_leave_out_the_second_that_stalled() -> None:
     for tick in range(61):
         history.append(version.sample(stalled=tick == 25))
         version.answer(1, first_byte_ms=5_000 if tick == 24 else 5)
+        version.useful[0] += 1
     window = history.window(60, seconds(6), histograms=True)
     assert window is not None
-    assert sum(window.first_byte or ()) == 50
+    assert (sum(window.first_byte or ()), sum(window.first_useful or ())) == (50, 50)
     assert window.begun == 58
 
 
