@@ -83,7 +83,7 @@ EVIDENCE: Final = (
     # times to the first useful byte
     Guard(4, "rollout/judge/test_latency.py::test_a_head_is_no_work",
           "rollout/judge/latency.py", "_lateness",
-          "answered = {\"first_byte\": window.first_byte, \"useful\": window.first_useful, \"last_byte\": window.duration}[rule.slo_on]",
+          "\"useful\": window.first_useful,",
           weakened="by the first byte"),
     Guard(5, "rollout/judge/test_latency.py::test_first_useful_bytes_are_compared_with_those_of_the_baseline",
           "rollout/judge/baseline.py", "Baseline.late_share",
