@@ -46,6 +46,10 @@ the end is one or more.
 """
 
 _PROTOCOL_PATHS: Final = ("/chat/completions", "/completions", "/responses", "/messages")
+_ANSWER_PATHS: Final = (
+    *_PROTOCOL_PATHS, "/embeddings", "/rerank", "/api/chat", "/api/generate", "/api/embed", "/v1/chat", "/v2/chat",
+    "/completion", "/generate", "/generate_stream", "/infer", ":predict", ":generateContent", ":streamGenerateContent",
+)  # fmt: skip
 _VARIABLE: Final = re.compile(
     r"[0-9]+|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 )
@@ -65,6 +69,11 @@ def bucket_name(method: str, path: str) -> str:
 def is_protocol_path(path: str) -> bool:
     """Return whether answers to this path have the form of OpenAI or Anthropic."""
     return path.rstrip("/").endswith(_PROTOCOL_PATHS)
+
+
+def has_known_answers(path: str) -> bool:
+    """Return whether answers to this path have a known form: also of Ollama, Cohere, Google, KServe, Triton, TGI or llama.cpp."""
+    return path.rstrip("/").endswith(_ANSWER_PATHS)
 
 
 def check_pattern(pattern: str) -> str:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from router.rollout.work_paths import CHEAP_PATHS, InferenceRules, bucket_name, check_pattern, path_template
+from router.rollout.work_paths import (
+    CHEAP_PATHS,
+    InferenceRules,
+    bucket_name,
+    check_pattern,
+    has_known_answers,
+    path_template,
+)
 
 
 @pytest.mark.parametrize(
@@ -100,3 +107,19 @@ def test_what_is_no_pattern_is_refused(pattern: str) -> None:
 def test_the_shipped_patterns_are_patterns() -> None:
     assert [check_pattern(pattern) for pattern in CHEAP_PATHS] == list(CHEAP_PATHS)
     assert [check_pattern(pattern) for pattern in ("/", "/**", "/a/*/b", "a")]
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("POST /v1/chat/completions", True),
+        ("POST /api/chat", True),
+        ("POST /v2/models/fraud/infer", True),
+        ("POST /v1/models/fraud:predict", True),
+        ("POST /v1beta/models/g:streamGenerateContent", True),
+        ("POST /predict", False),
+        ("POST /inferred", False),
+    ],
+)
+def test_which_answers_have_a_known_form(name: str, known: bool) -> None:
+    assert has_known_answers(name) is known

@@ -237,7 +237,7 @@ class Attempt:
         """Read the response from now on, if its head does not tell whether it is useful. `data` is the body so far."""
         exchange = self.exchange
         if head.kind == _JSON and head.status < _REDIRECTIONS:
-            if not self.work.protocol or (complete and data.find(b'"error"', 0, _ERROR_WITHIN_BYTES) < 0):
+            if not self.work.protocol or (complete and data and data.find(b'"error"', 0, _ERROR_WITHIN_BYTES) < 0):
                 return
         self.watch = watch = answer_watch.watch(
             exchange.head, self.work, head, data, complete, exchange.service.options

@@ -10,7 +10,7 @@ from router.proxy.engine.upstream cimport Upstream
 from router.proxy.engine.local_service cimport LocalService
 from router.proxy.engine.local_target cimport LocalTarget
 
-cdef Py_ssize_t _OK, _SERVICE_UNAVAILABLE, _ACTIVE, _GAP_MAX_US, _EXCHANGES, _OUTCOME_COUNT, _FAILED, _EVENT_STREAM
+cdef Py_ssize_t _OK, _SERVICE_UNAVAILABLE, _ACTIVE, _GAP_MAX_US, _EXCHANGES, _OUTCOME_COUNT, _FAILED, _KEEP_ALIVE_BYTES_MAX, _EVENT_STREAM
 cdef Py_ssize_t _SAMPLE_BYTES, _REFERENCE_BYTES_MAX
 
 

@@ -25,6 +25,7 @@ from router.proxy.routing.request_limit import RequestLimit
 from router.proxy.tap import access_log
 from router.proxy.tap.body_buffer import PIECE_BYTES
 from router.proxy.tap.tap import RejectedRequest, RequestStep
+from router.proxy.work import event_stream
 from router.rollout.outcome import Outcome
 from router.runtime.clock import now_s as monotonic_s
 from router.shm import layout as at
@@ -45,6 +46,7 @@ _GAP_MAX_US: Final = at.L_GAP_MAX_US
 _EXCHANGES: Final = at.L_EXCHANGES
 _OUTCOME_COUNT: Final = at.OUTCOME_COUNT
 _FAILED: Final = 500
+_KEEP_ALIVE_BYTES_MAX: Final = 256
 _EVENT_STREAM: Final = EVENT_STREAM
 _SAMPLE_BYTES: Final = fingerprints.SAMPLE_BYTES
 _REFERENCE_BYTES_MAX: Final = fingerprints.REFERENCE_BYTES_MAX
@@ -81,7 +83,7 @@ class Exchange:
         self.body_complete = False
         self.request_sent = False
         self.answered = False
-        self.moved = False  # a byte of the response's body was relayed before its end
+        self.moved = False  # more than white space of the response's body was relayed before its end
         self.awaiting_validation = False  # the response is written, and checked in the next turn of the loop
         self.ended = False
         self.status = 0
@@ -280,7 +282,7 @@ class Exchange:
                 request, head, pieces, complete=complete, close=close
             )
         downstream.write(b"".join(pieces))
-        if (head.kind or head.status == _SERVICE_UNAVAILABLE) and attempt.open:
+        if (head.kind or head.status == _SERVICE_UNAVAILABLE or (complete and not data)) and attempt.open:
             attempt.watch_response(head, data, complete, now_s)
         if self.tap is not None:
             self.tap.response_started(self, head, data)
@@ -299,7 +301,8 @@ class Exchange:
                 context.words[gap_at] = gap_us
             self.service.idle.start(self, now_s)
         self.last_byte_s = now_s
-        self.moved = True
+        if not self.moved:  # comments and white space keep a connection open while an engine is dead
+            self.moved = len(data) > _KEEP_ALIVE_BYTES_MAX or event_stream.moves(data, framed=True)
         self.downstream.write(b"%x\r\n%b\r\n" % (len(data), data) if self.rechunking else data)
         if attempt.watch is not None and attempt.watch.add(data):
             attempt.content_came(now_s)

@@ -6,13 +6,12 @@ the end, for an error that comes after the first content.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from router.proxy.http1.chunked import ChunkedBody
-from router.proxy.http1.fields import CHUNKED, ENCODED_STREAM, EVENT_STREAM, JSON, JSON_LINES
+from router.proxy.http1.fields import CHUNKED, ENCODED_STREAM, EVENT_STREAM, JSON, JSON_LINES, PLAIN
 from router.proxy.http1.request_head import RequestHead
 from router.proxy.http1.response_head import ResponseHead
 from router.proxy.work import error_object, work_ends
@@ -31,7 +30,8 @@ _MERGED_BYTES: Final = 256
 """Smaller reads are kept as one, because an error is often followed by reads of a few bytes: an end event, the last chunk."""
 _JSON_BYTES_MAX: Final = 16 * 1024
 """A JSON answer that is larger is no error object."""
-_ERROR_FIRST: Final = re.compile(rb'\s*\{\s*"error"\s*:')
+_ERROR: Final = b'"error"'
+"""In an error object as a name or as a value. Within a text its quotes are escaped."""
 _SERVICE_UNAVAILABLE: Final = 503
 
 
@@ -45,9 +45,15 @@ def watch(
         return None
     if head.status >= 300:
         return AnswerWatch(request, work, head, options) if head.status == _SERVICE_UNAVAILABLE else None
-    if head.kind == JSON and (not work.protocol or (complete and _ERROR_FIRST.match(data) is None)):
+    if head.kind == JSON and (not work.protocol or (complete and data and not _may_be_error(data))):
+        return None
+    if head.kind == PLAIN and (not work.protocol or head.status != 200 or head.length != 0):
         return None
     return AnswerWatch(request, work, head, options)
+
+
+def _may_be_error(data: bytes) -> bool:
+    return len(data) <= _JSON_BYTES_MAX and _ERROR in data
 
 
 class AnswerWatch:
@@ -110,14 +116,16 @@ class AnswerWatch:
 
     def _keep(self, payload: bytes) -> None:
         """Keep the beginning of a JSON answer or of a 503."""
+        if not self._kept and self._status != _SERVICE_UNAVAILABLE:
+            payload = payload.lstrip()  # white space keeps a connection open
+        if not payload:
+            return
         self._kept.append(payload)
         self._kept_bytes += len(payload)
         if self._status == _SERVICE_UNAVAILABLE:
             if self._kept_bytes >= work_ends.BUSY_BYTES_MAX:
                 self._settle(False)
-        elif self._kept_bytes > _JSON_BYTES_MAX or (
-            self._kept_bytes >= 32 and _ERROR_FIRST.match(b"".join(self._kept)) is None
-        ):
+        elif self._kept_bytes > _JSON_BYTES_MAX:
             self._kept = []
             self._settle(False)
 
@@ -149,8 +157,11 @@ class AnswerWatch:
                 self.end = WorkEnd.USEFUL if self.content else WorkEnd.EMPTY
         elif self._kind == ENCODED_STREAM and not self._settled:
             self.end = WorkEnd.EMPTY
-        elif self._kind == JSON and self._kept:
-            self._check_json()
+        elif self._kind in (JSON, PLAIN) and not self._settled:
+            if self._kept:
+                self._check_json()
+            else:
+                self.end = WorkEnd.EMPTY
         self.check_tail()
         return self.outcome
 
@@ -164,12 +175,16 @@ class AnswerWatch:
         return self.outcome != Outcome.OK
 
     def _check_json(self) -> None:
+        data = b"".join(self._kept)
+        if not _may_be_error(data):
+            return
         try:
-            document = orjson.loads(b"".join(self._kept))
+            document = orjson.loads(data)
         except orjson.JSONDecodeError:
             return
-        if isinstance(document, dict) and document.get("error"):
-            self._fail(error_object.find(document))
+        error = error_object.find(document)
+        if error is not None and error_object.is_alone(document):
+            self._fail(error)
 
     def moves(self) -> bool:
         """Return whether the last read of an event stream brought more than comments and pings."""

@@ -4,7 +4,8 @@ An event stream is not useful because it has begun: comments, pings and the even
 servers whose engine is dead. On the routes of OpenAI and Anthropic the events are read; elsewhere every event with data counts,
 except pings and what `stream_preamble` names. A reader stops at the first content or the first error, or after
 PREAMBLE_BYTES_MAX or PREAMBLE_EVENTS_MAX: then the stream counts as useful. Comments and pings do not count towards these limits,
-because they may go on for long, but towards IDLE_BYTES_MAX.
+because they may go on for long, but towards IDLE_BYTES_MAX. So does an event of a known form that is empty in every part: it
+says nothing, however often it comes.
 
 The result depends on the bytes alone, not on how reads split them.
 """
@@ -36,12 +37,16 @@ _DONE: Final = b"[DONE]"
 _PREAMBLE_TYPES: Final = frozenset((
     "response.created", "response.queued", "response.in_progress", "response.output_item.added",
     "response.content_part.added", "message_start", "content_block_start", "content_block_stop", "message_stop",
+    "message-start", "content-start", "content-end", "stream-start",
 ))  # fmt: skip
 _CHUNK: Final = "chat.completion.chunk"
 _DELTA_KEYS: Final = (
     "content", "reasoning", "reasoning_content", "reasoning_details", "thinking", "refusal", "tool_calls", "function_call",
     "audio", "images", "text",
 )  # fmt: skip
+_LABEL_KEYS: Final = frozenset(("role", "type", "id", "index", "name"))
+"""Of a delta: they say what the content will be, and are none."""
+_OPEN_LINE: Final = re.compile(rb'"(?:done|stop)"\s*:\s*false')
 _CHUNK_BORDER: Final = re.compile(rb"(?:\A|\r\n)[0-9A-Fa-f]{1,15}(?:[ \t]*;[^\r\n]*)?\r\n")
 _FIELDS: Final = (b":", b"event:", b"id:", b"retry:")
 
@@ -128,6 +133,9 @@ class EventReader:
             self._data.append(value)
         elif name == b"event":
             self._name = value
+        elif name == b"error":  # llama.cpp
+            self._name = name
+            self._data.append(value)
 
     def _idle(self, size: int) -> None:
         self._idle_bytes += size
@@ -163,6 +171,7 @@ class LineReader:
         self.found = Found.NOTHING
         self.error: Any = None
         self._rest = b""
+        self._idle_bytes = 0
 
     def feed(self, payload: bytes) -> None:
         """Take the next bytes of the body, without its framing."""
@@ -187,8 +196,13 @@ class LineReader:
     def _line(self, line: bytes) -> None:
         if is_ping(line):
             return
-        if len(line) <= PREAMBLE_BYTES_MAX and (error := error_object.find(_json(line))) is not None:
+        document = _json(line) if len(line) <= PREAMBLE_BYTES_MAX else None
+        if (error := error_object.find(document)) is not None:
             self.found, self.error = Found.ERROR, error
+        elif _is_empty(document):
+            self._idle_bytes += len(line)
+            if self._idle_bytes > IDLE_BYTES_MAX:
+                self.found = Found.CONTENT
         else:
             self.found = Found.CONTENT
 
@@ -198,7 +212,7 @@ def error_at_end(tail: bytes, *, framed: bool, lines: bool) -> Any:
 
     The reads may begin within an event, so what does not begin like one is passed over.
     """
-    if b"rror" not in tail and b"response.failed" not in tail:
+    if b"rror" not in tail and b'"ERROR"' not in tail and b"response.failed" not in tail:
         return None
     if framed:
         tail = _CHUNK_BORDER.sub(b"", tail)
@@ -208,6 +222,9 @@ def error_at_end(tail: bytes, *, framed: bool, lines: bool) -> Any:
             error = error_object.find(_json(line))
         elif line.startswith(b"data:"):
             data.append(line[5:].removeprefix(b" "))
+            continue
+        elif line.startswith(b"error:"):
+            name, data = b"error", [line[6:].strip()]
             continue
         elif line.startswith(b"event:"):
             name = line[6:].strip()
@@ -223,7 +240,7 @@ def error_at_end(tail: bytes, *, framed: bool, lines: bool) -> Any:
 
 
 def moves(read: bytes, *, framed: bool) -> bool:
-    """Return whether a read of an event stream holds more than comments and pings."""
+    """Return whether a read of a body holds more than white space, comments and pings."""
     if framed:
         read = _CHUNK_BORDER.sub(b"", read)
     named_ping = False
@@ -235,7 +252,7 @@ def moves(read: bytes, *, framed: bool) -> bool:
             named_ping = line[6:].strip().lower() in _PING_NAMES
         elif not line:
             named_ping = False
-        elif not line.startswith(_FIELDS) and line != b"0":
+        elif line.strip() and not line.startswith(_FIELDS) and line != b"0":
             return True  # a part of an event
     return False
 
@@ -250,7 +267,9 @@ def is_ping(data: bytes) -> bool:
 def _error_of(name: bytes, data: bytes, *, known: bool) -> Any:
     if name == b"error":
         return error_object.find(document := _json(data)) or document or data.decode(errors="replace") or "error"
-    if data.lstrip().startswith(b"{") and (b'"error"' in data or (known and b'"response.failed"' in data)):
+    if data.lstrip().startswith(b"{") and (
+        b'"error"' in data or (known and (b'"response.failed"' in data or b'"ERROR"' in data))
+    ):
         return error_object.find(_json(data))
     return None
 
@@ -260,9 +279,45 @@ def _kind_of(name: bytes, data: bytes, preamble: frozenset[bytes], *, known: boo
         return _Event.PING
     if data.strip() == _DONE or data in preamble or name in preamble:
         return _Event.PREAMBLE
-    if (known or b'"chat.completion.chunk"' in data) and _is_preamble(_json(data)):
-        return _Event.PREAMBLE
+    known = known or b'"chat.completion.chunk"' in data
+    if known or _OPEN_LINE.search(data) is not None:
+        document = _json(data)
+        if _is_empty(document):
+            return _Event.PING
+        if known and _is_preamble(document):
+            return _Event.PREAMBLE
     return _Event.CONTENT
+
+
+def _is_empty(document: Any) -> bool:
+    """Return whether a part of an answer, of a known form, is empty: OpenAI, Google, Ollama, llama.cpp."""
+    if not isinstance(document, dict):
+        return False
+    choices = document.get("choices") or document.get("candidates")
+    if isinstance(choices, list):
+        return all(_is_empty_choice(choice) for choice in choices)
+    if document.get("done") is False:
+        message = document.get("message") or {}
+        return not document.get("response") and not document.get("thinking") and _is_empty_part(message)
+    return document.get("stop") is False and document.get("content") == "" and not document.get("tokens")
+
+
+def _is_empty_choice(choice: Any) -> bool:
+    if not isinstance(choice, dict) or choice.get("finish_reason") or choice.get("finishReason") or choice.get("text"):
+        return False
+    return any(key in choice for key in ("delta", "content", "text")) and all(
+        _is_empty_part(choice.get(key) or {}) for key in ("delta", "content", "message")
+    )
+
+
+def _is_empty_part(part: Any) -> bool:
+    """Return whether a delta, a message or one of its parts has no member with a value, but for its labels."""
+    if not isinstance(part, dict):
+        return False
+    parts = part.get("parts")
+    if isinstance(parts, list):
+        return all(_is_empty_part(one) for one in parts)
+    return not any(value for key, value in part.items() if key not in _LABEL_KEYS)
 
 
 def _is_preamble(document: Any) -> bool:
@@ -272,7 +327,7 @@ def _is_preamble(document: Any) -> bool:
     choices = document.get("choices")
     if isinstance(choices, list):
         return not any(_has_content(choice) for choice in choices)
-    kind = document.get("type")
+    kind = document.get("type") or document.get("event_type")
     if kind in _PREAMBLE_TYPES:
         return True
     delta = document.get("delta")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from router.rollout.work import NAMED_BUCKETS, OTHER, OTHER_INFERENCE, WORK_BUCKETS
-from router.rollout.work_paths import InferenceRules, bucket_name, is_protocol_path
+from router.rollout.work_paths import InferenceRules, bucket_name, has_known_answers
 from router.shm import layout as at
 from router.shm.work_table import ClaimCell, WorkTable
 
@@ -39,7 +39,7 @@ class WorkPath:
     def __init__(self, name: str, inference: bool) -> None:
         self.name = name
         self.inference = inference
-        self.protocol = is_protocol_path(name)
+        self.protocol = has_known_answers(name)
         self.streams = name.startswith("GET ")
         self.median_s = MEDIAN_UNKNOWN_S
         self.propose_after_s = 0.0

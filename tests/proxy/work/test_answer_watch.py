@@ -52,6 +52,8 @@ def answer(status: str, kind: str, body: bytes, *fields: str) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
+INFER = CHAT.replace(b"/v1/chat/completions", b"/v2/models/m/infer")
+JSON_STREAM = STREAM.replace(b"text/event-stream; charset=utf-8", b"application/json")
 EVENTS, LINES, JSON = "text/event-stream", "application/x-ndjson", "application/json"
 GZIP = "Content-Encoding: gzip"
 
@@ -86,6 +88,16 @@ GZIP = "Content-Encoding: gzip"
         (CHAT, answer("200 OK", JSON, b'{"error":null,"choices":[{}]}'), "ok", {"useful": 1}),
         (CHAT, answer("200 OK", JSON, b'{"choices":[{}],"error":{"code":500}}'), "ok", {"useful": 1}),
         (CHAT, answer("200 OK", JSON, b'{"error":{"code":400}}'), "client_error", {"client_error": 1}),
+        (CHAT, answer("200 OK", JSON, b'{"object":"error","message":"dead","code":500}'), "invalid", {"fault": 1}),
+        (CHAT, answer("200 OK", JSON, b'{"detail":"x","error":{"message":"dead"}}'), "invalid", {"fault": 1}),
+        (CHAT, answer("200 OK", JSON, b'{"type":"error","error":{"type":"api_error"}}'), "invalid", {"fault": 1}),
+        (INFER, answer("200 OK", JSON, b'{"error":"in ensemble"}'), "invalid", {"fault": 1}),
+        (INFER, answer("200 OK", JSON, b'{"error":null,"outputs":[]}'), "ok", {"useful": 1}),
+        (CHAT, answer("200 OK", JSON, b""), "ok", {"empty": 1}),
+        (CHAT, answer("200 OK", "text/plain", b""), "ok", {"empty": 1}),
+        (OTHER, answer("200 OK", "text/plain", b""), "ok", {"useful": 1}),
+        (CHAT, stream(b" \n" * 40, b'{"error":{"message":"dead"}}', head=JSON_STREAM), "invalid", {"fault": 1}),
+        (CHAT, stream(b" \n" * 40, b'{"choices":[{}]}', head=JSON_STREAM), "ok", {"useful": 1}),
         (OTHER, answer("200 OK", JSON, b'{"error":{"message":"dead"}}'), "ok", {"useful": 1}),
         (OTHER, answer("503 X", "text/plain", b"dead"), "server_error", {"fault": 1}),
         (OTHER, answer("503 X", "text/plain", b"dead", "Retry-After: 2"), "throttled", {"throttled": 1}),
@@ -209,3 +221,31 @@ async def test_an_upload_that_its_client_aborts_says_nothing() -> None:
         client.close()
         await rig.quiet()
         assert work(rig) == {"neutral": 1}
+
+
+@pytest.mark.parametrize(
+    ("request_raw", "kind", "kept_alive", "end"),
+    [
+        (CHAT, b"application/json", b"\n", "gone_late"),
+        (OTHER, b"application/json", b" ", "gone_late"),
+        (OTHER, b"text/plain", b": keep-alive\n\n", "gone_late"),
+        (OTHER, b"application/x-ndjson", b"\n", "gone_late"),
+        (OTHER, b"audio/wav", b"RIFF", "neutral"),
+        (CHAT, b"application/json", b'{"choices":', "neutral"),
+    ],
+)
+async def test_white_space_that_keeps_a_connection_open_is_no_work(
+    request_raw: bytes, kind: bytes, kept_alive: bytes, end: str
+) -> None:
+    head = STREAM.replace(b"text/event-stream; charset=utf-8", kind)
+    async with Backend(backends.stall_after(head + 3 * backends.chunk(kept_alive), 1 << 16)) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(request_raw)
+        await client.head()
+        await client.exactly(len(3 * backends.chunk(kept_alive)))
+        assert exchange(rig).moved is (end == "neutral")
+        exchange(rig).attempt.sent_s -= 10.0
+        client.reset()
+        await rig.quiet()
+        assert work(rig) == {end: 1}

@@ -39,6 +39,10 @@ BUSY = (Outcome.THROTTLED, WorkEnd.THROTTLED)
         ({"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded"}}}, BUSY),
         ({"type": "response.failed", "response": {"status": "failed"}}, INVALID),
         ({"type": "error", "code": "server_error", "message": "x"}, INVALID),
+        ({"error": True}, INVALID),
+        ({"error": 503}, INVALID),
+        ({"choices": [{"delta": {}, "finish_reason": "error"}]}, INVALID),
+        ({"type": "message-end", "delta": {"finish_reason": "ERROR", "error": "x"}}, INVALID),
     ],
 )
 def test_errors(document: dict[str, Any], found: tuple[Outcome, WorkEnd]) -> None:
@@ -55,6 +59,9 @@ def test_errors(document: dict[str, Any], found: tuple[Outcome, WorkEnd]) -> Non
         {"error": False},
         {"error": ""},
         {"error": {}},
+        {"error": 0.31},
+        {"error": 2},
+        {"choices": [{"finish_reason": "stop"}, None]},
         {"choices": []},
         [],
         "error",

@@ -34,6 +34,11 @@ NOTHING = {
     b'event: ping\ndata: {"type": "ping"}\n\n'
     b'data: {"type":"content_block_delta","delta":{"type":"text_delta","text":""}}\n\n',
     "half an event": TOKEN[:-1],
+    "empty parts of an answer, many": b'data: {"choices":[{"delta":{"content":"","role":"assistant"},"finish_reason":null}]}\n\n'
+    * 40,
+    "Cohere": b'data: {"type":"message-start","delta":{}}\n\ndata: {"type":"content-start","index":0}\n\n',
+    "Google": b'data: {"candidates":[{"content":{"parts":[{"text":""}],"role":"model"}}]}\n\n',
+    "llama.cpp": b'data: {"content":"","stop":false}\n\n',
 }
 CONTENT = {
     "token": ROLE + TOKEN,
@@ -49,6 +54,13 @@ CONTENT = {
     "carriage returns": TOKEN.replace(b"\n", b"\r"),
     "both line ends": b": x\r\n\r\n" + TOKEN.replace(b"\n", b"\r\n"),
     "text": b"data: hello\n\n",
+    "a delta that is unknown, many": b'data: {"choices":[{"delta":{"thoughts":"a"}}]}\n\n'
+    * event_stream.PREAMBLE_EVENTS_MAX,
+    "Google": b'data: {"candidates":[{"content":{"parts":[{"text":"a"}]}}]}\n\n',
+    "Google, no content": b'data: {"candidates":[{"content":{},"finishReason":"STOP"}]}\n\n',
+    "Cohere": b'data: {"type":"content-delta","delta":{"message":{"content":{"text":"a"}}}}\n\n',
+    "llama.cpp": b'data: {"content":"a","stop":false}\n\n',
+    "a measured error": b'data: {"error":0.31}\n\n',
     "an object of another form": b'data: {"token":{"text":"a"}}\n\n',
     "much before the first content": b'data: {"choices":[]}\n\n' * event_stream.PREAMBLE_EVENTS_MAX,
     "a large event": b"data: " + b"x" * event_stream.PREAMBLE_BYTES_MAX,
@@ -59,6 +71,9 @@ ERRORS = {
     "after the role": ROLE + ERROR,
     "between comments": b": x\n\n" + ERROR.replace(b"\n", b"\r\n"),
     "spread over lines": b'data: {"error":\ndata: {"code": 500}}\n\n',
+    "llama.cpp": b'error: {"code":500,"message":"slot"}\n\n',
+    "finish_reason": b'data: {"choices":[{"delta":{},"finish_reason":"error"}]}\n\n',
+    "Cohere": b'data: {"type":"message-end","delta":{"finish_reason":"ERROR"}}\n\n',
     "older vLLM": b'event: error\ndata: {"object":"error","code":500}\n\n',
 }
 
@@ -127,6 +142,10 @@ def test_comments_do_not_end_the_preamble_but_are_bounded() -> None:
         (b'{"error":"model runner has stopped"}\n', Found.ERROR),
         (b'\n \r\n{}\n{"response":"a"}\r\n', Found.CONTENT),
         (b"\n\n{}\n", Found.NOTHING),
+        (b'{"message":{"role":"assistant","content":""},"done":false}\n' * 40, Found.NOTHING),
+        (b'{"response":"","thinking":"a","done":false}\n', Found.CONTENT),
+        (b'{"message":{"content":"","tool_calls":[{}]},"done":false}\n', Found.CONTENT),
+        (b'{"message":{"content":""},"done":true}\n', Found.CONTENT),
         (b'{"response":"a"', Found.NOTHING),
         (b'{"ping":1}\n{"error":{"code":500}}\n', Found.ERROR),
         (b"x" * (event_stream.PREAMBLE_BYTES_MAX + 1), Found.CONTENT),
