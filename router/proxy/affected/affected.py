@@ -28,6 +28,9 @@ _WORK: Final = at.L_WORK
 _WORK_WORDS: Final = at.WORK_WORDS
 _LOST_REQUESTS: Final = at.B_LOST_REQUESTS
 _EXACT: Final = at.LOST_MAX
+_SKETCH_WORDS: Final = at.DISTINCT_WORDS - at.LOST_MAX
+OTHERS_MIN: Final = 2
+"""So many other clients are served while one fails: what it sends is to blame, not the version."""
 _ONE: Final = 1
 """Compiled, a word: a literal would be shifted as an int of 32 bits."""
 
@@ -103,7 +106,7 @@ class Affected:
         """Note that an attempt is useful now; `client` is its connection's `client_print`, `now_s` is monotonic."""
         if now_s >= self._until_s:
             self._begin_epoch(now_s)
-        client = client or self._client(exchange)
+        client = client or self.client(exchange)
         self._add(self._epoch + _USEFUL_CLIENTS, client)
         if self._faulty and self._fault_epochs[bucket] >= self._number - 1:
             self._add(self._epoch + _UNAFFECTED_CLIENTS, client)
@@ -123,7 +126,7 @@ class Affected:
         if not words[epoch + at.EP_FIRST_FAULT_NS]:
             words[epoch + at.EP_FIRST_FAULT_NS] = now_ns
         self._add(epoch + at.EP_FAULT_REQUESTS, request)
-        self._add(epoch + at.EP_FAULT_CLIENTS, self._client(exchange))
+        self._add(epoch + at.EP_FAULT_CLIENTS, self.client(exchange))
         if request not in self._good_faults and self._known_good.has(request):
             self._good_faults.add(request)
             words[epoch + at.EP_KNOWN_GOOD] += 1
@@ -135,6 +138,20 @@ class Affected:
         request = self.request(exchange)
         return None if self._known_good.has(request) else request
 
+    def serves_others(self, exchange: AffectedExchange) -> bool:
+        """Whether at least OTHERS_MIN other clients had a useful answer in this epoch or in the one before."""
+        number, own, count = int(clock.now_s()) // at.EPOCH_S, self.client(exchange), 0
+        rows = [self._row + at.L_EPOCHS + place * at.EPOCH_WORDS for place in range(at.EPOCHS)]
+        rows = [row for row in rows if self._words[row + at.EP_NUMBER] >= number - 1]
+        for word in range(_SKETCH_WORDS):
+            found = 0
+            for row in rows:
+                found |= self._words[row + _USEFUL_CLIENTS + _EXACT + word]
+            if word == own >> 6 & 3:
+                found &= ~(_ONE << (own & 63))
+            count += bin(found).count("1")
+        return count >= OTHERS_MIN
+
     def lost(self, bucket: int, exchange: AffectedExchange) -> None:
         """Note an attempt that ended without use."""
         self.waits(bucket, exchange)
@@ -145,7 +162,7 @@ class Affected:
         now_s = clock.now_s()
         if now_s >= self._until_s:
             self._begin_epoch(now_s)
-        words, request, client = self._words, self.request(exchange), self._client(exchange)
+        words, request, client = self._words, self.request(exchange), self.client(exchange)
         self._add(self._epoch + at.EP_LOST_REQUESTS, request)
         self._add(self._epoch + at.EP_LOST_CLIENTS, client)
         row = self._row + _WORK + bucket * _WORK_WORDS
@@ -165,7 +182,8 @@ class Affected:
                 exchange.request_print = found
         return found
 
-    def _client(self, exchange: AffectedExchange) -> int:
+    def client(self, exchange: AffectedExchange) -> int:
+        """Return the fingerprint of the client, hashed once for its connection."""
         downstream = exchange.downstream
         if not downstream.client_print:
             downstream.client_print = self._fingerprints.client(downstream.client)

@@ -115,15 +115,21 @@ def _other_version(exchange: Exchange, attempt: Attempt, outcome: Outcome) -> Ot
             continue
         if not service.concurrency.fits(exchange, target):
             continue
-        if role == at.ROLE_STANDBY and not _within_budget(exchange):
+        if role == at.ROLE_STANDBY and not _within_budget(exchange, attempt, target):
             return Failover.OVER_BUDGET
         return OtherVersion(target, role)
     return Failover.GIVE_UP
 
 
-def _within_budget(exchange: Exchange) -> bool:
+def _within_budget(exchange: Exchange, attempt: Attempt, other: LocalTarget) -> bool:
     in_flight_max = exchange.context.options.rescue_in_flight_max
-    return exchange.service.rescue_budget.allows(clock.now_s(), in_flight_max)
+    client, others = attempt.target.affected.client(exchange), _others_served(exchange, attempt, other)
+    return exchange.service.rescue_budget.allows(clock.now_s(), in_flight_max, client, others=others)
+
+
+def _others_served(exchange: Exchange, attempt: Attempt, other: LocalTarget) -> bool:
+    """Whether the failing version, or the other one in its place, serves other clients now."""
+    return attempt.target.affected.serves_others(exchange) or other.affected.serves_others(exchange)
 
 
 def try_elsewhere(exchange: Exchange, outcome: Outcome, *, endpoints: bool, stale: bool = False) -> bool:
@@ -185,5 +191,7 @@ def _claim_other(exchange: Exchange, attempt: Attempt, outcome: Outcome, other: 
         pair = outcome in FAULTS and (pool is None or now_s - pool.pair_s >= PAIR_EVERY_S)
         if pair and pool is not None:
             pool.pair_s = now_s
-        exchange.rescue = Rescue(words, attempt.row, exchange.service.rescue_budget, now_s, pair=pair)
+        client, others = attempt.target.affected.client(exchange), _others_served(exchange, attempt, other.target)
+        budget = exchange.service.rescue_budget
+        exchange.rescue = Rescue(words, attempt.row, budget, now_s, client, others=others, pair=pair)
     exchange.claim(other.target, other.role)

@@ -23,11 +23,15 @@ _WELL: Final[dict[int, bool | None]] = {
 class Rescue:
     """It begins with the claim of the standby, and has one result. `row`: the slot row of the version that failed."""
 
-    def __init__(self, words: memoryview, row: int, budget: RescueBudget, now_s: float, *, pair: bool) -> None:
-        """`pair`: its result counts as a pair (docs/behaviour/judging.md)."""
+    def __init__(
+        self, words: memoryview, row: int, budget: RescueBudget, now_s: float, client: int, *, others: bool, pair: bool
+    ) -> None:
+        """`pair`: its result counts as a pair (docs/behaviour/judging.md). `client` and `others` as in RescueBudget."""
         self._words = words
         self._row = row
         self._budget = budget
+        self._client = client
+        self._others = others
         self._pair = pair
         self._open = True
         budget.begin(now_s)
@@ -37,7 +41,8 @@ class Rescue:
         if not self._open:
             return
         self._open = False
-        self._budget.end(well=_WELL.get(end, False))
+        if not self._budget.end(self._client, others=self._others, well=_WELL.get(end, False)):
+            return
         if self._pair and end == WorkEnd.USEFUL:
             self._words[self._row + at.L_PAIRS_WELL] += 1
         elif self._pair and end == WorkEnd.FAULT:

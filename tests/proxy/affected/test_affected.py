@@ -208,3 +208,17 @@ def test_a_request_that_is_not_whole_is_hashed_anew_once_it_is(worker: Worker) -
     request.body_complete = True
     assert worker.affected.request(request) != early
     assert request.request_print == worker.affected.request(request)
+
+
+@pytest.mark.parametrize(
+    ("served", "late_s", "others"),
+    [([], 0, False), ([0], 0, False), ([1], 0, False), ([0, 1], 0, False), ([1, 2], 0, True), ([1, 2], 25, False)],
+    ids=["nobody", "itself", "one", "itself and one", "two", "two before"],
+)
+def test_others_are_served_if_two_of_them_had_useful_answers(
+    worker: Worker, served: list[int], late_s: float, others: bool
+) -> None:
+    for number in served:
+        worker.useful(Request(downstream=Connection(f"10.0.0.{number}")))
+    worker.now_s += late_s
+    assert worker.affected.serves_others(Request(downstream=Connection("10.0.0.0"))) == others

@@ -188,9 +188,9 @@ class Failed:
         attempt.enter(target.pools[0])
         attempt.any_sent = self.sent
         exchange.tries = self.tries
-        for _ in range(20 * self.rescues_fail):
+        for number in range(20 * self.rescues_fail):
             service.rescue_budget.begin(clock.now_s())
-            service.rescue_budget.end(well=False)
+            service.rescue_budget.end(number, others=False, well=False)
         service.rescue_budget.in_flight += self.rescues_wait
         target.pools[0].closed = self.pool_closed
         if self.tried:

@@ -12,7 +12,7 @@ from router.rollout.model.route import Flag
 from router.shm import layout as at
 from tests import backends
 from tests.backends import LAST_CHUNK, Backend, Behaviour, Connection, RawRequest, chunk, response
-from tests.proxy.rig import OPTIONS, Rig, field, until
+from tests.proxy.rig import OPTIONS, Client, Rig, field, until
 
 GET = b"GET /a HTTP/1.1\r\nHost: t\r\n\r\n"
 POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
@@ -404,3 +404,30 @@ async def test_rescues_that_fail_become_few() -> None:
     assert len(other.requests) <= 5 + 6
     assert rig.scalar(at.L_RESCUES_REFUSED) == 60 - len(other.requests)
     assert rig.attempts(0) == {"server_error": 60}
+
+
+def failing_for(*words: bytes) -> Behaviour:
+    """Answer 500 to bodies that hold one of the words."""
+
+    async def answer(connection: Connection, request: RawRequest) -> None:
+        await connection.send(response(500 if any(word in request.body for word in words) else 200, b"x"))
+
+    return backends.answering(answer)
+
+
+async def test_a_client_that_fails_everywhere_uses_up_no_rescues_of_others() -> None:
+    async def ask(address: str, body: bytes) -> int:
+        client = Client(*await asyncio.open_connection("127.0.0.1", rig.port, local_addr=(address, 0)))
+        raw = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        status = (await client.ask(raw))[0]
+        client.close()
+        return status
+
+    async with Backend(failing_for(b"poison", b"flaky")) as bad, Backend(failing_for(b"poison")) as other:
+        async with Rig(replay="always") as rig:
+            rig.serve(bad.url, other.url)
+            assert [await ask(f"127.0.0.{number}", b"fine") for number in (2, 3)] == [200, 200]
+            assert {await ask("127.0.0.4", b"poison %d" % number) for number in range(30)} == {500}
+            assert len(other.requests) <= 1 + 3
+            assert [await ask("127.0.0.2", b"flaky") for _ in range(5)] == [200] * 5
+    assert rig.scalar(at.L_PAIRS_FAILED) == 1

@@ -30,12 +30,20 @@ def test_a_rescue_has_one_result(end: WorkEnd, well: int, failed: int, result: b
     words = segment.create(1, 1).words
     row = 4096
     budget = RescueBudget()
-    rescue = Rescue(words, row, budget, 0.0, pair=pair)
+    rescue = Rescue(words, row, budget, 0.0, 7, others=True, pair=pair)
     assert budget.in_flight == 1
     for _ in range(2):  # the attempt may be useful first, and end with a fault later
         rescue.end(end)
     rescue.end(WorkEnd.FAULT)
     assert (words[row + at.L_PAIRS_WELL], words[row + at.L_PAIRS_FAILED]) == (well * pair, failed * pair)
     assert budget.in_flight == 0
-    assert budget._results[-1] is (True if result is None else result)
+    assert budget._results[-1][0] is (True if result is None else result)
     assert len(budget._results) == 20
+
+
+def test_failures_of_one_client_beside_others_are_one_pair() -> None:
+    words = segment.create(1, 1).words
+    row, budget = 4096, RescueBudget()
+    for client in (7, 7, 7, 8):
+        Rescue(words, row, budget, 0.0, client, others=True, pair=True).end(WorkEnd.FAULT)
+    assert words[row + at.L_PAIRS_FAILED] == 2
