@@ -27,6 +27,13 @@ WORK: Final = (
     Guard(4, "proxy/work/test_answer_watch.py::test_white_space_that_keeps_a_connection_open_is_no_work",
           "proxy/engine/exchange.py", "Exchange.relay",
           "self.moved = len(data) > _KEEP_ALIVE_BYTES_MAX or event_stream.moves(data, framed=True)", weakened="True"),
+    Guard(4, "rollout/judge/progress/test_useful_share.py::test_a_version_that_has_hardly_ever_worked_does_not_teach_what_is_normal",
+          "rollout/judge/progress/work_state.py", "_moves",
+          "if before is not None and (means[0] is None or at_ns - promoted_at_ns < MEAN_PARTS * PART_NS):"),
+    Guard(4, "proxy/work/test_answer_watch.py::test_white_space_that_keeps_a_connection_open_is_no_work",
+          "proxy/work/answer_watch.py", "AnswerWatch.__init__",
+          "self.events = head.kind in (EVENT_STREAM, ENCODED_STREAM, JSON_LINES) and head.status < 300",
+          weakened="without JSON_LINES"),
     # promise 5
     Guard(5, "proxy/work/test_error_object.py::test_what_is_no_error",
           "proxy/work/error_object.py", "find",

@@ -57,12 +57,12 @@ def _may_be_error(data: bytes) -> bool:
 
 
 class AnswerWatch:
-    """The reading of one response. `events`: it is an event stream; `content`: it is useful. `outcome` and `end` (-1: unknown)
+    """The reading of one response. `events`: a stream of events or lines; `content`: useful. `outcome` and `end` (-1: unknown)
     are known once `ended` was called, or an error was found. `complaint` is the text of the error that was found.
     """
 
     def __init__(self, request: RequestHead, work: WorkPath, head: ResponseHead, options: ServiceOptions) -> None:
-        self.events = head.kind in (EVENT_STREAM, ENCODED_STREAM) and head.status < 300
+        self.events = head.kind in (EVENT_STREAM, ENCODED_STREAM, JSON_LINES) and head.status < 300
         self.outcome: int = Outcome.OK
         self.end: int = -1
         self.complaint: str | None = None

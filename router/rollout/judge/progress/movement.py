@@ -1,7 +1,8 @@
 """The normal movement of each work bucket of one slot. A bucket that moves has a queue, and its waits are no hang.
 
 Movement is the number of bodies that moved within 2 s, and of useful answers in 30 s. Normal is its mean over the last ten
-minutes as the active version, without the samples in which a request waited beyond its limit.
+minutes as the active version, without the samples in which a request waited beyond its limit. In its first ten minutes it is not
+below that of the version before.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from router.rollout.units import SECOND_NS
 USEFUL_S: Final = 30.0
 MEAN_PARTS: Final = 60
 PART_NS: Final = 10 * SECOND_NS
-MEAN_SAMPLES_MIN: Final = 30
-"""With fewer samples the mean is unknown."""
+MEAN_SAMPLES_MIN: Final = 10
+"""With fewer samples the mean is unknown. The first ones hold less than USEFUL_S: such a mean is too small, which is patient."""
 SHARE_MIN: Final = 0.25
 """A bucket moves from this share of its normal movement on."""
 _ACTIVE: Final = 1

@@ -8,7 +8,7 @@ from typing import Final
 
 from router.rollout.judge.probe_evidence import ProbeEvidence
 from router.rollout.judge.progress.known_work import ALL_INFERENCE, KnownWork
-from router.rollout.judge.progress.movement import Movement, moves
+from router.rollout.judge.progress.movement import MEAN_PARTS, PART_NS, Movement, moves
 from router.rollout.judge.rules import Rules
 from router.rollout.stats.breadth import EMPTY_SET, Distinct
 from router.rollout.stats.epoch_history import AffectedPeriod, EpochHistory
@@ -141,9 +141,12 @@ def _moves(slot: SlotWork, before: SlotWork | None, bucket: int, limit_s: float,
     life_ns = max(counts.last_useful_ns, counts.last_moved_ns, at_ns if counts.moving else 0)
     if not life_ns or (life_ns < promoted_at_ns and not counts.moving):
         return False
-    mean = slot.movement.mean(bucket)
-    if mean is None and before is not None:
-        mean = before.movement.mean(bucket)
+    means = [slot.movement.mean(bucket)]
+    if before is not None and (means[0] is None or at_ns - promoted_at_ns < MEAN_PARTS * PART_NS):
+        means.append(
+            before.movement.mean(bucket)
+        )  # a version that is ill from the beginning does not say what is normal
+    mean = max((found for found in means if found is not None), default=None)
     found = moves(Movement.now(slot.history, bucket), mean, (at_ns - life_ns) / SECOND_NS, limit_s)
     if found:
         slot.moved_ns[bucket] = life_ns

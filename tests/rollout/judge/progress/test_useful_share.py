@@ -79,3 +79,10 @@ def test_more_traffic_than_it_can_take_is_a_queue() -> None:
     harness.run(60, 2.0)
     assert harness.run(120, 2.0, beside=[(0.1, 0, hangs(30.0))]) is None
     assert "queue_grows" in harness.notes
+
+
+@pytest.mark.parametrize(("known_s", "patience_s"), [(60, 40.0), (15, 15.0)])
+def test_a_version_that_has_hardly_ever_worked_does_not_teach_what_is_normal(known_s: float, patience_s: float) -> None:
+    """One request in a hundred is useful from the beginning: its few answers are not its normal movement."""
+    harness = WorkHarness().known(known_s, 8.0)
+    assert harness.run(58, 8.0, every(60, ok(), hangs(patience_s))) is not None
