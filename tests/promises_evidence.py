@@ -98,5 +98,14 @@ EVIDENCE: Final = (
           "rollout/judge/baseline.py", "Baseline.late_share",
           "answered = {\"first_byte\": self.first_byte, \"useful\": self.first_useful, \"last_byte\": self.duration}[slo_on]",
           weakened="by the first byte"),
+    Guard(4, "rollout/judge/active/test_calm.py::test_a_fault_is_judged_at_once",
+          "rollout/judge/active/calm.py", "CalmVerdict.holds",
+          "if evidence.last_fault_ns != self.last_fault_ns or evidence.faults.count > self.run_of_faults:", weakened="never"),
+    Guard(4, "rollout/judge/active/test_calm.py::test_another_input_is_judged_at_once",
+          "rollout/judge/active/calm.py", "CalmVerdict.holds",
+          "if not 0 <= now_ns - self.at_ns < CALM_NS or inputs != self.inputs:", weakened="never"),
+    Guard(4, "rollout/judge/active/test_calm.py::test_a_share_of_faults_near_its_limit_is_judged_at_every_tick",
+          "rollout/judge/active/calm.py", "_is_calm",
+          "is_far_from_limit(context)", weakened="True"),
 )
 # fmt: on

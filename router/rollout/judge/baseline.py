@@ -160,6 +160,13 @@ class BaselineAccumulator:
         """Start of counting (monotonic nanoseconds); None before the first sample."""
         return self._first.at_ns if self._first else None
 
+    @property
+    def attempts(self) -> int:
+        """Attempts since the start whose response began, or that failed before: at least the requests of `window`."""
+        if self._first is None or self._last is None:
+            return 0
+        return sum(self._last.counters[1:3]) - sum(self._first.counters[1:3])
+
     def add(self, entry: WindowEntry) -> None:
         """Add the next sample of the version."""
         self._first = self._first or entry
@@ -173,7 +180,7 @@ class BaselineAccumulator:
 
     def window(self) -> Window | None:
         """Return all counts since the start; None before the first sample."""
-        return between(self._first, self._last) if self._first and self._last else None
+        return between(self._first, self._last, histograms=False) if self._first and self._last else None
 
     def histograms(self) -> Histograms | None:
         """Return all histograms since the start; None before the first sample with histograms."""

@@ -33,6 +33,8 @@ RECENT_S: Final = 3.0
 RECENT_CHANCE: Final = 0.01
 """A window is long enough if it would hold no fault with less than this probability."""
 SPREAD_S: Final = 5.0
+FAR_SHARE: Final = 0.5
+"""Below this part of its limit a share of faults cannot fail within a second without another fault."""
 _BEGUN, _UNBEGUN, _OUTCOMES = 1, 2, 5
 Point = tuple[int, int, int]
 """(time of a sample, faults, requests) since the sample before."""
@@ -81,8 +83,11 @@ def error_rate(context: TriggerContext) -> tuple[TriggerResult, tuple[Note, ...]
         ), ()
     found: list[TriggerResult] = []
     notes: list[Note] = []
+    decided = False
     for judged in (_all_attempts(context), *_inference(context)):
         for pair in rule.windows:
+            if found and _has_few(rule, pair, judged) and (decided or not _is_decided(pair, judged)):
+                continue
             result = _pair(context, rule, pair, judged)
             if result.state == "fail":
                 result, note = gated(context, result, result.evidence_since_ns or 0)
@@ -90,7 +95,20 @@ def error_rate(context: TriggerContext) -> tuple[TriggerResult, tuple[Note, ...]
             if result.state == "fail":
                 return result, ()
             found.append(result)
+            decided = decided or result.state == "pass"
     return next((result for result in found if result.state == "pass"), found[0]), tuple(notes[:1])
+
+
+def is_far_from_limit(context: TriggerContext) -> bool:
+    """Whether no pair of windows can fail before the next fault, though requests leave its windows for a second."""
+    faults_min = context.rules.error_rate.faults_min
+    for judged in (_all_attempts(context), *_inference(context)):
+        limit = FAR_SHARE * limit_of(context, judged.baseline)
+        for pair in context.rules.error_rate.windows:
+            long = judged.window(pair.long_s)
+            if long is not None and long.failed >= faults_min and (long.failed_share or 0.0) > limit:
+                return False
+    return True
 
 
 def _all_attempts(context: TriggerContext) -> Judged:
@@ -172,6 +190,18 @@ def _pair(context: TriggerContext, rule: ErrorRateRule, pair: WindowPair, judged
     if excuse is not None:
         return replace(result, distance=excuse)
     return _recent_check(context, rule, pair, result, long, judged)
+
+
+def _is_decided(pair: WindowPair, judged: Judged) -> bool:
+    """Whether the long window has enough requests."""
+    long = judged.window(pair.long_s)
+    return long is not None and long.requests >= max(pair.requests_min, 1)
+
+
+def _has_few(rule: ErrorRateRule, pair: WindowPair, judged: Judged) -> bool:
+    """Whether the long window has too few requests or faults to fail."""
+    long = judged.window(pair.long_s)
+    return long is None or long.failed < rule.faults_min or long.requests < pair.requests_min
 
 
 def _burst_or_poison(

@@ -6,7 +6,7 @@ All attempts are judged, and inference alone as well: cheap requests that answer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,6 +23,9 @@ from router.rollout.units import SECOND_NS
 
 FORGIVE_MARGIN_S: Final = 0.5
 """The shortest window is this much longer than forgive_s: a burst of forgive_s does not fill 90 % of it."""
+FAR_WINDOW_S: Final = 5.0
+FAR_SHARE: Final = 0.5
+"""In a window of this length and more, a share of faults below this part of the limit does not reach it within a second."""
 OUTSIDE_MIN: Final = 2
 """Faults outside the worst burst of forgive_s that a burst window needs."""
 
@@ -53,29 +56,39 @@ class Burst:
 def errors(context: TriggerContext) -> tuple[TriggerResult, tuple[Note, ...]]:
     """Return fail if any burst or streak acts, else pass if requests came, else inconclusive."""
     notes: list[Note] = []
-    for failed, since_ns in _failures(context):
+    bursts = _bursts(context)
+    for failed, since_ns in _failures(context, bursts):
         if _is_left_to_unreachable(context):
             return _deferred(context, failed), ()
         result, note = gated(context, failed, since_ns)
         if note is None and result.failing:
             return result, ()
         notes += [note] if note is not None else []
-    bursts = _bursts(context)
     if not bursts or bursts[-1].share is None:
         return no_evidence(context, "errors", "no request began or failed", "decides when requests come"), ()
     return _passing(context, bursts[-1]), tuple(notes[:1])
 
 
-def _failures(context: TriggerContext) -> Iterator[tuple[TriggerResult, int]]:
+def _failures(context: TriggerContext, bursts: Sequence[Burst]) -> Iterator[tuple[TriggerResult, int]]:
     """Yield the failing results with the beginning of their evidence, before breadth is looked at."""
     rule = context.rules.hard_failure
-    for burst in (*_bursts(context), *_inference_bursts(context)):
+    for burst in (*bursts, *_inference_bursts(context)):
         if _is_burst(rule, burst) and _outlasts_forgiveness(context, burst):
             first_ns = context.history.first_fault_ns(burst.since_ns)
             yield replace(_burst(rule, burst), evidence_since_ns=first_ns), first_ns or burst.since_ns
     for run, subject in ((context.evidence.faults, ""), (context.evidence.inference_faults, " of inference")):
         if _is_streak(context, run):
             yield _streak(rule, run, subject), run.first_ns
+
+
+def is_far_from_burst(context: TriggerContext) -> bool:
+    """Whether no window can become a burst before the next fault, though requests leave it for a second."""
+    rule = context.rules.hard_failure
+    return all(
+        burst.failed < rule.burst_faults_min
+        or (burst.seconds >= FAR_WINDOW_S and (burst.share or 0.0) <= FAR_SHARE * rule.burst_fault_share)
+        for burst in (*_bursts(context), *_inference_bursts(context))
+    )
 
 
 def _windows_s(context: TriggerContext) -> list[float]:

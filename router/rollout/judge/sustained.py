@@ -22,6 +22,11 @@ class Sustained:
         self._runs: list[list[int]] = []
         self._last_ns: int | None = None
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether the trigger has not failed since it last passed: then a pass or an inconclusive tick changes nothing."""
+        return not self._runs
+
     def tick(self, state: State, now_ns: int) -> None:
         """Add the state of the trigger at `now_ns`."""
         elapsed_ns = min(now_ns - self._last_ns, TICK_MAX_NS) if self._last_ns is not None else 0

@@ -53,13 +53,9 @@ def quantile(counts: Sequence[int], share: float) -> float | None:
 
 def above(counts: Sequence[int], limit_micros: float) -> float:
     """Return how many samples were longer than `limit_micros`; the bucket that holds the limit counts in proportion."""
-    number = 0.0
-    for bucket, count in enumerate(counts):
-        if not count:
-            continue
-        low, high = lower_bound(bucket), lower_bound(bucket + 1)
-        if low >= limit_micros:
-            number += count
-        elif high > limit_micros:
-            number += count * (high - limit_micros) / (high - low)
+    holds = min(index(int(limit_micros)), len(counts))
+    number = float(sum(counts[holds + 1 :]))
+    if holds < len(counts) and counts[holds]:
+        low, high = lower_bound(holds), lower_bound(holds + 1)
+        number += counts[holds] * min(max(high - limit_micros, 0.0) / (high - low), 1.0)
     return number

@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from operator import add, sub
+from operator import add, itemgetter, sub
 from typing import Final
 
 from router.rollout.outcome import FAULTS, Outcome
@@ -26,6 +26,8 @@ from router.rollout.units import SECOND_NS
 TIERS: Final = (("tick", 0.1, 200), ("second", 1.0, 90), ("decade", 10.0, 90))
 """(name, seconds between samples, samples kept); shm/layout.py has rings of the same sizes."""
 _EARLY_NS: Final = 50_000_000
+_WINDOWS_KEPT: Final = 64
+_faults_of: Final = itemgetter(*(int(outcome) for outcome in FAULTS))
 
 _WELL_ENDED: Final = (Outcome.OK, Outcome.CLIENT_ERROR, Outcome.THROTTLED)
 """Ends of responses that had begun and were no fault."""
@@ -58,6 +60,8 @@ class Window:
     @property
     def _aside(self) -> int:
         """Faults of ejected addresses. They are set aside when the address is ejected, a little later than they were counted."""
+        if not self.set_aside:
+            return 0
         return min(self.set_aside, count_faults(self.outcomes), self.begun + self.faults_unbegun)
 
     @property
@@ -74,6 +78,8 @@ class Window:
         proportion to the responses that began. If as many begin as end, this equals `faults`.
         """
         late = count_faults(self.outcomes) - self.faults_unbegun
+        if not late and not self.faults_unbegun:
+            return 0.0
         ends = late + sum(self.outcomes[outcome] for outcome in _WELL_ENDED)
         weighted = self.faults_unbegun + (late * self.begun / ends if ends > self.begun else late)
         return max(0.0, weighted - self._aside)
@@ -96,7 +102,7 @@ class Window:
 
 def count_faults(outcomes: Sequence[int]) -> int:
     """Return the number of ends by a fault of the target; `outcomes` are 13 counts."""
-    return sum([outcomes[outcome] for outcome in FAULTS])
+    return sum(_faults_of(outcomes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +172,8 @@ class SlotHistory:
         self._left_out_ns = 0
         self._left_out_full: Histograms | None = None
         self._left_out_useful: Counters | None = None
+        self._windows: dict[tuple[int, int, bool], Window | None] = {}
+        """The windows that were asked for since the newest sample: several triggers ask for the same ones."""
 
     @property
     def newest(self) -> WindowEntry | None:
@@ -186,6 +194,7 @@ class SlotHistory:
             return []
         entry = self._entry(sample)
         self._newest = entry
+        self._windows.clear()
         if entry.histograms is not None:
             self._newest_full = entry
         kept_in = [tier for tier in self._tiers if tier.is_due(entry)]
@@ -264,12 +273,20 @@ class SlotHistory:
         The base is the newest sample that is old enough, of the finest tier that reaches back so far; otherwise the oldest
         sample. With `histograms` both ends are samples with histograms.
         """
-        newest = self._newest_full if histograms else self._newest
         start_ns = now_ns - int(seconds * SECOND_NS)
+        key = (start_ns, since_ns, histograms)
+        if key not in self._windows:
+            if len(self._windows) >= _WINDOWS_KEPT:
+                self._windows.clear()
+            self._windows[key] = self._window(*key)
+        return self._windows[key]
+
+    def _window(self, start_ns: int, since_ns: int, histograms: bool) -> Window | None:
+        newest = self._newest_full if histograms else self._newest
         if newest is None or newest.at_ns <= max(start_ns, since_ns):
             return None
         base = self._base(start_ns, since_ns, histograms)
-        return None if base is None or base.at_ns >= newest.at_ns else between(base, newest)
+        return None if base is None or base.at_ns >= newest.at_ns else between(base, newest, histograms=histograms)
 
     def _base(self, start_ns: int, since_ns: int, full: bool) -> WindowEntry | None:
         tiers = self._tiers[1:] if full else self._tiers
@@ -307,14 +324,14 @@ def _first(tier: _Tier, index: int, full: bool) -> WindowEntry | None:
     return next((entry for entry in entries if not full or entry.histograms is not None), None)
 
 
-def between(base: WindowEntry, newest: WindowEntry) -> Window:
-    """Return the counts between two entries of one history; with histograms if both have them."""
+def between(base: WindowEntry, newest: WindowEntry, *, histograms: bool = True) -> Window:
+    """Return the counts between two entries of one history; with histograms if both have them, and they are wanted."""
     counters = tuple(map(sub, newest.counters, base.counters))
     claimed, begun, unbegun, rescued, abandoned_long = counters[:OUTCOMES_AT]
     first_byte = duration = abandoned = first_useful = None
-    if newest.first_useful is not None and base.first_useful is not None:
+    if histograms and newest.first_useful is not None and base.first_useful is not None:
         first_useful = tuple(map(sub, newest.first_useful, base.first_useful))
-    if newest.histograms is not None and base.histograms is not None:
+    if histograms and newest.histograms is not None and base.histograms is not None:
         first_byte, duration, abandoned = differences(newest.histograms, base.histograms)
     return Window(
         base.at_ns,

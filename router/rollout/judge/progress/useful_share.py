@@ -44,14 +44,24 @@ def useful_share(context: TriggerContext) -> tuple[TriggerResult, tuple[Note, ..
     if context.paused:
         return replace(result, reason=context.paused, distance="paused until the router itself is healthy"), ()
     notes: list[Note] = []
-    for scope in state.scopes() if state is not None else ():
+    scopes = state.scopes() if state is not None else []
+    for scope in scopes:
         assert state is not None
         for seconds in WINDOWS_S:
+            is_shown = scope is scopes[-1] and seconds == WINDOWS_S[-1]
+            if not is_shown and _nothing_is_lost(state, scope, seconds):
+                continue
             result, note = _of_window(context, state, scope, seconds, result)
             if result.failing:
                 return result, ()
             notes += [note] if note is not None else []
     return result, tuple(notes[:1])
+
+
+def _nothing_is_lost(state: WorkState, scope: WorkScope, seconds: float) -> bool:
+    """Whether no attempt of the window ended without use, or waits too long: then the share cannot be low."""
+    window = state.slot.history.window(seconds, state.at_ns, state.promoted_at_ns, scope.buckets)
+    return not (window is not None and _lost(window)) and not _has_waits(state, scope)
 
 
 def _of_window(
@@ -63,10 +73,12 @@ def _of_window(
     if window is None or not named:
         text = "nothing was asked" if window is None else "nothing is known of earlier versions"
         return replace(empty, reason=f"{scope.name}: {text}", distance="decides with a baseline"), None
-    affected = state.affected(window.since_ns)
     found = _measured(state, scope, seconds, window, (), empty)
     if _is_low(found):
-        return _failing(context, state, scope, found, affected)
+        return _failing(context, state, scope, found, state.affected(window.since_ns))
+    if not window.ends[WorkEnd.CLIENT_ERROR]:
+        return found, None
+    affected = state.affected(window.since_ns)
     if not _clients_agree(state, affected):
         return found, None
     with_errors = _measured(state, scope, seconds, window, (WorkEnd.CLIENT_ERROR,), empty)
@@ -189,9 +201,11 @@ def _counts(
         if bucket not in state.queued:
             kinds.add(WorkEnd.GONE_LATE)
             lost += state.work[bucket].overdue
-        if _idle_s(state, bucket) >= THROTTLED_AFTER_S:
+        if part is None:
+            continue
+        if part.ends[WorkEnd.THROTTLED] and _idle_s(state, bucket) >= THROTTLED_AFTER_S:
             kinds.add(WorkEnd.THROTTLED)
-        lost += sum(part.ends[kind] for kind in kinds) if part is not None else 0
+        lost += sum(part.ends[kind] for kind in kinds)
     return window.useful, window.useful + lost
 
 
