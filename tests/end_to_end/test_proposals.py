@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import datetime
 from typing import Any
@@ -33,12 +34,13 @@ def failing() -> Backend:
 
 
 async def opened(router: Router) -> dict[str, Any]:
-    """Have requests fail; return the proposal that comes of it."""
+    """Have different requests fail for longer than one burst (`forgive_s`); return the proposal that comes of it."""
     await router.wait_ready("v2")
     async with aiohttp.ClientSession() as session:
-        for _ in range(12):
-            async with session.post(router.url + "/infer", data=b"{}") as response:
+        for number in range(16):
+            async with session.post(router.url + "/infer", data=f'{{"n":{number}}}') as response:
                 assert (response.status, response.headers["X-Served-Version"]) == (500, "v1")
+            await asyncio.sleep(0.25)
 
     async def waiting() -> dict[str, Any] | None:
         found = (await router.call("GET", "/v1/proposals?state=pending"))["proposals"]

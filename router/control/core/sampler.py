@@ -16,6 +16,7 @@ from router.rollout.judge.rules import Rules
 from router.rollout.machine.registry import Registry
 from router.rollout.model.target import ROLES, Target
 from router.rollout.outcome import Outcome
+from router.rollout.stats.epoch_history import AffectedPeriod
 from router.rollout.stats.figures import delta_between
 from router.rollout.stats.sample import Sample
 from router.rollout.stats.work_counts import WorkCounts
@@ -160,16 +161,31 @@ class RouterHealth:
 def evidence(
     judge: Judge, registry: Registry, since_ns: int | None, now_ns: int, trigger: Mapping[str, Any] = NO_TRIGGER
 ) -> dict[str, object] | None:
-    """Return the impact of a failing active version until now: requests, errors by outcome, rescued, seconds.
+    """Return the impact of a failing active version until now: requests, errors by outcome, rescued, seconds, who failed.
 
     It is counted as in the incident (figures.py) and from the same time: `since_ns`, or 20 s ago if that is unknown.
     """
     active = registry.active
-    trail = judge.entries(active.slot) if active is not None and active.slot is not None else []
-    if not trail:
+    slot = active.slot if active is not None else None
+    trail = judge.entries(slot) if slot is not None else []
+    if slot is None or not trail:
         return None
     start_ns = beginning_ns(since_ns or now_ns - _UNKNOWN_SINCE_NS, trigger, trail, now_ns)
     earlier, later = reading(trail, start_ns - 1), reading(trail, now_ns)
     cost = delta_between(earlier, later)
     seconds = round((later[0] - earlier[0]) / SECOND_NS, 3)
-    return {"requests": cost.requests, "errors": cost.errors, "rescued": cost.rescued, "seconds": seconds}
+    return {
+        "requests": cost.requests,
+        "errors": cost.errors,
+        "rescued": cost.rescued,
+        "seconds": seconds,
+        "affected": affected_counts(judge.affected(slot, start_ns), str(trigger.get("detail"))),
+    }
+
+
+def affected_counts(period: AffectedPeriod, detail: str) -> dict[str, int] | None:
+    """Return how many distinct requests and clients failed; None if unknown. Waits count where waits are the evidence."""
+    by_waits = detail in ("hang", "no_progress", "useful_share")
+    requests = period.lost_requests if by_waits else period.fault_requests
+    clients = period.lost_clients if by_waits else period.fault_clients
+    return {"requests": requests.count, "clients": clients.count} if requests.count else None

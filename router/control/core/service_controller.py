@@ -236,8 +236,11 @@ class ServiceController:
         )
 
     def impact(self, trigger: dict[str, Any], now_ns: int) -> dict[str, object] | None:
-        """Return the impact of the active version since the beginning of the evidence of `trigger` (sampler.py, `evidence`)."""
-        return evidence(self.judge, self.registry, trigger.get("evidence_since_ns"), now_ns, trigger)
+        """Return the impact of the active version since the beginning of the evidence of `trigger` (sampler.py, `evidence`), with
+        the size of the standby.
+        """
+        found = evidence(self.judge, self.registry, trigger.get("evidence_since_ns"), now_ns, trigger)
+        return None if found is None else {**found, "standby_size": self._probe_monitor.standby_size()}
 
     def shares(self, now_ns: int) -> tuple[float, float, int] | None:
         """Return (share of the requests rescued on the standby that failed there, too; share of faults of the active version;

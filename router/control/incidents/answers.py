@@ -9,6 +9,20 @@ from typing_extensions import TypedDict
 _Ends = TypedDict("_Ends", {"from": str | None, "to": str | None})
 
 
+class AffectedCounts(TypedDict):
+    """Who failed until the decision: distinct requests and clients. 501 means more than 500."""
+
+    requests: int
+    clients: int
+
+
+class StandbySize(TypedDict):
+    """Endpoints of the standby at the decision: those whose probes were good, of all."""
+
+    good: int
+    endpoints: int
+
+
 class IncidentRecord(_Ends):
     """A rollback `from` the version that failed `to` the standby."""
 
@@ -25,6 +39,8 @@ class IncidentRecord(_Ends):
     requests: int | None
     errors: dict[str, int] | None
     rescued: int | None
+    affected: AffectedCounts | None
+    standby_size: StandbySize | None
     manual: bool
     actor: str
     proposal: str | None
@@ -88,6 +104,13 @@ class BudgetFigures(TypedDict):
     basis: str
 
 
+class AffectedClients(TypedDict):
+    """The number of clients, and how they are told apart."""
+
+    count: int
+    basis: str
+
+
 class IncidentImpact(TypedDict):
     """What the incident has cost."""
 
@@ -102,7 +125,8 @@ class IncidentImpact(TypedDict):
     since: str | None
     until: str | None
     seconds_affected: float | None
-    clients: Any
+    clients: AffectedClients | None
+    distinct_requests: int | None
     budget: BudgetFigures | None
 
 
@@ -156,6 +180,7 @@ class CapturedFailure(TypedDict):
     lasted_ms: float
     request_bytes: int
     rescue: FailureRescue | None
+    fingerprint: NotRequired[str]
 
 
 class IncidentFailures(TypedDict):
@@ -233,6 +258,7 @@ class IncidentDocument(IncidentRecord):
     """A rollback in full."""
 
     summary: str
+    nothing_useful: bool
     times: IncidentTimes
     durations: IncidentDurations
     impact: IncidentImpact

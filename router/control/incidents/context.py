@@ -31,6 +31,8 @@ _DAY_S: Final = 86_400
 _WELL_KNOWN: Final = 0.99
 _RESCUE: Final = ("version", "outcome", "status")
 _KEPT: Final = ("endpoint", "method", "outcome", "status", "complaint", "request_id", "lasted_ms", "request_bytes")
+_LATER: Final = ("fingerprint",)
+"""Members that captures of older releases do not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def _item(found: Document) -> Document:
         "at": clock.iso(found["at"]),
         "path": shorten(found["target"], _TARGET_CHARS_MAX),
         **{name: found[name] for name in _KEPT},
+        **{name: found[name] for name in _LATER if found.get(name) is not None},
         "rescue": None if rescue is None else {name: rescue[name] for name in _RESCUE},
     }
 

@@ -85,6 +85,13 @@ class ProbeMonitor:
             return f"{standby.version} has {good} good endpoints, and {active.version} has {self._good(active)}"
         return None
 
+    def standby_size(self) -> dict[str, int] | None:
+        """Return how many endpoints of the standby are good, and how many it has; None before all of them were probed."""
+        standby = self._machine.registry.standby
+        if standby is None or not self._is_probed(standby):
+            return None
+        return {"good": self._good(standby), "endpoints": len(standby.endpoints)}
+
     def _good(self, target: Target) -> int:
         return self._machine.streaks.good_endpoints(target.slot if target.slot is not None else -1, target.endpoints)
 

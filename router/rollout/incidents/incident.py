@@ -21,7 +21,9 @@ def incident(entry: Entry) -> dict[str, Any]:
     """Return the incident of a `rolled_back` entry.
 
     `started_at` (wall seconds) is the first fault of the evidence, `evidence_since_s_before` its seconds before the decision,
-    `detection_at` the decision. `swap_us` and `confirmed_ms` are set by the entry `confirmed`.
+    `detection_at` the decision. `affected` are the distinct requests and clients that failed, `standby_size` the good
+    endpoints of the standby and all of them; entries of older releases have neither. `swap_us` and `confirmed_ms` are set by the
+    entry `confirmed`.
     """
     data = entry.data
     trigger = data.get("trigger")
@@ -44,6 +46,8 @@ def incident(entry: Entry) -> dict[str, Any]:
         "requests": evidence.get("requests"),
         "errors": evidence.get("errors"),
         "rescued": evidence.get("rescued"),
+        "affected": evidence.get("affected"),
+        "standby_size": evidence.get("standby_size"),
         "manual": not data["automatic"],
         "actor": entry.actor,
         "proposal": data.get("proposal"),

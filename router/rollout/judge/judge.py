@@ -37,6 +37,7 @@ from router.rollout.judge.rules import Rules
 from router.rollout.judge.sustained import Sustained
 from router.rollout.judge.verdict import Note, TriggerResult, Verdict, conclude
 from router.rollout.outcome import Outcome
+from router.rollout.stats.epoch_history import AffectedPeriod
 from router.rollout.stats.histogram import quantile
 from router.rollout.stats.sample import Histograms
 from router.rollout.stats.window import Sample, SlotHistory, Window, WindowEntry
@@ -207,6 +208,11 @@ class Judge:
         """Return (share of faults, requests) of a slot in the last `seconds`; None without requests. For the gate."""
         window = self.window(slot, seconds, now_ns)
         return None if window is None or window.rate is None else (window.rate, window.requests)
+
+    def affected(self, slot: int, since_ns: int) -> AffectedPeriod:
+        """Return who was affected on a slot since then, in whole epochs of 10 s."""
+        work = self._work.get(slot)
+        return work.epochs.since(since_ns) if work is not None else AffectedPeriod()
 
     def pairs(self, slot: int, seconds: float, now_ns: int, since_ns: int) -> tuple[int, int]:
         """Return how many requests rescued from a slot the other version answered well, and failed, in the last `seconds`."""

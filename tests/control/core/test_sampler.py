@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from router.control.core.sampler import RouterHealth, StallDetector, evidence
+from router.control.core.sampler import RouterHealth, StallDetector, affected_counts, evidence
 from router.control.core.workers import Workers
 from router.rollout.judge.rules import Rules
 from router.rollout.outcome import Outcome
+from router.rollout.stats.breadth import Distinct
+from router.rollout.stats.epoch_history import AffectedPeriod
 from router.rollout.stats.histogram import index
 from router.shm import layout as at
 from router.shm.sample_ring import SampleRing
@@ -88,7 +90,27 @@ async def test_the_evidence_of_an_incident(control: ControlHarness) -> None:
     control.workers.serve(0, Outcome.CLIENT_GONE, 3)
     control.tick()
     impact = evidence(control.service_controller.judge, control.service_controller.registry, begun_ns, control.now_ns)
-    assert impact == {"requests": 13, "errors": {"server_error": 10}, "rescued": 0, "seconds": 0.7}
+    assert impact == {"requests": 13, "errors": {"server_error": 10}, "rescued": 0, "seconds": 0.7, "affected": None}
+
+
+@pytest.mark.parametrize(
+    ("detail", "expected"),
+    [
+        ("errors", {"requests": 1, "clients": 1}),
+        ("hang", {"requests": 3, "clients": 2}),
+        ("no_progress", {"requests": 3, "clients": 2}),
+    ],
+)
+def test_waits_count_as_failures_where_waits_are_the_evidence(detail: str, expected: dict[str, int]) -> None:
+    period = AffectedPeriod(
+        True,
+        fault_requests=Distinct.of([1]),
+        fault_clients=Distinct.of([7]),
+        lost_requests=Distinct.of([1, 2, 3]),
+        lost_clients=Distinct.of([7, 8]),
+    )
+    assert affected_counts(period, detail) == expected
+    assert affected_counts(AffectedPeriod(), detail) is None
 
 
 def stalls(segment: Segment, workers: FakeWorkers) -> StallDetector:

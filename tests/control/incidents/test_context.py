@@ -24,6 +24,11 @@ def failure(number: int = 0, version: str = "fraud-v8", **more: Any) -> dict[str
     return found | more
 
 
+def test_a_fingerprint_is_kept_where_the_capture_has_one() -> None:
+    [item] = failing([failure(1, fingerprint="00c0ffee00c0ffee")], 20)["items"]
+    assert item["fingerprint"] == "00c0ffee00c0ffee"
+
+
 def test_of_a_request_stays_what_it_was_and_how_it_ended() -> None:
     rescue = {"version": "fraud-v7", "outcome": "ok", "status": 200, "fault": False, "lasted_ms": 2.0}
     assert failing([failure(1, rescue=rescue)], 20) == {

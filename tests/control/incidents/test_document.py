@@ -68,6 +68,7 @@ def test_the_impact_counts_the_stragglers_after_the_swap(played: Played) -> None
         "until": "2026-11-23T04:03:10.000Z",
         "seconds_affected": 10.4,
         "clients": None,
+        "distinct_requests": None,
         "budget": None,
     }
 
@@ -83,6 +84,18 @@ def test_windows_before_during_and_after(played: Played) -> None:
     back = windows["back"]["periods"]
     assert [back[name]["requests"] for name in ("before", "during", "after")] == [0, 300, 12_000]
     assert all(len(point) == len(windows["columns"]) for point in windows["left"]["points"])
+
+
+def test_who_failed_and_how_small_the_standby_was(played: Played) -> None:
+    sources = played.sources()
+    more = {"affected": {"requests": 501, "clients": 1}, "standby_size": {"good": 1, "endpoints": 3}}
+    record = {**sources.record, **more, "trigger": {"detail": "no_progress"}}
+    made = document(dataclasses.replace(sources, record=record))
+    assert (made["impact"]["clients"]["count"], made["impact"]["distinct_requests"]) == (1, 501)
+    assert golden("incident.affected") in made["summary"]
+    assert golden("incident.small_standby") in made["summary"]
+    assert made["nothing_useful"] is True
+    assert document(sources)["nothing_useful"] is False
 
 
 def test_without_samples_what_was_known_at_the_decision_is_told_and_the_rest_is_unknown(played: Played) -> None:

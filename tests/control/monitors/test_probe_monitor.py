@@ -85,6 +85,11 @@ def test_a_standby_smaller_than_the_active_version() -> None:
     for url in urls:
         rig.probe("v1", url)
     assert rig.up() == ["standby_smaller"]
+    assert rig.monitor.standby_size() == {"good": 1, "endpoints": 1}
+
+
+def test_the_size_of_a_standby_is_unknown_before_its_probes() -> None:
+    assert Rig().monitor.standby_size() is None
 
 
 def test_warm_stays_what_it_was_at_the_promotion() -> None:

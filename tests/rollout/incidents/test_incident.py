@@ -33,6 +33,8 @@ def test_an_automatic_rollback_as_a_timeline() -> None:
             "requests": None,
             "errors": None,
             "rescued": None,
+            "affected": None,
+            "standby_size": None,
             "manual": False,
             "actor": "verdict",
             "proposal": None,
