@@ -28,6 +28,8 @@ def contradictions(settings: Settings) -> Iterator[str]:
         yield from _one_endpoint(place, service)
         yield from (f"{place}.inference.{line}" for line in service.inference.useless(service.path_prefix))
         yield from _limits(place, service, settings.timeouts.first_byte_timeout_s)
+        yield from _rescue(place, service, settings)
+    yield from _limits_of_rescue(settings)
 
 
 def blind_spots(settings: Settings) -> Iterator[tuple[str, str, str]]:
@@ -88,10 +90,33 @@ def _limits(place: str, service: Service, first_byte_timeout_s: float) -> Iterat
             f"{place}: first_byte_timeout_s {limit_s:g} is below rules.hard_failure.hang_wait_min_s "
             f"{rule.hang_wait_min_s:g}, so no request ever counts as waiting: choose a larger first_byte_timeout_s"
         )
+    elif limit_s < rule.hang_after_min_s:
+        yield (
+            f"{place}: first_byte_timeout_s {limit_s:g} is below rules.hard_failure.hang_after_min_s "
+            f"{rule.hang_after_min_s:g}, so requests are cut before a hang is judged: choose a larger first_byte_timeout_s, or a "
+            "smaller hang_after_min_s"
+        )
     if rule.hang_after_min_s > rule.hang_after_max_s:
         yield (
             f"{place}.rules.hard_failure: hang_after_min_s {rule.hang_after_min_s:g} is above hang_after_max_s "
             f"{rule.hang_after_max_s:g}: choose a smaller one"
+        )
+
+
+def _rescue(place: str, service: Service, settings: Settings) -> Iterator[str]:
+    if service.replay == "always" and settings.limits.attempts_max == 1:
+        yield (
+            f'{place}: replay is "always", and limits.attempts_max is 1, so no request is sent again: '
+            "set limits.attempts_max to 2 or more"
+        )
+
+
+def _limits_of_rescue(settings: Settings) -> Iterator[str]:
+    limits = settings.limits
+    if limits.rescue_in_flight_max > limits.in_flight_max:
+        yield (
+            f"limits: rescue_in_flight_max {limits.rescue_in_flight_max} is above in_flight_max {limits.in_flight_max}, which "
+            "is reached first: choose a smaller rescue_in_flight_max"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import datetime
 from typing import Any
@@ -16,9 +15,10 @@ from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import SERVICE, Router, service_settings, until
 from tests.end_to_end.test_rollback import healthy_but
+from tests.end_to_end.traffic import Traffic
 from tests.texts import golden
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(120)]
 
 ID = f"{SERVICE}-rollback-1"
 ASK = f"""
@@ -36,17 +36,15 @@ def failing() -> Backend:
 async def opened(router: Router) -> dict[str, Any]:
     """Have different requests fail for longer than one burst (`forgive_s`); return the proposal that comes of it."""
     await router.wait_ready("v2")
-    async with aiohttp.ClientSession() as session:
-        for number in range(16):
-            async with session.post(router.url + "/infer", data=f'{{"n":{number}}}') as response:
-                assert (response.status, response.headers["X-Served-Version"]) == (500, "v1")
-            await asyncio.sleep(0.25)
 
     async def waiting() -> dict[str, Any] | None:
         found = (await router.call("GET", "/v1/proposals?state=pending"))["proposals"]
         return found[0] if found else None
 
-    return await until(waiting, 10, "a proposal waits")
+    async with Traffic(router.url, per_s=10, give_up_s=5.0) as traffic:
+        found: dict[str, Any] = await until(waiting, 15, "a proposal waits")
+    assert set(traffic.endings()) == {500}
+    return found
 
 
 async def came_back(router: Router, killed: int) -> None:

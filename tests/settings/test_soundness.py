@@ -30,7 +30,9 @@ def settings(**service: Any) -> Settings:
         ({"active": {**V1, "host": "a.example.com"}, "standby": V2}, None),
         ({"active": {**V1, "host": "a"}, "standby": {**V2, "host": "a"}}, "http://b:1"),
         ({"path_prefix": "/v1", "inference": {"paths": ["/v2/**"]}}, "services.svc.inference"),
-        ({"first_byte_timeout_s": 0.5}, "first_byte_timeout_s"),
+        ({"first_byte_timeout_s": 0.5}, "hang_wait_min_s"),
+        ({"first_byte_timeout_s": 9.9}, "hang_after_min_s"),
+        ({"first_byte_timeout_s": 10}, None),
         ({"rules": {"hard_failure": {"hang_after_min_s": 60}}}, "hang_after_min_s"),
     ],
 )
@@ -38,6 +40,22 @@ def test_contradictions(service: dict[str, Any], named: str | None) -> None:
     found = list(contradictions(settings(**service)))
     assert len(found) == (named is not None)
     assert all(named is not None and named in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("limits", "replay", "named"),
+    [
+        ({}, "always", []),
+        ({"attempts_max": 2}, "always", []),
+        ({"attempts_max": 1}, "always", ["services.svc: replay"]),
+        ({"attempts_max": 1}, "unsent", []),
+        ({"rescue_in_flight_max": 1024}, "always", []),
+        ({"rescue_in_flight_max": 1025}, "always", ["limits: rescue_in_flight_max"]),
+    ],
+)
+def test_limits_of_rescue(limits: dict[str, int], replay: str, named: list[str]) -> None:
+    found = contradictions(Settings.model_validate({"limits": limits, "services": {"svc": {"replay": replay}}}))
+    assert [line[: len(name)] for line, name in zip(found, named, strict=True)] == named
 
 
 @pytest.mark.parametrize(
