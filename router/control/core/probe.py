@@ -13,16 +13,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import aiohttp
+import orjson
 from yarl import URL
 
 from router import __version__
 from router.errors import StartError
+from router.rollout import answer_error
 from router.rollout.model.endpoint import Endpoint, parse_endpoint
 from router.rollout.model.identity import Identity, certificate_names, models_in
 from router.rollout.model.rewrite import AS_IT_IS, SentRewrite
+from router.rollout.work_paths import has_known_answers
 from router.runtime import clock
 from router.settings.sections.service import Probe
 from router.settings.settings import Settings
@@ -188,7 +191,31 @@ class ProbeClient:
             )
             if probe.expect_text is not None and probe.expect_text not in text:
                 return f"status {response.status}, but the answer does not hold {probe.expect_text!r}"
+            if probe.inference and response.status < 300 and _holds_error(probe.path, text):
+                return f"status {response.status}, but the answer is an error: {text.strip()}"
             return None
+
+
+def _holds_error(path: str, text: str) -> bool:
+    """Return whether an inference was answered by an error: as JSON on a known route, or in a stream of events or lines."""
+    if "rror" not in text and '"ERROR"' not in text:
+        return False
+    whole = _json(text)
+    if isinstance(whole, dict):
+        known = has_known_answers(path.partition("?")[0])
+        return known and answer_error.find(whole) is not None and answer_error.is_alone(whole)
+    lines = text.splitlines()
+    return any(
+        line.replace(" ", "") == "event:error" or answer_error.find(_json(line.removeprefix("data:"))) is not None
+        for line in lines
+    )
+
+
+def _json(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _url(endpoint: Endpoint, target: str) -> URL:

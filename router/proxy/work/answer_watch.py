@@ -17,6 +17,7 @@ from router.proxy.http1.response_head import ResponseHead
 from router.proxy.work import error_object, work_ends
 from router.proxy.work.error_object import ErrorObject
 from router.proxy.work.event_stream import EventReader, Found, LineReader, error_at_end, moves
+from router.rollout import answer_error
 from router.rollout.outcome import Outcome
 from router.rollout.work import WorkEnd
 
@@ -182,8 +183,8 @@ class AnswerWatch:
             document = orjson.loads(data)
         except orjson.JSONDecodeError:
             return
-        error = error_object.find(document)
-        if error is not None and error_object.is_alone(document):
+        error = answer_error.find(document)
+        if error is not None and answer_error.is_alone(document):
             self._fail(error)
 
     def moves(self) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import orjson
 
-from router.proxy.work import error_object
+from router.rollout import answer_error
 
 PREAMBLE_BYTES_MAX: Final = 16 * 1024
 PREAMBLE_EVENTS_MAX: Final = 32
@@ -197,7 +197,7 @@ class LineReader:
         if is_ping(line):
             return
         document = _json(line) if len(line) <= PREAMBLE_BYTES_MAX else None
-        if (error := error_object.find(document)) is not None:
+        if (error := answer_error.find(document)) is not None:
             self.found, self.error = Found.ERROR, error
         elif _is_empty(document):
             self._idle_bytes += len(line)
@@ -219,7 +219,7 @@ def error_at_end(tail: bytes, *, framed: bool, lines: bool) -> Any:
     name, data = b"", list[bytes]()
     for line in (*tail.splitlines(), b""):
         if lines:
-            error = error_object.find(_json(line))
+            error = answer_error.find(_json(line))
         elif line.startswith(b"data:"):
             data.append(line[5:].removeprefix(b" "))
             continue
@@ -266,11 +266,11 @@ def is_ping(data: bytes) -> bool:
 
 def _error_of(name: bytes, data: bytes, *, known: bool) -> Any:
     if name == b"error":
-        return error_object.find(document := _json(data)) or document or data.decode(errors="replace") or "error"
+        return answer_error.find(document := _json(data)) or document or data.decode(errors="replace") or "error"
     if data.lstrip().startswith(b"{") and (
         b'"error"' in data or (known and (b'"response.failed"' in data or b'"ERROR"' in data))
     ):
-        return error_object.find(_json(data))
+        return answer_error.find(_json(data))
     return None
 
 

@@ -22,6 +22,7 @@ from router.settings.settings import Settings
 from tests.control.scripted_server import answer, scripted
 from tests.texts import golden
 
+INFERENCE: dict[str, object] = {"method": "POST", "path": "/v1/completions", "body": "{}"}
 AGENT = b"User-Agent: rollback-router-probe/" + __version__.encode()
 
 
@@ -117,6 +118,15 @@ async def test_an_inference_probe_sends_its_body(rig: Rig) -> None:
                      (False, False, "status 302, expected below 300"), id="a redirect is not followed"),
         pytest.param({"expect_text": "yes"}, answer(200, b"no"),
                      (False, False, "status 200, but the answer does not hold 'yes'"), id="text mismatch"),
+        pytest.param(INFERENCE, answer(200, b'{"error":{"code":500}}'),
+                     (False, False, 'status 200, but the answer is an error: {"error":{"code":500}}'), id="an error"),
+        pytest.param(INFERENCE, answer(200, b'data: {"x":1}\n\ndata: {"error":"dead"}\n\n'),
+                     (False, False, 'status 200, but the answer is an error: data: {"x":1}\n\ndata: {"error":"dead"}'),
+                     id="an error in a stream"),
+        pytest.param(INFERENCE, answer(200, b'{"error":null,"choices":[{}]}'), (True, False, "ok"), id="no error"),
+        pytest.param(INFERENCE | {"path": "/predict"}, answer(200, b'{"error":"small"}'), (True, False, "ok"),
+                     id="a result of a model"),
+        pytest.param({}, answer(200, b'{"error":"dead"}'), (True, False, "ok"), id="no inference"),
         pytest.param({}, b"", (False, False, "Server disconnected"), id="hangs up"),
         pytest.param({"probe_timeout_s": 0.05}, None, (False, False, "no whole answer within 0.05 s"), id="silent"),
         pytest.param({"probe_timeout_s": 0.05}, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from router.proxy.work import error_object
+from router.rollout import answer_error
 from router.rollout.outcome import Outcome
 from router.rollout.work import WorkEnd
 
@@ -46,29 +47,7 @@ BUSY = (Outcome.THROTTLED, WorkEnd.THROTTLED)
     ],
 )
 def test_errors(document: dict[str, Any], found: tuple[Outcome, WorkEnd]) -> None:
-    error = error_object.find(document)
+    error = answer_error.find(document)
     judged = error_object.judged(error, frozenset((429, 529)), (b"queue", b"overloaded", b"capacity"))
     assert (judged.outcome, judged.end) == found
     assert len(judged.text) <= error_object.TEXT_CHARS_MAX
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        {"error": None},
-        {"error": False},
-        {"error": ""},
-        {"error": {}},
-        {"error": 0.31},
-        {"error": 2},
-        {"choices": [{"finish_reason": "stop"}, None]},
-        {"choices": []},
-        [],
-        "error",
-        None,
-        5,
-        {"code": 500},
-    ],
-)
-def test_what_is_no_error(document: Any) -> None:
-    assert error_object.find(document) is None
