@@ -19,7 +19,7 @@ cdef class Affected:
     cdef public list _fault_epochs
     cdef public set _good_faults
 
-    @cython.locals(row=Py_ssize_t)
+    @cython.locals(row=Py_ssize_t, due_s=double)
     cpdef useful(self, Py_ssize_t bucket, unsigned long long client, object exchange, double now_s)
     cpdef fault(self, Py_ssize_t bucket, object exchange)
     cpdef lost(self, Py_ssize_t bucket, object exchange)

@@ -113,7 +113,8 @@ class Affected:
         row = self._row + _WORK + bucket * _WORK_WORDS
         if self._words[row + _LOST_REQUESTS]:
             self._forget_lost(row)
-        if now_s >= self._due_s[bucket]:
+        due_s = self._due_s[bucket]
+        if now_s >= due_s:
             self._known_good.keep(bucket, self.request(exchange), now_s)
 
     def fault(self, bucket: int, exchange: AffectedExchange) -> None:

@@ -12,6 +12,7 @@ from router.proxy.routing.standing cimport Standing
 cdef Py_ssize_t _CLAIMED, _BEGUN, _LAST_BEGUN_NS, _FIRST_BYTE, _OUTCOMES, _DURATION, _THROTTLED
 cdef Py_ssize_t _FIRST_USEFUL, _ASKED, _ENDS, _LAST_USEFUL_NS, _LATE_FAULTS, _TIMES, _NAMED_BUCKETS, _USEFUL, _OK, _REDIRECTIONS, _JSON, _ERROR_WITHIN_BYTES
 cdef long long _MICROS_MAX
+cdef bytes _LENGTHS
 
 
 @cython.final
@@ -60,5 +61,5 @@ cdef class Attempt:
 
 
 cpdef Py_ssize_t cell_of(double waited_s) except -1
-@cython.locals(micros=cython.longlong, length=int)
+@cython.locals(micros=cython.longlong, length=cython.longlong)
 cpdef count(unsigned long long[::1] words, Py_ssize_t histogram, double seconds)

@@ -50,6 +50,7 @@ _ERROR_WITHIN_BYTES: Final = 256
 _RETRY_AFTER: Final = re.compile(rb"\r\nretry-after:[ \t]*(\d{1,6})[ \t]*\r\n", re.IGNORECASE)
 _NOT_LOST: Final = (WorkEnd.NEUTRAL, WorkEnd.GONE_EARLY)
 """Ends that say nothing about the version: nobody is affected by it."""
+_LENGTHS: Final = bytes(number.bit_length() for number in range(256))
 _THROTTLED: Final = int(Outcome.THROTTLED)
 """Outcomes up to this number are those of a whole response without a fault: ok, client_error, throttled."""
 
@@ -65,22 +66,23 @@ class Attempt:
 
     def __init__(self, exchange: Exchange, target: LocalTarget, role: int) -> None:
         """Claim: choose `target` and count the attempt in flight, in one step. No await may stand between the two."""
-        self.context = context = exchange.context
-        context.words[target.row + _CLAIMED] += 1
-        target.in_flight.add(exchange)
-        if exchange.head.upgrade:
-            target.upgrades += 1
+        # Compiled, attributes have types, and the arguments of a constructor have none: a look-up in them costs 0.1 µs.
         self.exchange = exchange
         self.target = target
-        self.row = target.row
+        self.context = self.exchange.context
+        self.row = self.target.row
+        self.context.words[self.row + _CLAIMED] += 1
+        self.target.in_flight.add(exchange)
+        if self.exchange.head.upgrade:
+            self.target.upgrades += 1
         self.work: WorkPath = self.exchange.head.work  # type: ignore[assignment]  # an object to http1, which lies below
         self.work_row = self.row + self.work.offset
         self.bucket = self.work.bucket
-        context.words[self.work_row + _ASKED] += 1
+        self.context.words[self.work_row + _ASKED] += 1
         self.open = True
         self.watch: AnswerWatch | None = None
         self.role = role
-        self.generation = exchange.service.generation
+        self.generation = self.exchange.service.generation
         self.claimed_s = monotonic_s()
         self.sent_s = 0.0
         self.begun = False
@@ -324,7 +326,7 @@ class Attempt:
                 self.ended_work(end)
                 if outcome <= _THROTTLED and self.pool is not None:
                     self.pool.standing.well(self.exchange.last_byte_s)
-        elif outcome in FAULTS:
+        elif outcome > _THROTTLED and outcome in FAULTS:
             context.words[self.work_row + _LATE_FAULTS] += 1
         if self.begun:
             # A stream that was cut must not count as a fast response, nor a WebSocket as a slow one.
@@ -353,20 +355,26 @@ class Attempt:
 
 def cell_of(waited_s: float) -> int:
     """Return rollout/work.py's cell of a duration; short ones without an object (0.3 µs)."""
+    if waited_s < 0.01:
+        if waited_s < 0.001:
+            return 0
+        return 1 if waited_s < 0.003 else 2
     if waited_s < 0.1:
-        if waited_s < 0.01:
-            return int(waited_s >= 0.001) + int(waited_s >= 0.003)
-        return 3 + int(waited_s >= 0.03)
+        return 3 if waited_s < 0.03 else 4
     return bisect_right(TIME_BOUNDS_US, int(waited_s * 1e6))
 
 
 def count(words: memoryview, histogram: int, seconds: float) -> None:
-    """Count a duration; the arithmetic of rollout/stats/histogram.py, inlined (0.25 µs)."""
+    """Count a duration; the arithmetic of rollout/stats/histogram.py, inlined (0.05 µs compiled)."""
     micros = int(seconds * 1e6)
     if micros < 8:
         words[histogram + (micros if micros > 0 else 0)] += 1
         return
     if micros > _MICROS_MAX:
         micros = _MICROS_MAX
-    length = micros.bit_length()
+    # `bit_length` would be the call of a method, compiled too (0.15 µs).
+    if micros < 0x10000:
+        length = _LENGTHS[micros] if micros < 0x100 else 8 + _LENGTHS[micros >> 8]
+    else:
+        length = 16 + _LENGTHS[micros >> 16] if micros < 0x1000000 else 24 + _LENGTHS[micros >> 24]
     words[histogram + ((length - 3) << 3) + (micros >> (length - 4) & 7)] += 1

@@ -51,7 +51,7 @@ cdef class Exchange:
     @cython.locals(active=LocalTarget, service=LocalService, size=Py_ssize_t)
     cpdef start(self, bytes body, bint complete)
     cpdef claim(self, LocalTarget target, int role)
-    @cython.locals(now_s=double, pools=tuple, pool=Pool, upstream=Upstream)
+    @cython.locals(now_s=double, pools=tuple, pool=Pool, upstream=Upstream, alone=bint)
     cpdef dispatch(self, Attempt attempt)
     cpdef connected(self, Upstream upstream)
     @cython.locals(pieces=list, head=RequestHead)

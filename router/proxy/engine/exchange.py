@@ -216,7 +216,8 @@ class Exchange:
     def receive_body(self, data: bytes, complete: bool) -> None:
         """Relay more of the request's body; `complete` comes with its last bytes."""
         self.body_complete = complete
-        self.first_bytes = fingerprints.extend_first(self.first_bytes, data)
+        if len(self.first_bytes) < _SAMPLE_BYTES:
+            self.first_bytes = fingerprints.extend_first(self.first_bytes, data)
         self.last_bytes = fingerprints.extend_last(self.last_bytes, data)
         if self.body is not None and data:
             self.body.append(data)
