@@ -54,7 +54,8 @@ async def test_faults_are_counted_by_distinct_requests(bodies: list[bytes], dist
             assert (await rig.ask(post(body)))[0] == 500  # each over a connection of its own
         found = epoch(rig)
     assert found.faults == found.lost == len(bodies)
-    assert found.fault_requests.count == found.lost_requests.count == distinct
+    # Up to four are exact. Of 12 fingerprints with a random key, two share a bit of the sketch in one run of four.
+    assert distinct - distinct // 4 <= found.fault_requests.count == found.lost_requests.count <= distinct
     assert found.fault_clients.count == 1
     assert found.first_fault_ns > 0
 
