@@ -61,6 +61,9 @@ EVIDENCE: Final = (
     Guard(5, "proxy/rescue/test_rescue.py::test_failures_of_one_client_beside_others_are_one_pair",
           "proxy/rescue/rescue.py", "Rescue.end",
           "if not self._budget.end(self._client, others=self._others, well=_WELL.get(end, False)): return"),
+    Guard(5, "rollout/judge/test_breadth_gate.py::test_a_natural_fault_beside_one_clients_faults_is_no_regression",
+          "rollout/judge/error_rate.py", "_burst_or_poison",
+          "points = without_one_client(context, long.since_ns, all_points)", weakened="with all points"),
     # who is affected
     Guard(5, "proxy/engine/test_affected_requests.py::test_faults_are_counted_by_distinct_requests",
           "proxy/engine/attempt.py", "Attempt._failed",

@@ -2,23 +2,27 @@
 
 Faults of 5 and more distinct requests act. A request that was useful before counts as 5. Faults of 2 to 4 requests act, unless
 an inference probe of the version passed after the last fault. One distinct request is a poison request: an alarm. While two
-other clients are served well, faults of a single client never act. Without epochs nothing is known of breadth: then the number
+other clients are served well, faults of a single client never act; in a share of faults they do not count in ten seconds in which
+no other client failed. Without epochs nothing is known of breadth: then the number
 of faults decides alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from router.rollout.judge.context import TriggerContext
 from router.rollout.judge.verdict import Note, TriggerResult
 from router.rollout.stats.breadth import COUNT_MAX, Distinct
-from router.rollout.stats.epoch_history import AffectedPeriod
+from router.rollout.stats.epoch_history import EPOCH_NS, AffectedPeriod
 
 BREADTH_MIN: Final = 5
 REQUESTS_MIN: Final = 2
 UNAFFECTED_MIN: Final = 2
+Point = tuple[int, int, int]
+"""(time of a sample, faults, requests) since the sample before."""
 REPEATS_MAX: Final = 5
 """Faults of one distinct request that count in a share of faults, where none of the requests was useful before."""
 
@@ -54,6 +58,21 @@ def independent(context: TriggerContext, failed: int, since_ns: int) -> int:
     if not requests or requests > COUNT_MAX or affected.known_good:
         return failed
     return min(failed, REPEATS_MAX * requests)
+
+
+def without_one_client(context: TriggerContext, since_ns: int, points: Sequence[Point]) -> Sequence[Point]:
+    """Return the points without the faults of epochs in which one client alone failed, while others were served.
+
+    All points if no other client failed at all: `gated` says so.
+    """
+    if context.epochs.since(since_ns).fault_clients.count <= 1:
+        return points
+    numbers, found, before_ns = context.epochs.of_one_client(since_ns, UNAFFECTED_MIN), [], since_ns
+    for at_ns, faults, requests in points:
+        aside = faults if before_ns // EPOCH_NS in numbers and at_ns // EPOCH_NS in numbers else 0
+        found.append((at_ns, faults - aside, requests - aside))
+        before_ns = at_ns
+    return found
 
 
 def breadth_text(affected: AffectedPeriod) -> str:

@@ -18,7 +18,7 @@ from statistics import NormalDist
 from typing import Final, Protocol
 
 from router.rollout.judge.baseline import Baseline, estimate
-from router.rollout.judge.breadth_gate import gated, independent
+from router.rollout.judge.breadth_gate import Point, gated, independent, without_one_client
 from router.rollout.judge.context import TriggerContext
 from router.rollout.judge.rules import ErrorRateRule, WindowPair
 from router.rollout.judge.verdict import Note, State, TriggerResult
@@ -36,8 +36,6 @@ SPREAD_S: Final = 5.0
 FAR_SHARE: Final = 0.5
 """Below this part of its limit a share of faults cannot fail within a second without another fault."""
 _BEGUN, _UNBEGUN, _OUTCOMES = 1, 2, 5
-Point = tuple[int, int, int]
-"""(time of a sample, faults, requests) since the sample before."""
 
 
 class FaultWindow(Protocol):
@@ -208,12 +206,14 @@ def _burst_or_poison(
     context: TriggerContext, rule: ErrorRateRule, judged: Judged, long: FaultWindow, limit: float
 ) -> str | None:
     """Return why the evidence is one burst, or one request again and again; None if it is neither."""
-    failed = independent(context, long.failed, long.since_ns)
-    if not is_above(failed, long.requests, limit, rule.confidence):
-        return "fails if more than a few distinct requests fail"
-    points = judged.points(long.since_ns)
+    all_points = judged.points(long.since_ns)
+    points = without_one_client(context, long.since_ns, all_points)
+    aside = sum(faults for _, faults, _ in all_points) - sum(faults for _, faults, _ in points)
+    failed = independent(context, long.failed - aside, long.since_ns)
+    if not is_above(failed, long.requests - aside, limit, rule.confidence):
+        return f"fails if more {'clients are affected' if aside else 'than a few distinct requests fail'}"
     (first, last), burst = worst_burst([(at_ns, faults) for at_ns, faults, _ in points], context.rules.forgive_s)
-    rest = long.requests - sum(requests for _, _, requests in points[first:last])
+    rest = long.requests - aside - sum(requests for _, _, requests in points[first:last])
     times = [at_ns for at_ns, faults, _ in points if faults]
     if not is_above(failed - min(burst, failed), rest, limit, rule.confidence):
         return f"fails if it goes on: one burst of {context.rules.forgive_s:g} s is forgiven"

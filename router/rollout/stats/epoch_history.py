@@ -54,6 +54,20 @@ class EpochHistory:
             for number in sorted(self._epochs)[:-EPOCHS_KEPT]:
                 del self._epochs[number]
 
+    def of_one_client(self, since_ns: int, others_min: int) -> frozenset[int]:
+        """Return the epochs that end after `since_ns` whose faults are all of one client that got nothing useful in them,
+        while at least `others_min` other clients did.
+        """
+        first = since_ns // EPOCH_NS
+        return frozenset(
+            number
+            for number, epoch in self._epochs.items()
+            if number >= first
+            and epoch.fault_clients.count == 1
+            and not epoch.fault_clients.sketch & epoch.useful_clients.sketch
+            and epoch.useful_clients.without(epoch.fault_clients) >= others_min
+        )
+
     def since(self, since_ns: int) -> AffectedPeriod:
         """Return the union of the epochs that end after `since_ns`."""
         first = since_ns // EPOCH_NS

@@ -96,6 +96,29 @@ def test_poison_among_good_traffic_is_no_regression() -> None:
         assert harness.tick().failing is None
 
 
+@pytest.mark.parametrize(
+    ("clients", "useful", "rolled_back"), [(1, False, False), (3, False, True), (1, True, True)], ids=str
+)
+def test_a_natural_fault_beside_one_clients_faults_is_no_regression(
+    clients: int, useful: bool, rolled_back: bool
+) -> None:
+    """One client's requests all fail, 9 % of all; one fault of others is natural. Twins: several, or it is served, too."""
+    harness, acted = WorkHarness().known(20, 20.0), False
+    for tick in range(450):
+        for place in range(2):
+            plan = FAULT if (tick, place) == (222, 0) else ok()
+            harness.ask(plan, body=tick * 2 + place, client=1 + tick % 7)
+        if tick % 5 == 0:
+            harness.ask(FAULT, body=77_000 + tick, client=99 + tick // 5 % clients)
+        if useful and tick % 10 == 0:
+            harness.ask(ok(), body=99_000 + tick, client=99)
+        failing = harness.tick().failing
+        if failing is not None and failing.name == "error_rate":
+            acted = True
+            break
+    assert acted is rolled_back
+
+
 def test_without_epochs_the_number_of_faults_decides() -> None:
     harness = WorkHarness()
     harness.version.breadth = False

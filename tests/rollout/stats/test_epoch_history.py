@@ -33,3 +33,14 @@ def test_old_epochs_are_dropped() -> None:
     assert history.since(0).faults == EPOCHS_KEPT
     history.clear()
     assert not history.since(0).known
+
+
+def test_the_epochs_in_which_one_client_alone_failed() -> None:
+    def row(number: int, failing: list[int], useful: list[int]) -> Epoch:
+        return Epoch(number, fault_clients=Distinct.of(failing), useful_clients=Distinct.of(useful))
+
+    history = EpochHistory()
+    history.add([row(1, [9], [1, 2]), row(2, [9], [1, 2]), row(3, [9, 8], [1, 2]), row(4, [9], [1, 2, 9])])
+    history.add([row(5, [9], [1]), row(6, [], [1, 2])])
+    assert history.of_one_client(20 * SECOND_NS, 2) == {2}
+    assert history.of_one_client(0, 2) == {1, 2}
