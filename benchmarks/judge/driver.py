@@ -19,9 +19,10 @@ from benchmarks.judge.buckets import Buckets
 from benchmarks.judge.probes import InferenceProbes, ProbeModel
 from benchmarks.judge.slot import LONG_NS, Attempt, Slot
 from benchmarks.judge.traffic import Arrivals, Flow, Query
+from router.rollout.judge.active.judge_inputs import JudgeInputs
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.criteria import Acceptance
-from router.rollout.judge.judge import Judge, JudgeInputs
+from router.rollout.judge.judge import Judge
 from router.rollout.judge.rules import Rules
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.outcome import FAULTS, Outcome

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from router.rollout.judge.active.judge_inputs import JudgeInputs
 from router.rollout.judge.baseline import Baseline, estimate
 from router.rollout.judge.criteria import Acceptance
-from router.rollout.judge.judge import Judge, JudgeInputs
+from router.rollout.judge.judge import Judge
 from router.rollout.judge.rules import Rules
 from router.rollout.judge.verdict import TriggerResult, Verdict
 from router.rollout.outcome import OUTCOMES, Outcome

@@ -19,9 +19,10 @@ from router.control.monitors.probe_monitor import ProbeMonitor
 from router.control.monitors.replica_monitor import ReplicaMonitor
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.judge.active.judge_inputs import JudgeInputs
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.criteria import Criterion
-from router.rollout.judge.judge import Judge, JudgeInputs
+from router.rollout.judge.judge import Judge
 from router.rollout.judge.verdict import Note, NoteCode, TriggerResult, Verdict, conclude
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.model import entry as entry_types

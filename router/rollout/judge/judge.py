@@ -14,10 +14,11 @@ Why: docs/decisions.md#a-baseline-does-not-creep.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 from router.rollout.judge.active.calm import CalmVerdict, calm_verdict
+from router.rollout.judge.active.judge_inputs import JudgeInputs
 from router.rollout.judge.baseline import DAY_S, Baseline, BucketNormal, estimate, useful_share_of
 from router.rollout.judge.context import TriggerContext
 from router.rollout.judge.criteria import Acceptance, Criterion, Observed, criteria
@@ -27,7 +28,6 @@ from router.rollout.judge.evidence import Evidence
 from router.rollout.judge.hard_failure import hang, unreachable
 from router.rollout.judge.latency import latency
 from router.rollout.judge.probation import Key, Probation
-from router.rollout.judge.probe_evidence import ProbeEvidence
 from router.rollout.judge.progress.inference_probe import inference_probe
 from router.rollout.judge.progress.known_work import OTHER_NAMES, KnownWork
 from router.rollout.judge.progress.no_progress import no_progress, queue_note
@@ -41,7 +41,6 @@ from router.rollout.stats.epoch_history import AffectedPeriod
 from router.rollout.stats.histogram import quantile
 from router.rollout.stats.sample import Histograms
 from router.rollout.stats.window import Sample, SlotHistory, Window, WindowEntry
-from router.rollout.stats.work_counts import WorkBucket
 from router.rollout.units import SECOND_NS
 from router.rollout.work import WorkEnd
 
@@ -50,35 +49,6 @@ TIMED_EVERY_NS: Final = 2 * SECOND_NS
 
 ANSWERED: Final = (WorkEnd.USEFUL, WorkEnd.CLIENT_ERROR, WorkEnd.UNAUTHORISED, WorkEnd.THROTTLED, WorkEnd.EMPTY)
 """Ends of inference attempts that end a run of faults."""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeInputs:
-    """Inputs of the judge that are not in the samples. Times are monotonic nanoseconds.
-
-    `promoted_at_ns`: start of serving of the active version; `probation_since_ns`: its promotion, if that was earlier (a drill
-    lay between). `in_drill`: the version serves for a drill, so no version is on probation. `criteria`: criteria that rollbacks
-    and operators have added to the settings. `cases`: (passed, detail) of the last check of the captured cases.
-    `unwell`: why this router's own numbers are unreliable now; None if they are reliable.
-    `probes_unreachable_since_ns`: since when no endpoint of the active version accepts control's probes.
-    `external_results`: results about the active version from other sources than the samples (alerts, input drift).
-    `buckets`: names of the work buckets, by number. `inference_probe`: the inference probes of the active version and of its
-    standby; None if the service has no inference probe.
-    """
-
-    active_slot: int | None
-    standby_slot: int | None
-    promoted_at_ns: int
-    accepted: bool
-    probes_unreachable_since_ns: int | None = None
-    unwell: str | None = None
-    external_results: tuple[TriggerResult, ...] = ()
-    probation_since_ns: int | None = None
-    in_drill: bool = False
-    criteria: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    cases: tuple[bool, str] | None = None
-    buckets: Mapping[int, WorkBucket] = field(default_factory=dict)
-    inference_probe: ProbeEvidence | None = None
 
 
 class _ActiveVersion:

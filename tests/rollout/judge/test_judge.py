@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.rollout.judge.active.judge_inputs import JudgeInputs
 from router.rollout.judge.criteria import Acceptance
-from router.rollout.judge.judge import Judge, JudgeInputs
+from router.rollout.judge.judge import Judge
 from router.rollout.judge.rules import ErrorRateRule, HardFailureRule, LatencyRule, Rules
 from router.rollout.judge.verdict import Verdict
 from router.rollout.outcome import FAULTS, Outcome

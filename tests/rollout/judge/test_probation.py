@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from router.rollout.judge.active.judge_inputs import JudgeInputs
 from router.rollout.judge.criteria import Acceptance
-from router.rollout.judge.judge import JudgeInputs
 from router.rollout.judge.probation import Probation
 from router.rollout.outcome import Outcome
 from tests.rollout.simulator import START_NS, JudgeHarness, Version, seconds

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from router.rollout.judge.active.judge_inputs import JudgeInputs
 from router.rollout.judge.baseline import Baseline, BucketNormal
-from router.rollout.judge.judge import Judge, JudgeInputs
+from router.rollout.judge.judge import Judge
 from router.rollout.judge.probe_evidence import ProbeEvidence
 from router.rollout.judge.rules import Rules
 from router.rollout.judge.verdict import Note, TriggerResult, Verdict

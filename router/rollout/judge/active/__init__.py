@@ -1,4 +1,5 @@
-"""What the judge knows of the version that serves from one tick to the next.
+"""What the judge is given at each tick, and what it keeps of a verdict until the next one.
 
-calm   whether the last verdict still holds at the next tick
+judge_inputs  what control knows beside the samples
+calm          whether the last verdict still holds at the next tick
 """
