@@ -17,12 +17,16 @@ from router.rollout.judge.context import TriggerContext
 from router.rollout.judge.verdict import Note, TriggerResult
 from router.rollout.stats.breadth import COUNT_MAX, Distinct
 from router.rollout.stats.epoch_history import EPOCH_NS, AffectedPeriod
+from router.rollout.stats.epoch_history import AffectedPeriod
+from router.rollout.units import SECOND_NS
 
 BREADTH_MIN: Final = 5
 REQUESTS_MIN: Final = 2
 UNAFFECTED_MIN: Final = 2
 Point = tuple[int, int, int]
 """(time of a sample, faults, requests) since the sample before."""
+OTHERS_NS: Final = 60 * SECOND_NS
+"""Other clients are served if they were within this time: a short burst of one client may hold no answer to anybody else."""
 REPEATS_MAX: Final = 5
 """Faults of one distinct request that count in a share of faults, where none of the requests was useful before."""
 
@@ -33,7 +37,8 @@ def gated(context: TriggerContext, failed: TriggerResult, since_ns: int) -> tupl
     requests, clients = affected.fault_requests.count, affected.fault_clients.count
     if not affected.known or not requests:
         return failed, None
-    others = affected.unaffected_clients.without(affected.fault_clients)
+    recent = context.epochs.since(max(min(since_ns, context.now_ns - OTHERS_NS), context.promoted_at_ns))
+    others = recent.unaffected_clients.without(affected.fault_clients)
     if clients == 1 and others >= UNAFFECTED_MIN:
         reason = f"{failed.reason}: all of one client, while {others} other clients are served"
         return _passed(failed, reason, "fails if other clients are affected"), Note("one_client_fails", reason)

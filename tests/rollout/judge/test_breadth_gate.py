@@ -70,6 +70,19 @@ def test_faults_of_one_client_do_not_act_while_others_are_served() -> None:
     assert "one_client_fails" in harness.notes
 
 
+def test_a_burst_of_one_client_does_not_act_while_few_others_are_served() -> None:
+    """A window of a burst may hold one answer to one other client: those of the last minute are served as well."""
+    harness = WorkHarness().known(20, 10.0)
+    harness.run(10, 1.0)
+    for second in range(60):
+        for number in range(20):
+            harness.ask(FAULT, body=1_000 + second * 20 + number, client=99)
+        if second % 4 == 0:
+            harness.ask(ok(), client=1 + second // 4 % 3)
+        assert harness.run(1, 0) is None
+    assert "one_client_fails" in harness.notes
+
+
 def test_the_same_faults_of_several_clients_act() -> None:
     harness = WorkHarness()
     harness.known(20, 10.0)
