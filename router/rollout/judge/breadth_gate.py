@@ -17,7 +17,6 @@ from router.rollout.judge.context import TriggerContext
 from router.rollout.judge.verdict import Note, TriggerResult
 from router.rollout.stats.breadth import COUNT_MAX, Distinct
 from router.rollout.stats.epoch_history import EPOCH_NS, AffectedPeriod
-from router.rollout.stats.epoch_history import AffectedPeriod
 from router.rollout.units import SECOND_NS
 
 BREADTH_MIN: Final = 5
@@ -37,8 +36,7 @@ def gated(context: TriggerContext, failed: TriggerResult, since_ns: int) -> tupl
     requests, clients = affected.fault_requests.count, affected.fault_clients.count
     if not affected.known or not requests:
         return failed, None
-    recent = context.epochs.since(max(min(since_ns, context.now_ns - OTHERS_NS), context.promoted_at_ns))
-    others = recent.unaffected_clients.without(affected.fault_clients)
+    others = others_served(context, since_ns, affected.fault_clients)
     if clients == 1 and others >= UNAFFECTED_MIN:
         reason = f"{failed.reason}: all of one client, while {others} other clients are served"
         return _passed(failed, reason, "fails if other clients are affected"), Note("one_client_fails", reason)
@@ -54,6 +52,27 @@ def gated(context: TriggerContext, failed: TriggerResult, since_ns: int) -> tupl
     fingerprint = f"{next(iter(affected.fault_requests.exact), 0):016x}"
     note = Note("poison_request", f"request {fingerprint} alone fails: {failed.reason}")
     return _passed(failed, failed.reason, f"fails from {REQUESTS_MIN} distinct requests"), note
+
+
+def others_served(context: TriggerContext, since_ns: int, failing: Distinct) -> int:
+    """Return at least how many other clients than the failing ones were served after a fault, since then or in OTHERS_NS.
+
+    Soon after a promotion those of the version before count as well, if the failing clients failed there, too.
+    """
+    earliest_ns = context.now_ns - OTHERS_NS
+    served = context.epochs.since(max(min(since_ns, earliest_ns), context.promoted_at_ns)).unaffected_clients
+    before = context.work.before if context.work is not None else None
+    if before is not None:
+        earlier = before.epochs.since(earliest_ns)
+        if not failing.without(earlier.fault_clients):
+            served = served | earlier.unaffected_clients
+    return served.without(failing)
+
+
+def repeats_note(context: TriggerContext, failed: TriggerResult, since_ns: int) -> Note:
+    """Return the note about a share of faults that a few distinct requests make by being sent again and again."""
+    affected = context.epochs.since(since_ns)
+    return Note("poison_request", f"{failed.reason}, {breadth_text(affected)}, which are sent again and again")
 
 
 def independent(context: TriggerContext, failed: int, since_ns: int) -> int:

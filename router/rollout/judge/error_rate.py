@@ -18,7 +18,7 @@ from statistics import NormalDist
 from typing import Final, Protocol
 
 from router.rollout.judge.baseline import Baseline, estimate
-from router.rollout.judge.breadth_gate import Point, gated, independent, without_one_client
+from router.rollout.judge.breadth_gate import Point, gated, independent, repeats_note, without_one_client
 from router.rollout.judge.context import TriggerContext
 from router.rollout.judge.rules import ErrorRateRule, WindowPair
 from router.rollout.judge.verdict import Note, State, TriggerResult
@@ -35,6 +35,7 @@ RECENT_CHANCE: Final = 0.01
 SPREAD_S: Final = 5.0
 FAR_SHARE: Final = 0.5
 """Below this part of its limit a share of faults cannot fail within a second without another fault."""
+FEW_REQUESTS: Final = "fails if more than a few distinct requests fail"
 _BEGUN, _UNBEGUN, _OUTCOMES = 1, 2, 5
 
 
@@ -87,6 +88,8 @@ def error_rate(context: TriggerContext) -> tuple[TriggerResult, tuple[Note, ...]
             if found and _has_few(rule, pair, judged) and (decided or not _is_decided(pair, judged)):
                 continue
             result = _pair(context, rule, pair, judged)
+            if result.distance == FEW_REQUESTS:
+                notes.append(repeats_note(context, result, context.now_ns - int(pair.long_s * SECOND_NS)))
             if result.state == "fail":
                 result, note = gated(context, result, result.evidence_since_ns or 0)
                 notes += [note] if note is not None else []
@@ -184,10 +187,11 @@ def _pair(context: TriggerContext, rule: ErrorRateRule, pair: WindowPair, judged
         return replace(result, distance=f"fails with {rule.faults_min - long.failed} more faults at the earliest")
     if not is_above(long.failed, long.requests, limit, rule.confidence):
         return replace(result, distance=_distance_to_limit(rule, long, limit))
+    found = _recent_check(context, rule, pair, result, long, judged)
+    if found.state != "fail":
+        return found
     excuse = _burst_or_poison(context, rule, judged, long, limit)
-    if excuse is not None:
-        return replace(result, distance=excuse)
-    return _recent_check(context, rule, pair, result, long, judged)
+    return found if excuse is None else replace(result, distance=excuse)
 
 
 def _is_decided(pair: WindowPair, judged: Judged) -> bool:
@@ -211,7 +215,7 @@ def _burst_or_poison(
     aside = sum(faults for _, faults, _ in all_points) - sum(faults for _, faults, _ in points)
     failed = independent(context, long.failed - aside, long.since_ns)
     if not is_above(failed, long.requests - aside, limit, rule.confidence):
-        return f"fails if more {'clients are affected' if aside else 'than a few distinct requests fail'}"
+        return "fails if more clients are affected" if aside else FEW_REQUESTS
     (first, last), burst = worst_burst([(at_ns, faults) for at_ns, faults, _ in points], context.rules.forgive_s)
     rest = long.requests - aside - sum(requests for _, _, requests in points[first:last])
     times = [at_ns for at_ns, faults, _ in points if faults]

@@ -83,6 +83,24 @@ def test_a_burst_of_one_client_does_not_act_while_few_others_are_served() -> Non
     assert "one_client_fails" in harness.notes
 
 
+@pytest.mark.parametrize("failed_before", [True, False])
+def test_a_client_that_failed_on_the_version_before_is_no_fault_of_this_one(failed_before: bool) -> None:
+    """Nobody else asks in the first seconds after the promotion."""
+    harness = WorkHarness().known(20, 10.0)
+    for second in range(10):
+        for number in range(20):
+            harness.ask(FAULT, body=1_000 + number, client=99 if failed_before else 98)
+        harness.ask(ok(), client=1 + second % 3)
+        harness.run(1, 0)
+    harness.promote()
+    acted = False
+    for _ in range(5):
+        for number in range(20):
+            harness.ask(FAULT, body=1_000 + number, client=99)
+        acted = acted or harness.run(1, 0) is not None
+    assert acted is not failed_before
+
+
 def test_the_same_faults_of_several_clients_act() -> None:
     harness = WorkHarness()
     harness.known(20, 10.0)
@@ -107,6 +125,7 @@ def test_poison_among_good_traffic_is_no_regression() -> None:
         if tick % 4 == 0:
             harness.ask(FAULT, body=77_000 + tick % 3, client=99)
         assert harness.tick().failing is None
+    assert "which are sent again and again" in harness.notes["poison_request"].detail
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from router.rollout.judge.breadth_gate import others_served
 from router.rollout.judge.context import TriggerContext
 from router.rollout.judge.progress.known_work import ALL_INFERENCE
 from router.rollout.judge.progress.losses import Losses, losses
@@ -23,6 +24,7 @@ REQUESTS_MIN: Final = 2
 BREADTH_MIN: Final = 5
 """Fewer requests that ended at once do not act if an inference probe passed since."""
 CLIENTS_MIN: Final = 2
+OTHERS_MIN: Final = 2
 SMALL_SHARE: Final = 0.1
 """One dead bucket with a smaller share of inference than this rolls back on probation only. Afterwards an operator is asked."""
 SMALL_SHARE_S: Final = 300.0
@@ -62,6 +64,8 @@ def _of_scope(context: TriggerContext, state: WorkState, scope: WorkScope) -> tu
         return replace(result, distance=f"fails with {more}{left_s:.1f} s more of this"), None
     if _one_request(run) and not _is_red(context):
         return result, Note("poison_request", f"one request alone ends without use: {result.reason}")
+    if _one_client(context, state, run) and not _is_red(context):
+        return result, Note("one_client_fails", f"one client's requests end without use: {result.reason}")
     if _is_contradicted(context, run):
         return replace(result, reason=f"{result.reason}, and an inference probe passed since"), None
     if context.paused and not confirmed:
@@ -129,6 +133,12 @@ def _client_errors_count(state: WorkState, run: Losses) -> bool:
 def _one_request(run: Losses) -> bool:
     """Whether one distinct request, which was not useful before, is all of the run; False if unknown."""
     return run.requests is not None and run.requests < REQUESTS_MIN and not run.known_good
+
+
+def _one_client(context: TriggerContext, state: WorkState, run: Losses) -> bool:
+    """Whether one client is behind all of the run, and others were served in the last minute, after a fault."""
+    failing = state.affected(run.since_ns).lost_clients
+    return run.clients == 1 and others_served(context, run.since_ns, failing) >= OTHERS_MIN
 
 
 def _is_contradicted(context: TriggerContext, run: Losses) -> bool:

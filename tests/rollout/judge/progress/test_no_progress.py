@@ -192,3 +192,18 @@ def test_a_small_dead_bucket_of_an_accepted_version_is_a_question() -> None:
         assert (acted is not None) is not accepted
         if accepted:
             assert harness.result("hard_failure.no_progress").action == "ask"
+
+
+@pytest.mark.parametrize(("clients", "rolled_back"), [(1, False), (2, True)])
+def test_one_client_alone_does_not_act_while_others_are_served(clients: int, rolled_back: bool) -> None:
+    """At night three others send a request each 15 s, and nothing is useful in between."""
+    harness = WorkHarness().known()
+    harness.run(10, 1.0)
+    acted = False
+    for second in range(60):
+        harness.ask(ends(WorkEnd.FAULT), body=1_000 + second, client=90 + second % clients)
+        if second in (1, 2) or second % 15 == 0:
+            harness.ask(ok(), client=1 + second % 4)
+        acted = acted or harness.run(1, 0) is not None
+    assert acted is rolled_back
+    assert ("one_client_fails" in harness.notes) is not rolled_back
