@@ -35,6 +35,7 @@ RECENT_CHANCE: Final = 0.01
 SPREAD_S: Final = 5.0
 FAR_SHARE: Final = 0.5
 """Below this part of its limit a share of faults cannot fail within a second without another fault."""
+FEW_CLIENTS: Final = "fails if more clients are affected"
 FEW_REQUESTS: Final = "fails if more than a few distinct requests fail"
 _BEGUN, _UNBEGUN, _OUTCOMES = 1, 2, 5
 
@@ -90,6 +91,8 @@ def error_rate(context: TriggerContext) -> tuple[TriggerResult, tuple[Note, ...]
             result = _pair(context, rule, pair, judged)
             if result.distance == FEW_REQUESTS:
                 notes.append(repeats_note(context, result, context.now_ns - int(pair.long_s * SECOND_NS)))
+            if result.distance == FEW_CLIENTS:
+                notes.append(Note("one_client_fails", f"{result.reason}: nearly all of one client at a time"))
             if result.state == "fail":
                 result, note = gated(context, result, result.evidence_since_ns or 0)
                 notes += [note] if note is not None else []
@@ -215,7 +218,7 @@ def _burst_or_poison(
     aside = sum(faults for _, faults, _ in all_points) - sum(faults for _, faults, _ in points)
     failed = independent(context, long.failed - aside, long.since_ns)
     if not is_above(failed, long.requests - aside, limit, rule.confidence):
-        return "fails if more clients are affected" if aside else FEW_REQUESTS
+        return FEW_CLIENTS if aside else FEW_REQUESTS
     (first, last), burst = worst_burst([(at_ns, faults) for at_ns, faults, _ in points], context.rules.forgive_s)
     rest = long.requests - aside - sum(requests for _, _, requests in points[first:last])
     times = [at_ns for at_ns, faults, _ in points if faults]
