@@ -69,7 +69,7 @@ FACTS: Final = (
     (JUDGING, f"likelihood ratio of {RATIO:g}"),
     (JUDGING, f"`forgive_s` ({Rules().forgive_s:g} s)"),
     (JUDGING, f"for at least {PROBE_FAILS_S:g} s"),
-    (JUDGING, f"after {Acceptance().after_s / 60:g} minutes and {Acceptance().requests_min} requests"),
+    (JUDGING, f"after {Acceptance().after_s / 60:g} minutes and {Acceptance().requests_min} useful answers"),
     (JUDGING, f"after {GATE.recover_probes} good probes (`recover_probes`)"),
     (LIMITS, f"within {reserve.RESERVED_S:g} s. Any other request"),
     (LIMITS, f"{reserve.HANDSHAKES_PER_S} handshakes a second, and {reserve.HANDSHAKES_PER_CLIENT_S} of one address"),
