@@ -27,7 +27,7 @@ def test_the_spread_of_steps() -> None:
 @pytest.mark.parametrize(("number", "hogs"), [(-1, 5), (1, -1), (1, 17)])
 def test_numbers_that_cannot_be_are_refused(number: int, hogs: int) -> None:
     with pytest.raises(BenchmarkError, match="--take-overs"):
-        takeover.run(True, number, hogs, tls=False)
+        takeover.run(True, number, hogs, tls=False, before=None)
 
 
 def test_hogs_are_gone_afterwards() -> None:

@@ -11,12 +11,17 @@ from router.control.views import work
 from router.control.views.answers import ReplicaStatus, TargetWindow, WorkerStatus
 from router.rollout.model.target import CANDIDATES, Target
 from router.rollout.outcome import OUTCOMES
+from router.rollout.stats.figures import fault_count_text
 from router.rollout.stats.histogram import quantile
 from router.runtime import clock
 from router.shm import layout as at
 from router.shm.worker_stats import WorkerState, WorkerStats
 
 WINDOWS: Final = (("10s", 10.0), ("60s", 60.0))
+RECENT_S: Final = 2.0
+RECENT_FAULTS_MIN: Final = 5
+RECENT_SHARE: Final = 0.5
+"""From this share of faults in the last RECENT_S on a version does not work, whether a trigger fails or not."""
 WANTING_S: Final = 10.0
 """A version without a useful answer for this long is not said to work while requests wait or were lost."""
 UP_S: Final = 1.0
@@ -178,6 +183,14 @@ def _replicas(service_controller: ServiceController, slot: int) -> list[ReplicaS
     ]
 
 
+def _recent_faults(service_controller: ServiceController, target: Target, now_ns: int) -> str | None:
+    """Return the faults of the last seconds if they are most of the requests; no trigger has to fail yet."""
+    found = service_controller.judge.window(target.slot, RECENT_S, now_ns) if target.slot is not None else None
+    if found is None or found.failed < RECENT_FAULTS_MIN or (found.failed_share or 0.0) < RECENT_SHARE:
+        return None
+    return f"{fault_count_text(found.failed, found.requests)} in the last {RECENT_S:g} s"
+
+
 def _probe_failure(service_controller: ServiceController, target: Target) -> str | None:
     """Return what is wrong with the newest probes; an endpoint that works does not hide one that fails."""
     streaks, slot = service_controller.machine.streaks, target.slot if target.slot is not None else -1
@@ -254,6 +267,9 @@ def _summary(service_controller: ServiceController, obstacles: list[str], now_ns
     near = next((result for result in service_controller.verdict.results if result.state == "fail"), None)
     if near is not None:
         return f"{active.version} may be failing: {near.reason}; {near.distance}."
+    forgiven = service_controller.service.rules.forgive_s
+    if (recent := _recent_faults(service_controller, active, now_ns)) is not None:
+        return f"{active.version} may be failing: {recent}; one burst of {forgiven:g} s is forgiven."
     wrong = _probe_failure(service_controller, active)
     missing = service_controller.machine.gate.no_standby_reason()
     back = (

@@ -66,6 +66,9 @@ def errors(context: TriggerContext) -> tuple[TriggerResult, tuple[Note, ...]]:
         notes += [note] if note is not None else []
     if not bursts or bursts[-1].share is None:
         return no_evidence(context, "errors", "no request began or failed", "decides when requests come"), ()
+    young = next((burst for burst in bursts if _is_burst(context.rules.hard_failure, burst)), None)
+    if young is not None and not notes and not _is_left_to_unreachable(context):
+        return _not_yet(context, young), ()
     return _passing(context, bursts[-1]), tuple(notes[:1])
 
 
@@ -185,6 +188,12 @@ def _burst(rule: HardFailureRule, burst: Burst) -> TriggerResult:
     )
     limits = f"limits {rule.burst_faults_min} and {rule.burst_fault_share:.0%}"
     return failing(result, f"{burst.text}; {limits}", burst.since_ns)
+
+
+def _not_yet(context: TriggerContext, burst: Burst) -> TriggerResult:
+    """Return the result of a burst that is forgiven if it ends now: it fails, and does not act."""
+    distance = f"acts if faults go on for more than the {context.rules.forgive_s:g} s that are forgiven"
+    return replace(_burst(context.rules.hard_failure, burst), failing=False, distance=distance)
 
 
 def _passing(context: TriggerContext, burst: Burst) -> TriggerResult:

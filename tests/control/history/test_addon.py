@@ -104,7 +104,7 @@ async def test_what_a_trigger_said_stands_in_the_row_in_which_it_said_so(
     assert control.states()["v2"] == "active", "rolled back"
     pass_by(control, 12, lambda: control.workers.serve(1, Outcome.OK))
     found = [row for row in await rows(kept) if row.version == ""]
-    said = [("", 1), ("error_rate hard_failure.errors!", 2), ("", 1), ("", 1)]
+    said = [("", 1), ("hard_failure.errors!", 2), ("", 1), ("", 1)]
     assert [(row.failing, row.verdict) for row in found] == said
     failed = [row for row in await rows(kept, "v1") if row.failing]
     assert [values(row)[:2] for row in failed] == [("v1", "active")]

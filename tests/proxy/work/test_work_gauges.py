@@ -27,7 +27,7 @@ class Watch:
 
 
 @dataclass
-class Attempt:
+class GaugedAttempt:
     work_row: int = at.L_WORK + 3 * at.WORK_WORDS
     open: bool = True
     sent_s: float = NOW_S - 5.0
@@ -35,15 +35,15 @@ class Attempt:
 
 
 @dataclass
-class Exchange:
-    attempt: Attempt = field(default_factory=Attempt)
+class GaugedExchange:
+    attempt: GaugedAttempt = field(default_factory=GaugedAttempt)
     status: int = 0
     moved: bool = False
     last_byte_s: float = 0.0
     paused_at_s: float = 0.0
 
 
-def gauges(*exchanges: Exchange, overdue_us: int = 0) -> dict[str, int]:
+def gauges(*exchanges: GaugedExchange, overdue_us: int = 0) -> dict[str, int]:
     words = memoryview(bytearray(at.WORKER_SLOT_WORDS * 8)).cast("Q")
     WorkGauges(words, 0).write(exchanges, [overdue_us] * 16, 2.0, NOW_S)
     row = at.L_WORK + 3 * at.WORK_WORDS
@@ -57,29 +57,32 @@ MOVED = {"moving": 1, "last_moved_ns": int((NOW_S - 1) * 1e9)}
 @pytest.mark.parametrize(
     ("exchange", "found"),
     [
-        (Exchange(), WAIT),
-        (Exchange(Attempt(sent_s=0.0)), {}),  # still being uploaded
-        (Exchange(status=200, last_byte_s=NOW_S - 1), WAIT),  # a head is no work
-        (Exchange(status=200, moved=True, last_byte_s=NOW_S - 1), {"in_progress": 1} | MOVED),
-        (Exchange(status=200, moved=True, last_byte_s=NOW_S - 3), {"in_progress": 1}),
+        (GaugedExchange(), WAIT),
+        (GaugedExchange(GaugedAttempt(sent_s=0.0)), {}),  # still being uploaded
+        (GaugedExchange(status=200, last_byte_s=NOW_S - 1), WAIT),  # a head is no work
+        (GaugedExchange(status=200, moved=True, last_byte_s=NOW_S - 1), {"in_progress": 1} | MOVED),
+        (GaugedExchange(status=200, moved=True, last_byte_s=NOW_S - 3), {"in_progress": 1}),
         (
-            Exchange(status=200, moved=True, last_byte_s=NOW_S - 1, paused_at_s=NOW_S - 1),
+            GaugedExchange(status=200, moved=True, last_byte_s=NOW_S - 1, paused_at_s=NOW_S - 1),
             {"in_progress": 1} | MOVED,
         ),
-        (Exchange(status=500, moved=True, last_byte_s=NOW_S - 1), WAIT),
-        (Exchange(Attempt(watch=Watch()), 200, True, NOW_S - 1), WAIT),  # an event stream without content
-        (Exchange(Attempt(open=False, watch=Watch(content=True)), 200, True, NOW_S - 1), MOVED),
-        (Exchange(Attempt(open=False, watch=Watch(content=True)), 200, True, NOW_S - 3), {}),
-        (Exchange(Attempt(open=False, watch=Watch(events=False)), 200, True, NOW_S - 1), MOVED),  # JSON lines
-        (Exchange(Attempt(open=False), 101), {}),  # a tunnel
+        (GaugedExchange(status=500, moved=True, last_byte_s=NOW_S - 1), WAIT),
+        (GaugedExchange(GaugedAttempt(watch=Watch()), 200, True, NOW_S - 1), WAIT),  # an event stream without content
+        (GaugedExchange(GaugedAttempt(open=False, watch=Watch(content=True)), 200, True, NOW_S - 1), MOVED),
+        (GaugedExchange(GaugedAttempt(open=False, watch=Watch(content=True)), 200, True, NOW_S - 3), {}),
+        (
+            GaugedExchange(GaugedAttempt(open=False, watch=Watch(events=False)), 200, True, NOW_S - 1),
+            MOVED,
+        ),  # JSON lines
+        (GaugedExchange(GaugedAttempt(open=False), 101), {}),  # a tunnel
     ],
 )
-def test_gauges(exchange: Exchange, found: dict[str, int]) -> None:
+def test_gauges(exchange: GaugedExchange, found: dict[str, int]) -> None:
     assert gauges(exchange) == found
 
 
 def test_waits_are_overdue_beyond_the_limit_of_the_bucket() -> None:
-    late, later = Exchange(), Exchange(Attempt(sent_s=NOW_S - 9))
+    late, later = GaugedExchange(), GaugedExchange(GaugedAttempt(sent_s=NOW_S - 9))
     assert gauges(late, later, overdue_us=8_000_000)["overdue"] == 1
     assert gauges(late, later)["oldest_wait_ns"] == int((NOW_S - 9) * 1e9)
 
@@ -87,7 +90,7 @@ def test_waits_are_overdue_beyond_the_limit_of_the_bucket() -> None:
 def test_gauges_return_to_zero_but_the_time_of_the_last_movement_stays() -> None:
     words = memoryview(bytearray(at.WORKER_SLOT_WORDS * 8)).cast("Q")
     writer = WorkGauges(words, 0)
-    writer.write([Exchange(status=200, moved=True, last_byte_s=NOW_S)], [0] * 16, 2.0, NOW_S)
+    writer.write([GaugedExchange(status=200, moved=True, last_byte_s=NOW_S)], [0] * 16, 2.0, NOW_S)
     assert writer.shown == {3}
     writer.write([], [0] * 16, 2.0, NOW_S + 1)
     row = at.L_WORK + 3 * at.WORK_WORDS

@@ -47,7 +47,7 @@ def test_useful_answers_contradict_it() -> None:
     assert harness.run(40, 0.2) is None
     took_s = harness.seconds_to_verdict(40, 0, hangs())
     assert took_s is not None
-    assert 10 <= took_s <= 31  # while answers of the last 30 s show that inference moves
+    assert 10 <= took_s <= 32  # while answers of the last 30 s show that inference moves
 
 
 def test_a_time_out_beside_requests_under_way_is_a_queue() -> None:
