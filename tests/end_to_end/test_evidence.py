@@ -20,7 +20,6 @@ from tests.end_to_end.traffic import Traffic
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(90)]
 
-AWAITED = pytest.mark.xfail(strict=False, reason="its rules are being built")
 
 CHAT = "/v1/chat/completions"
 HANG_S = 3.0
@@ -67,7 +66,6 @@ async def alarms(router: Router) -> set[str]:
     return {alarm["code"] for alarm in (await router.status())["alarms"]}
 
 
-@AWAITED
 @pytest.mark.parametrize(
     ("fault", "trigger", "within_s"),
     [
@@ -92,7 +90,6 @@ async def test_a_version_without_useful_answers_goes_back(
         assert (data["from"], data["trigger"]["kind"]) == ("v2", trigger), data
 
 
-@AWAITED
 async def test_one_bad_replica_of_four_stays_a_replica(start_router: StartRouter) -> None:
     """E8: it answers 500 at once and its own probe is red."""
     async with (
@@ -118,7 +115,6 @@ async def test_one_bad_replica_of_four_stays_a_replica(start_router: StartRouter
         assert len(failed) <= max(0.03 * len(asked), 8), (len(failed), len(asked))
 
 
-@AWAITED
 async def test_one_request_that_any_version_fails_on_is_a_poison_request(start_router: StartRouter) -> None:
     """E10: one client repeats it; no other traffic."""
     engine = backends.poisoned(backends.ok(b'{"choices":[]}'))
@@ -166,7 +162,6 @@ async def test_the_backend_is_told_when_a_client_leaves_a_silent_stream(start_ro
         new.behaviour = server(COMPLETION)
 
 
-@AWAITED
 async def test_answers_that_are_slow_but_known_are_no_hang(start_router: StartRouter) -> None:
     """E11, scaled: answers take twice hang_after_min_s, as they did in the version before."""
     slow = backends.slow(2 * HANG_S, b'{"choices":[]}')
@@ -179,7 +174,6 @@ async def test_answers_that_are_slow_but_known_are_no_hang(start_router: StartRo
         assert set(traffic.endings()) == {200}
 
 
-@AWAITED
 @pytest.mark.parametrize(
     "engine",
     [
@@ -206,7 +200,6 @@ async def test_healthy_traffic_stays(start_router: StartRouter, engine: Behaviou
             await not_rolled_back(router, 8)
 
 
-@AWAITED
 async def test_clients_that_leave_early_blame_no_version(start_router: StartRouter) -> None:
     """They give up at half the median time of the answers; others wait."""
     engine = backends.slow(1.0, b'{"choices":[]}')
