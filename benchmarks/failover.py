@@ -30,6 +30,8 @@ from benchmarks.subject import Router, service_toml
 WORKERS: Final = 2
 GOOD: Final = "good"
 """The version that serves before each run and after each rollback."""
+UNCHECKED: Final = 'cases = { on_promote = "off" }'
+"""Each run promotes a version right after a rollback, whose cases would have to be checked first."""
 RATE: Final = 200.0
 HEALTHY_S: Final = 5.0
 PENDING_IS_BAD_S: Final = 1.0
@@ -185,7 +187,7 @@ def show(figures: dict[str, Any], replay: str) -> str:
 async def _all(folder: Path, lines: dict[str, list[Fault]], runs: int, replay: str) -> tuple[list[Outcome], float]:
     good = {name: await Backend.start(seed) for seed, name in enumerate(lines)}
     more = {name: [f'path_prefix = "/{name}"', f'replay = "{replay}"'] for name in lines}
-    services = "".join(service_toml(name, (GOOD, good[name].port), more=more[name]) for name in lines)
+    services = "".join(service_toml(name, (GOOD, good[name].port), more=[*more[name], UNCHECKED]) for name in lines)
     router = await asyncio.to_thread(Router, folder / "router", services, workers=WORKERS)
     try:
         work = [Line(router, name, faults, runs).run() for name, faults in lines.items()]
