@@ -26,6 +26,9 @@ AT_ONCE = {
     ("errors 100 %", 20.0), ("errors 100 % behind one gateway", 0.2), ("E7 error as first event", 20.0),
     ("E7 dies after its first token", 2.0), ("errors 30 % from the first request", 20.0),
     ("two replicas bad of three", 20.0),
+    ("twin: steady", 2.0), ("twin: streams", 2.0), ("twin: WAV of 5 min", 2.0),
+    ("twin: clients leave at half the median", 2.0), ("twin: reasoning for 90 s", 2.0),
+    ("E8 one replica of four fails", 2.0), ("E10 a burst of one client", 2.0),
 }  # fmt: skip
 PENDING: dict[tuple[str, float], str] = {
     ("E7 dies after its first token", 0.2): "rolled back after 70 s instead of 60: each stream begins well",
