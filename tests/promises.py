@@ -210,7 +210,7 @@ ROUTES_AND_VERDICTS: Final = (
     Guard(5, "rollout/judge/progress/test_no_progress.py::test_a_full_queue_is_no_hang",
           "rollout/judge/progress/losses.py", "losses",
           "waiting = frozenset(scope.buckets) - state.queued"),
-    Guard(5, "rollout/judge/progress/test_no_progress.py::test_independent_faults_are_none",
+    Guard(5, "rollout/judge/progress/test_no_progress.py::test_a_run_of_ends_that_a_well_version_shows_is_a_chance",
           "rollout/judge/progress/no_progress.py", "_is_enough",
           "(run.waits >= LOSSES_MIN or run.is_unlikely(number))"),
     Guard(5, "rollout/judge/test_breadth_gate.py::test_faults_in_a_row_of_several_requests_act",

@@ -55,7 +55,7 @@ def by_bucket(bucket: str, some: Model, rest: Model) -> Model:
 
 
 def alive_server(engine: Model) -> Model:
-    """Return 200 to GET /v1/models at once, whatever the engine does with all else: a live API server before it."""
+    """Return 200 to GET /v1/models at once and leave the rest to the engine: a live API server before a dead engine."""
     return by_bucket(MODELS, steady(0.001, 0.003), engine)
 
 

@@ -66,7 +66,7 @@ class _Epoch:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.faults = self.lost = self.first_fault_ns = 0
+        self.faults = self.lost = 0
         self.known_good: set[int] = set()
         self.fault_requests: dict[int, None] = {}
         self.fault_clients: dict[int, None] = {}
@@ -81,7 +81,6 @@ class _Epoch:
             faults=self.faults,
             lost=self.lost,
             known_good=len(self.known_good),
-            first_fault_ns=self.first_fault_ns,
             fault_requests=Distinct.of(self.fault_requests),
             fault_clients=Distinct.of(self.fault_clients),
             lost_requests=Distinct.of(self.lost_requests),
@@ -314,7 +313,6 @@ class Slot:
         bucket.late_faults += attempt.is_useful
         bucket.fault_ns = at_ns
         epoch.faults += 1
-        epoch.first_fault_ns = epoch.first_fault_ns or at_ns
         epoch.fault_requests[attempt.body] = None
         epoch.fault_clients[attempt.client] = None
         if self._buckets.was_useful(attempt.bucket, attempt.body):

@@ -104,7 +104,7 @@ _CHEAP: Final = _compiled(CHEAP_PATHS)
 
 
 class InferenceRules:
-    """Which work buckets are inference: `paths` are, whatever the method; `not_paths` are not, and win."""
+    """Which work buckets are inference: `paths` are, with any method; `not_paths` are not, and win."""
 
     def __init__(self, paths: Iterable[str] = (), not_paths: Iterable[str] = ()) -> None:
         self._paths = _compiled(paths)

@@ -62,8 +62,8 @@ class Settings(BaseSettings):
     fail_point: str = ""
     """For tests: "NAME:N" kills the process when it passes the fail point NAME for the Nth time."""
     observe: bool = False
-    """Every rule only observes: nothing is rolled back automatically, whatever the rules say. The log has one line a day and
-    service of what would have been rolled back. For the first weeks; `run --observe` sets it."""
+    """Every rule only observes: no rule rolls anything back. The log has one line a day and service of what would have been
+    rolled back. For the first weeks; `run --observe` sets it."""
     tls: ListenTls = ListenTls()
     admin: Admin = Admin()
     alerts: AlertSettings = AlertSettings()

@@ -120,7 +120,6 @@ EP_NUMBER: Final = 0  # monotonic seconds // EPOCH_S; written last when a row be
 EP_FAULTS: Final = 1  # faults in this epoch
 EP_LOST: Final = 2  # attempts that ended without use in this epoch
 EP_KNOWN_GOOD: Final = 3  # distinct requests among the faults that had been useful before
-EP_FIRST_FAULT_NS: Final = 4  # monotonic; 0: none
 EP_INCARNATION: Final = 5  # of the slot: a row of another incarnation belongs to a version before
 DISTINCT_WORDS: Final = 8
 EP_FAULT_REQUESTS: Final = 8

@@ -9,11 +9,9 @@ reading: a worker that begins a new epoch in the row writes the number last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import or_
 from typing import Final
 
-from router.rollout.stats.breadth import Distinct, Epoch
+from router.rollout.stats.breadth import Distinct, Epoch, union
 from router.rollout.stats.sample_words import distinct
 from router.rollout.stats.work_counts import WorkCounts
 from router.rollout.work import WORK_ENDS, WorkEnd
@@ -102,7 +100,6 @@ def epoch_of(found: Sequence[int]) -> Epoch:
         faults=found[at.EP_FAULTS],
         lost=found[at.EP_LOST],
         known_good=found[at.EP_KNOWN_GOOD],
-        first_fault_ns=found[at.EP_FIRST_FAULT_NS],
         fault_requests=_distinct(found, at.EP_FAULT_REQUESTS),
         fault_clients=_distinct(found, at.EP_FAULT_CLIENTS),
         lost_requests=_distinct(found, at.EP_LOST_REQUESTS),
@@ -125,11 +122,10 @@ def _united(parts: Sequence[Epoch]) -> Epoch:
         faults=sum(part.faults for part in parts),
         lost=sum(part.lost for part in parts),
         known_good=sum(part.known_good for part in parts),
-        first_fault_ns=min((part.first_fault_ns for part in parts if part.first_fault_ns), default=0),
-        fault_requests=reduce(or_, (part.fault_requests for part in parts)),
-        fault_clients=reduce(or_, (part.fault_clients for part in parts)),
-        lost_requests=reduce(or_, (part.lost_requests for part in parts)),
-        lost_clients=reduce(or_, (part.lost_clients for part in parts)),
-        useful_clients=reduce(or_, (part.useful_clients for part in parts)),
-        unaffected_clients=reduce(or_, (part.unaffected_clients for part in parts)),
+        fault_requests=union(part.fault_requests for part in parts),
+        fault_clients=union(part.fault_clients for part in parts),
+        lost_requests=union(part.lost_requests for part in parts),
+        lost_clients=union(part.lost_clients for part in parts),
+        useful_clients=union(part.useful_clients for part in parts),
+        unaffected_clients=union(part.unaffected_clients for part in parts),
     )

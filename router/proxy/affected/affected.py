@@ -124,8 +124,6 @@ class Affected:
             self._begin_epoch(now_ns / 1e9)
         words, epoch, request = self._words, self._epoch, self.request(exchange)
         words[epoch + at.EP_FAULTS] += 1
-        if not words[epoch + at.EP_FIRST_FAULT_NS]:
-            words[epoch + at.EP_FIRST_FAULT_NS] = now_ns
         self._add(epoch + at.EP_FAULT_REQUESTS, request)
         self._add(epoch + at.EP_FAULT_CLIENTS, self.client(exchange))
         if request not in self._good_faults and self._known_good.has(request):

@@ -34,5 +34,5 @@ class KnownGood:
         kept.append(request)
 
     def has(self, request: int) -> bool:
-        """Return whether this request was useful before, in whatever bucket: a bucket gets its name after its first answers."""
+        """Return whether this request was useful before, in any bucket: a bucket gets its name after its first answers."""
         return any(request in kept for kept in self._kept)

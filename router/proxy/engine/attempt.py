@@ -49,7 +49,7 @@ _ERROR_WITHIN_BYTES: Final = 256
 """A JSON answer whose first member is an error says so in its first bytes."""
 _RETRY_AFTER: Final = re.compile(rb"\r\nretry-after:[ \t]*(\d{1,6})[ \t]*\r\n", re.IGNORECASE)
 _NOT_LOST: Final = (WorkEnd.NEUTRAL, WorkEnd.GONE_EARLY)
-"""Ends that say nothing about the version: nobody is affected by it."""
+"""Ends that say nothing about the version: no client is affected by it."""
 _LENGTHS: Final = bytes(number.bit_length() for number in range(256))
 _THROTTLED: Final = int(Outcome.THROTTLED)
 """Outcomes up to this number are those of a whole response without a fault: ok, client_error, throttled."""

@@ -17,7 +17,7 @@ def adapt(
 ) -> tuple[bool, bool]:
     """Change `pieces`, whose last two are the end of the head and the body; return (relay the body in chunks, close after it).
 
-    `complete`: the whole body is there. `close`: the connection ends after this response whatever the client wants.
+    `complete`: the whole body is there. `close`: the connection ends after this response, also if the client wants to keep it.
     """
     rechunking = False
     if head.length == UNTIL_CLOSE and not complete:

@@ -95,10 +95,5 @@ def kept_out(states: Sequence[AddressState], now_ns: int) -> frozenset[int]:
     return frozenset(state.key for state in out[: len(states) // 2])
 
 
-def too_many(states: Sequence[AddressState], now_ns: int) -> bool:
-    """Return whether more addresses are ejected than may be kept out: then the version itself is bad."""
-    return sum(state.is_ejected(now_ns) for state in states) > len(states) // 2
-
-
 def _badness(state: AddressState) -> tuple[int, int, int, int]:
     return state.ejections, state.in_a_row + state.overdue, state.faults, state.key

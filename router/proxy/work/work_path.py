@@ -1,7 +1,7 @@
 """The method and path template of a request, and the work bucket that it counts in (rollout/work.py).
 
 The translation of a head holds the `WorkPath`, so that finding the bucket costs nothing for a head that is repeated. A claim
-reads `offset`, and all that the attempt comes to is counted there, whatever happens to the bucket meanwhile.
+reads `offset`, and all that the attempt comes to is counted there, also if the path gets another bucket meanwhile.
 
 A path without a bucket counts as `other`. Once an answer to it was useful, the worker proposes it, and control adds it to the
 work table (shm/work_table.py); `WorkPaths.refresh` sees that and gives the path its bucket.

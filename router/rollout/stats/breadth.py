@@ -55,6 +55,15 @@ EMPTY_SET: Final = Distinct()
 """The empty set."""
 
 
+def union(sets: Iterable[Distinct]) -> Distinct:
+    """Return the union of all `sets`."""
+    found = EMPTY_SET
+    for distinct in sets:
+        if distinct.sketch:
+            found = found | distinct
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Epoch:
     """Ten seconds of one slot, over all workers. `number` is monotonic seconds // 10.
@@ -67,7 +76,6 @@ class Epoch:
     faults: int = 0
     lost: int = 0
     known_good: int = 0
-    first_fault_ns: int = 0
     fault_requests: Distinct = EMPTY_SET
     fault_clients: Distinct = EMPTY_SET
     lost_requests: Distinct = EMPTY_SET

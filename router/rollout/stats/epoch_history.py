@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from router.rollout.stats.breadth import EMPTY_SET, Distinct, Epoch
+from router.rollout.stats.breadth import EMPTY_SET, Distinct, Epoch, union
 from router.rollout.units import SECOND_NS
 
 EPOCH_NS: Final = 10 * SECOND_NS
@@ -20,8 +20,6 @@ class AffectedPeriod:
     """The requests and clients of a period, in whole epochs; `known` is False without an epoch in it."""
 
     known: bool = False
-    faults: int = 0
-    lost: int = 0
     known_good: int = 0
     fault_requests: Distinct = EMPTY_SET
     fault_clients: Distinct = EMPTY_SET
@@ -76,21 +74,11 @@ class EpochHistory:
             return AffectedPeriod()
         return AffectedPeriod(
             known=True,
-            faults=sum(epoch.faults for epoch in found),
-            lost=sum(epoch.lost for epoch in found),
             known_good=max(epoch.known_good for epoch in found),
-            fault_requests=_union(epoch.fault_requests for epoch in found),
-            fault_clients=_union(epoch.fault_clients for epoch in found),
-            lost_requests=_union(epoch.lost_requests for epoch in found),
-            lost_clients=_union(epoch.lost_clients for epoch in found),
-            useful_clients=_union(epoch.useful_clients for epoch in found),
-            unaffected_clients=_union(epoch.unaffected_clients for epoch in found),
+            fault_requests=union(epoch.fault_requests for epoch in found),
+            fault_clients=union(epoch.fault_clients for epoch in found),
+            lost_requests=union(epoch.lost_requests for epoch in found),
+            lost_clients=union(epoch.lost_clients for epoch in found),
+            useful_clients=union(epoch.useful_clients for epoch in found),
+            unaffected_clients=union(epoch.unaffected_clients for epoch in found),
         )
-
-
-def _union(sets: Iterable[Distinct]) -> Distinct:
-    found = EMPTY_SET
-    for distinct in sets:
-        if distinct.sketch:
-            found = found | distinct
-    return found

@@ -174,7 +174,7 @@ def _counts(words: Sequence[int]) -> WorkCounts:
 
 
 def _epoch_words(epoch: Epoch) -> list[int]:
-    words = [epoch.number, epoch.faults, epoch.lost, epoch.known_good, epoch.first_fault_ns]
+    words = [epoch.number, epoch.faults, epoch.lost, epoch.known_good]
     for found in (
         epoch.fault_requests,
         epoch.fault_clients,
@@ -190,9 +190,9 @@ def _epoch_words(epoch: Epoch) -> list[int]:
 
 
 def _epoch(words: Sequence[int]) -> Epoch:
-    number, faults, lost, known_good, first_fault_ns = words[:5]
-    sets = [distinct(words[start : start + _SET_WORDS]) for start in range(5, 5 + 6 * _SET_WORDS, _SET_WORDS)]
-    return Epoch(number, faults, lost, known_good, first_fault_ns, *sets)
+    number, faults, lost, known_good = words[:4]
+    sets = [distinct(words[start : start + _SET_WORDS]) for start in range(4, 4 + 6 * _SET_WORDS, _SET_WORDS)]
+    return Epoch(number, faults, lost, known_good, *sets)
 
 
 def distinct(words: Sequence[int]) -> Distinct:

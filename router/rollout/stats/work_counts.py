@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,7 +43,7 @@ class WorkCounts:
 
     @property
     def without_use(self) -> int:
-        """Attempts that ended without use, for whatever reason."""
+        """Attempts that ended without use, for any reason."""
         return sum(self.ends) - self.ends[WorkEnd.USEFUL]
 
     @property
@@ -59,26 +58,3 @@ class WorkBucket:
 
     name: str
     inference: bool
-
-
-def merged(parts: Sequence[WorkCounts]) -> WorkCounts:
-    """Return the sum of one bucket over several workers."""
-    if len(parts) == 1:
-        return parts[0]
-    return WorkCounts(
-        ends=tuple(map(sum, zip(*(part.ends for part in parts), strict=True))),
-        asked=sum(part.asked for part in parts),
-        late_faults=sum(part.late_faults for part in parts),
-        known_good=sum(part.known_good for part in parts),
-        in_progress=sum(part.in_progress for part in parts),
-        waiting=sum(part.waiting for part in parts),
-        waiting_long=sum(part.waiting_long for part in parts),
-        overdue=sum(part.overdue for part in parts),
-        oldest_wait_ns=min((part.oldest_wait_ns for part in parts if part.oldest_wait_ns), default=0),
-        last_useful_ns=max(part.last_useful_ns for part in parts),
-        moving=sum(part.moving for part in parts),
-        last_moved_ns=max(part.last_moved_ns for part in parts),
-        lost_requests=frozenset().union(*(part.lost_requests for part in parts)),
-        lost_clients=frozenset().union(*(part.lost_clients for part in parts)),
-        times=tuple(map(sum, zip(*(part.times for part in parts), strict=True))),
-    )

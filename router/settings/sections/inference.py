@@ -17,7 +17,7 @@ class InferenceSettings(Strict):
     model servers that need no engine (tokenize, health, model repository, adapters …; `config show` lists them)."""
 
     paths: Annotated[list[Pattern], Field(max_length=100)] = []
-    """Patterns of paths that run the model, whatever the method. `*` is one segment, `/**` at the end is the rest. With a
+    """Patterns of paths that run the model, with any method. `*` is one segment, `/**` at the end is the rest. With a
     leading slash a pattern begins where the path begins."""
     not_paths: Annotated[list[Pattern], Field(max_length=100)] = []
     """Patterns of paths that do not run the model. They win."""

@@ -93,7 +93,6 @@ def test_an_epoch_has_the_distinct_requests_and_clients_of_its_faults(
         for request in requests(distinct, clients):
             worker.affected.fault(0, request)
     assert worker.epoch(at.EP_FAULTS) == 3 * distinct
-    assert worker.epoch(at.EP_FIRST_FAULT_NS) == 1000 * 10**9
     assert worker.distinct(at.EP_FAULT_REQUESTS).count == pytest.approx(distinct, abs=distinct // 8)
     assert worker.distinct(at.EP_FAULT_CLIENTS).count == pytest.approx(clients, abs=clients // 8)
 
@@ -213,7 +212,7 @@ def test_a_request_that_is_not_whole_is_hashed_anew_once_it_is(worker: Worker) -
 @pytest.mark.parametrize(
     ("served", "late_s", "others"),
     [([], 0, False), ([0], 0, False), ([1], 0, False), ([0, 1], 0, False), ([1, 2], 0, True), ([1, 2], 25, False)],
-    ids=["nobody", "itself", "one", "itself and one", "two", "two before"],
+    ids=["no client", "itself", "one", "itself and one", "two", "two before"],
 )
 def test_others_are_served_if_two_of_them_had_useful_answers(
     worker: Worker, served: list[int], late_s: float, others: bool

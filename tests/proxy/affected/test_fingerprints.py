@@ -1,4 +1,4 @@
-"""What makes two requests equal, and that nobody without the key can tell."""
+"""What makes two requests equal, and that this cannot be found out without the key."""
 
 from __future__ import annotations
 

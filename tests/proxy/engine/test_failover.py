@@ -246,7 +246,7 @@ OVER_BUDGET = Failover.OVER_BUDGET
         pytest.param(Failed(rescues_fail=True), OVER_BUDGET, id="the last rescues failed"),
         pytest.param(Failed(rescues_wait=64), OVER_BUDGET, id="too many rescues wait"),
         pytest.param(Failed(rescues_fail=True, on_standby=True), ACTIVE, id="the active version needs no budget"),
-        pytest.param(Failed(rescues_fail=True, standby=False), GIVE_UP, id="no standby, whatever the budget"),
+        pytest.param(Failed(rescues_fail=True, standby=False), GIVE_UP, id="no standby, and no budget"),
         pytest.param(Failed(tries=3), STANDBY, id="the last attempt"),
         pytest.param(Failed(tries=4), GIVE_UP, id="no attempt is left"),
         pytest.param(Failed(tries=4, sent=False), GIVE_UP, id="no attempt is left, not sent"),

@@ -1,4 +1,4 @@
-"""The first content of a stream, and its errors, whatever the reads are."""
+"""The first content of a stream, and its errors, for every split into reads."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_a_burst_of_one_client_does_not_act_while_few_others_are_served() -> Non
 
 @pytest.mark.parametrize("failed_before", [True, False])
 def test_a_client_that_failed_on_the_version_before_is_no_fault_of_this_one(failed_before: bool) -> None:
-    """Nobody else asks in the first seconds after the promotion."""
+    """No other client asks in the first seconds after the promotion."""
     harness = WorkHarness().known(20, 10.0)
     for second in range(10):
         for number in range(20):

@@ -180,7 +180,6 @@ class WorkVersion(Version):
                 found["faults"],
                 found["lost"],
                 len(found["known"]),
-                0,
                 *(
                     Distinct.of(found[name])
                     for name in ("fault_requests", "fault_clients", "lost_requests", "lost_clients")

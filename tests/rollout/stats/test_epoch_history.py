@@ -15,7 +15,7 @@ def test_the_union_of_the_epochs_of_a_period() -> None:
     history.add([epoch(10, 1, 2), epoch(11, 2, 3)])
     history.add([epoch(11, 2, 3, 4), epoch(12, 5)])
     found = history.since(119 * SECOND_NS)
-    assert (found.known, found.faults, found.fault_requests.count) == (True, 4, 4)
+    assert (found.known, found.fault_requests.count) == (True, 4)
     assert history.since(0).fault_requests.count == 5
     assert not history.since(130 * SECOND_NS).known
 
@@ -29,8 +29,8 @@ def test_a_request_that_was_useful_before_weighs_five() -> None:
 def test_old_epochs_are_dropped() -> None:
     history = EpochHistory()
     for number in range(200):
-        history.add([epoch(number, number + 1)])
-    assert history.since(0).faults == EPOCHS_KEPT
+        history.add([epoch(number, 256 * (number + 1) + number % 256)])
+    assert history.since(0).fault_requests.sketch.bit_count() == EPOCHS_KEPT
     history.clear()
     assert not history.since(0).known
 

@@ -48,7 +48,7 @@ def work(generator: random.Random) -> WorkCounts:
 
 def epoch(generator: random.Random) -> Epoch:
     sets = [Distinct(fingerprints(generator, EXACT_MAX), generator.getrandbits(256)) for _ in range(6)]
-    return Epoch(*numbers(generator, 5), *sets)
+    return Epoch(*numbers(generator, 4), *sets)
 
 
 def whole(seed: int) -> Sample:
@@ -106,7 +106,7 @@ def test_the_largest_sample_has_the_stated_size() -> None:
     every = Distinct(frozenset(range(1, 5)), (1 << 256) - 1)
     sample = Sample(1, 2, 3, 1, 4, 5, 6, (9,) * 13, first_byte=full, duration=full, abandoned=full)
     sample = replace(sample, first_useful=full, work=dict.fromkeys(range(WORK_BUCKETS), work))
-    sample = replace(sample, epochs=(Epoch(*[LARGEST] * 5, *[every] * 6),) * 2)
+    sample = replace(sample, epochs=(Epoch(*[LARGEST] * 4, *[every] * 6),) * 2)
     words = whole_words(sample)
     assert WHOLE_WORDS_MAX - 80 < len(words) <= WHOLE_WORDS_MAX
     found = from_whole(words).work

@@ -143,9 +143,8 @@ def _moves(slot: SlotWork, before: SlotWork | None, bucket: int, limit_s: float,
         return False
     means = [slot.movement.mean(bucket)]
     if before is not None and (means[0] is None or at_ns - promoted_at_ns < MEAN_PARTS * PART_NS):
-        means.append(
-            before.movement.mean(bucket)
-        )  # a version that is ill from the beginning does not say what is normal
+        # A version that fails from its first request on does not show what is normal.
+        means.append(before.movement.mean(bucket))
     mean = max((found for found in means if found is not None), default=None)
     found = moves(Movement.now(slot.history, bucket), mean, (at_ns - life_ns) / SECOND_NS, limit_s)
     if found:

@@ -172,6 +172,16 @@ def test_independent_faults_are_none(per_s: float) -> None:
     assert harness.run(30 if per_s > 100 else 200, per_s, plan) is None
 
 
+@pytest.mark.parametrize(("usual", "acts"), [(0.05, False), (0.0, True)])
+def test_a_run_of_ends_that_a_well_version_shows_is_a_chance(usual: float, acts: bool) -> None:
+    """Four faults in a row, which is fewer than a streak: at 5 % of natural faults they come by chance."""
+    harness = WorkHarness(baseline=chat_baseline(usual))
+    harness.run(60, 2.0)
+    numbers = iter(range(10**9))
+    plan = every(1, lambda _: (WorkEnd.FAULT if next(numbers) < 4 else WorkEnd.USEFUL, 0.2), ok())
+    assert (harness.run(24, 0.2, plan) is not None) is acts
+
+
 def test_one_poison_request_alone_is_an_alarm() -> None:
     harness = WorkHarness().known()
     harness.bodies = harness.clients = 1
