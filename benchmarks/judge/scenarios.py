@@ -37,7 +37,8 @@ SOON: Final = {200.0: 12.0, 20.0: 12.0, 2.0: 20.0, 0.2: 60.0}
 class Scenario:
     """`service` makes what is driven at a rate. `within_s`: by rate, seconds from the fault to the verdict; empty: no verdict.
 
-    `fault_s`: seconds from the promotion to the fault. `triggers`: rules that may act; empty: any.
+    `fault_s`: seconds from the promotion to the fault. `triggers`: rules that may act; empty: any. `alarm`: the note that
+    has to come in place of a verdict; empty: none has to.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Scenario:
     fault_s: float = FAULT_AFTER_S
     for_s: float = 600.0
     triggers: tuple[str, ...] = ()
+    alarm: str = ""
     rates_of: tuple[float, ...] = RATES
     """The rates at which it is driven, if no limit by rate says it."""
 
@@ -63,7 +65,9 @@ class Scenario:
         """Return what is wrong about this run; None if nothing is."""
         limit_s, after_s = self.within_s.get(rate), run.verdict_s - self.fault_s
         if limit_s is None:
-            return f"rolled back after {after_s:.1f} s by {run.trigger}" if run.verdict else None
+            if run.verdict is not None:
+                return f"rolled back after {after_s:.1f} s by {run.trigger}"
+            return f"no alarm {self.alarm}" if self.alarm and self.alarm not in run.noted else None
         if run.verdict is None:
             return f"not rolled back in {self.for_s:g} s"
         if not 0 <= after_s <= limit_s:
@@ -266,9 +270,15 @@ def _blameless() -> tuple[Scenario, ...]:
         Scenario("E8 one replica of four hangs", replica(HANGS)),
         Scenario("E8 one replica of four is twenty times slower", replica(steady(1.0, 8.0))),
         Scenario("E9 from the start, 0.4-s answers", replica(FAILS, 0.0, steady(0.4, 0.4))),
-        Scenario("E10 one poison request, no other traffic", lambda _: promoted(POISONED, POISONED, poison())(0.2)),
-        Scenario("E10 among good traffic", promoted(POISONED, POISONED, chat, poison())),
-        Scenario("E10 several of one client", promoted(POISONED, POISONED, chat, poison(1.0, 20))),
+        Scenario(
+            "E10 one poison request, no other traffic",
+            lambda _: promoted(POISONED, POISONED, poison())(0.2),
+            alarm="poison_request",
+        ),
+        Scenario("E10 among good traffic", promoted(POISONED, POISONED, chat, poison()), alarm="poison_request"),
+        Scenario(
+            "E10 several of one client", promoted(POISONED, POISONED, chat, poison(1.0, 20)), alarm="one_client_fails"
+        ),
         Scenario("E10 a burst of one client", promoted(POISONED, POISONED, chat, poison(0.05, 20)), for_s=200),
     )
 

@@ -176,7 +176,8 @@ async def test_the_exposition_of_a_real_controller_has_the_frozen_names(running:
 
 
 async def test_refusals_change_nothing(running: RunningControl) -> None:
-    await running.until("/v1/services/fraud", lambda found: found["way_back"])
+    # The journal gets the identity of each seed after its first probes.
+    await running.until("/v1/services/fraud", lambda found: all(target["identity"] for target in found["targets"]))
     _, before = await running.call("GET", "/v1/journal")
     for method, path, body, expected in (
         ("POST", "/v1/services/other/rollback", {}, (404, "service_unknown")),

@@ -205,8 +205,8 @@ class _Path:
         self._sustained.tick(found.state, at_ns)
         if found.failing:
             return True
-        needed_s = found.sustained_needed_s
-        return found.state == "fail" and self._sustained.is_sustained(needed_s, sustained_share)
+        needed_s = found.sustained_needed_s  # 0: the trigger says itself when it acts
+        return found.state == "fail" and needed_s > 0 and self._sustained.is_sustained(needed_s, sustained_share)
 
 
 def _bare(rules: Rules, baseline: Baseline | None) -> TriggerContext:
