@@ -86,6 +86,25 @@ async def test_a_client_that_leaves_mid_stream_frees_the_backend() -> None:
     assert rig.scalar(at.L_BEGUN) == 1
 
 
+async def test_an_exchange_that_has_ended_is_not_tried_elsewhere() -> None:
+    """A connection may fail in the moment in which the client leaves; nothing was sent over it, so it could be tried again."""
+    options = replace(OPTIONS, services=(replace(OPTIONS.services[0], replay="always"),))
+    async with Backend(backends.never()) as backend, Backend(backends.ok()) as standby, Rig(options) as rig:
+        rig.serve(backend.url, standby.url)
+        client = await rig.client()
+        await client.send(GET)
+        active = rig.data_plane.services[0].active
+        await until(lambda: bool(active.in_flight) and len(backend.requests) == 1)
+        (exchange,) = active.in_flight
+        client.reset()
+        await until(lambda: not active.in_flight)
+        assert exchange.ended
+        exchange.attempt.any_sent = False
+        exchange.connect_failed(OSError("refused"), ours=False)
+        del exchange
+    assert (rig.attempts(), rig.attempts(1), standby.requests) == ({"client_gone": 1}, {}, [])
+
+
 async def test_a_stream_that_was_cut_is_no_quick_answer() -> None:
     raw = backends.CHUNKED + backends.chunk(b"token")
     async with Backend(backends.cut_after(raw, len(raw))) as backend, Rig() as rig:
