@@ -1,0 +1,41 @@
+"""A test that hangs ends, and the run with it, in every way in which a test can hang. See `tests/conftest.py`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HANGS = {
+    "a wait": "    await asyncio.sleep(1000)",
+    "a busy loop of callbacks, which catch the timeout": "    loop = asyncio.get_running_loop()\n"
+    "    def again():\n        loop.call_soon(again)\n        time.sleep(0.05)\n"
+    "    again()\n    await loop.create_future()",
+    "a task that catches everything": "    while True:\n"
+    "        try: await asyncio.sleep(1000)\n        except BaseException: pass",
+}
+
+
+@pytest.mark.parametrize("body", HANGS.values(), ids=HANGS)
+def test_it_ends_and_says_where(body: str, tmp_path: Path) -> None:
+    hanging = tmp_path / "test_hanging.py"
+    hanging.write_text(f"import asyncio, time\nasync def test_hanging():\n{body}\n")
+    options = [
+        "-q",
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        "-p",
+        "tests.conftest",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "timeout=0.5",
+    ]
+    command = [sys.executable, "-m", "pytest", *options, str(hanging)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"Failed: Timeout|Timeout \(0:00:01\)!", done.stdout + done.stderr)
