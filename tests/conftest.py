@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import faulthandler
+import functools
+import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,11 +26,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("nightly")])
         items[:] = [item for item in items if not item.get_closest_marker("nightly")]
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.obj = _bounded(item.obj, BOUND * _timeout_s(item))
 
 
-# pytest-timeout raises in the main thread, and an event loop that is busy catches what is raised in a callback. A process that
-# is still in the same test after twice the time prints where its threads are and ends; its runner starts another in its place.
-HUNG = 2.0
+def _timeout_s(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0] if marker is not None else item.config.getini("timeout"))
+
+
+def _bounded(test: Callable[..., Awaitable[None]], timeout_s: float) -> Callable[..., Awaitable[None]]:
+    @functools.wraps(test)
+    async def bounded(*args: object, **kwargs: object) -> None:
+        async with asyncio.timeout(timeout_s):
+            await test(*args, **kwargs)
+
+    return bounded
+
+
+# pytest-timeout raises in the main thread. uvloop, and a callback of any event loop, do not pass that on. So a coroutine is
+# cancelled before; and a process that is in the same test after twice the time prints where its threads are and ends. Its
+# runner starts another in its place.
+BOUND, HUNG = 0.75, 2.0
 _STDERR = pytest.StashKey[int]()
 
 
@@ -53,6 +74,4 @@ def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
 
 
 def _end_if_hung(item: pytest.Item) -> None:
-    marker = item.get_closest_marker("timeout")
-    timeout_s = float(marker.args[0] if marker is not None else item.config.getini("timeout"))
-    faulthandler.dump_traceback_later(HUNG * timeout_s, exit=True, file=item.config.stash[_STDERR])
+    faulthandler.dump_traceback_later(HUNG * _timeout_s(item), exit=True, file=item.config.stash[_STDERR])

@@ -259,7 +259,8 @@ async def test_no_client_is_late_because_we_were() -> None:
 async def test_two_thousand_slow_clients_harm_nobody_else() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    options = replace(OPTIONS, connections_max=3000, in_flight_max=2000, connect_waits_max=2000)
+    slow_machine = dict.fromkeys(("header_timeout_s", "body_timeout_s", "body_rate_grace_s", "keepalive_idle_s"), 60.0)
+    options = replace(OPTIONS, connections_max=3000, in_flight_max=2000, connect_waits_max=2000, **slow_machine)
     async with Backend(backends.ok()) as backend, Rig(options) as rig:
         rig.serve(backend.url)
         slow: list[Client] = []
@@ -278,8 +279,8 @@ async def test_two_thousand_slow_clients_harm_nobody_else() -> None:
             rig.context.keepalive,
             rig.context.linger,
         ):
-            table.sweep(clock.now_s() + 5.5)
-        rig.context.linger.sweep(clock.now_s() + 5.5)
+            table.sweep(clock.now_s() + 60.5)
+        rig.context.linger.sweep(clock.now_s() + 60.5)
         await until(lambda: len(rig.data_plane.limiter.connections) < 50)
         assert (await rig.ask(GET))[0] == 200
     assert rig.attempts() == {"ok": 442, "client_gone": 800}
