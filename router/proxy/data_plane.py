@@ -31,14 +31,17 @@ from router.proxy.routing.concurrency import ConcurrencyLimiter
 from router.proxy.tls.transport import TlsTransport
 from router.rollout.model.route import NO_SLOT
 from router.runtime import clock
+from router.runtime.logs import LogThrottle
 from router.runtime.tasks import Tasks
-from router.runtime.url_path import is_under
 from router.shm import layout as at
 from router.shm.segment import Segment
+from router.uri.path import is_under
 
 log = logging.getLogger(__name__)
 
 SWEEP_S: Final = 0.1
+_LOOKALIKES_LOG_EVERY_S: Final = 60.0
+"""At most one field that was left out is logged in this time: some clients send one with each request."""
 _LAG_PERIOD_SWEEPS: Final = 10
 _LATE_S: Final = 0.5
 """If a sweep is later than this, no deadline expires: bytes that have arrived in the meantime are read before the next sweep."""
@@ -53,6 +56,7 @@ class DataPlane:
     def __init__(self, index: int, segment: Segment, options: Options, tasks: Tasks, acks_fd: int) -> None:
         # heads
         self._via = VIA if options.via else b""
+        self._lookalikes_log = LogThrottle(_LOOKALIKES_LOG_EVERY_S)
         self._requests = HeadCache(self._parse_request)
         self._responses = HeadCache(self._parse_response)
         self.resolver = Resolver()
@@ -107,19 +111,35 @@ class DataPlane:
     # -- heads
     def _parse_request(self, raw: bytes) -> RequestHead:
         options = self.context.options
-        head = request_head.parse_request(raw, options.fields_max, self._via, options.passes_max)
+        head = request_head.parse_request(
+            raw, options.fields_max, self._via, options.passes_max, options.refuse_lookalikes
+        )
         if not head.final and head.path != options.ready_path:
             head.service = service = self._match(head)
             head.work = service.work_paths.find(head.method, head.path) if service is not None else None
+        if head.lookalikes:
+            self._count_lookalikes(head)
         return head
+
+    def _count_lookalikes(self, head: RequestHead) -> None:
+        """Count fields that were left out of a request, and log some of them. Such a head is not cached."""
+        words, word = self.context.words, self.context.row + at.W_LOOKALIKES
+        words[word] += len(head.lookalikes)
+        if self._lookalikes_log.due(clock.now_s()):
+            log.warning(
+                "the field %r was left out of a request for %r (%d such fields so far in this worker): a backend may read it as "
+                "one that the router sets or checks",
+                head.lookalikes[0][:60].decode("latin-1"),
+                head.path[:100].decode("latin-1"),
+                words[word],
+            )
 
     def _parse_response(self, raw: bytes) -> ResponseHead:
         return response_head.parse_response(raw, self._via)
 
     def _match(self, head: RequestHead) -> LocalService | None:
         """Return the service of this host with the longest path prefix at a segment boundary; the path is compared as sent."""
-        host = head.host.rpartition(b":")[0] if not head.host.endswith(b"]") and b":" in head.host else head.host
-        path = head.path
+        host, path = head.host, head.path
         for service in self._by_prefix:
             prefix = service.options.path_prefix
             if service.options.hosts and host not in service.options.hosts:

@@ -10,6 +10,7 @@ from typing import Any
 from router.shm import settings_memory
 from router.tls import contexts
 from router.tls.contexts import BackendTls, ServerTls
+from router.uri import authority
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,7 @@ class Options:
     certificates_every_s: float = 5.0
     attempts_max: int = 4
     rescue_in_flight_max: int = 64
+    refuse_lookalikes: bool = False
 
 
 def from_document(document: dict[str, Any]) -> Options:
@@ -159,6 +161,7 @@ def from_document(document: dict[str, Any]) -> Options:
         ready_path=None if ready == "none" else ready.encode(),
         access_log=document["access_log"],
         via=document["via"],
+        refuse_lookalikes=document["lookalike_fields"] == "refuse",
         forwarding=_forwarding(document["forwarding"]),
         proxy_protocol=ProxyProtocolOptions(
             document["proxy_protocol"] == "required",
@@ -224,7 +227,7 @@ def _or_never(value: float | str) -> float:
 def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any]) -> ServiceOptions:
     return ServiceOptions(
         name=name,
-        hosts=frozenset(host.encode() for host in section["hosts"]),
+        hosts=frozenset(found for host in section["hosts"] if (found := authority.host_of(host.encode())) is not None),
         path_prefix=section["path_prefix"].encode(),
         replay=section["replay"],
         served_version_header=section["served_version_header"],

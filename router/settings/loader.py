@@ -138,6 +138,7 @@ _WORKER_SETTINGS: Final = frozenset(
         "ready_path",
         "access_log",
         "via",
+        "lookalike_fields",
         "tls",
         "forwarding",
         "limits",
@@ -194,6 +195,7 @@ class _Plain(Strict):
     ready_path: str
     access_log: bool
     via: bool
+    lookalike_fields: Literal["drop", "refuse"]
     fail_point: str
     observe: bool
     tls: ListenTls

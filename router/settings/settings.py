@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     """Write a log line for each request."""
     via: bool = True
     """Add a Via field that names this proxy to each request and response (RFC 9110, section 7.6.3)."""
+    lookalike_fields: Literal["drop", "refuse"] = "drop"
+    """What happens to request fields whose names a backend may read as those of fields that the router sets or checks:
+    `X_Request_ID` is `X-Request-ID` for CGI and WSGI. "drop" leaves the field out, "refuse" answers 400."""
     fail_point: str = ""
     """For tests: "NAME:N" kills the process when it passes the fail point NAME for the Nth time."""
     observe: bool = False

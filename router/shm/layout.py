@@ -188,6 +188,7 @@ W_LAG_SUM_US: Final = 21  # sum of the loop lag beyond stall_s: a change means t
 W_HANDSHAKES: Final = 28  # TLS handshakes of clients that have ended
 W_HANDSHAKES_FAILED: Final = 29  # the part of W_HANDSHAKES that failed
 W_PROXY_HEADERS_REFUSED: Final = 30  # connections closed because they had no valid PROXY header
+W_LOOKALIKES: Final = 31  # request fields that were left out (proxy/http1/lookalikes.py)
 W_LIMITED: Final = 32  # one word a member of LIMITS: how often that limit acted
 LIMITS: Final = (
     "connections_max",

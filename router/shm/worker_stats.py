@@ -151,6 +151,11 @@ class WorkerStats:
         rows = (self._layout.worker(worker) for worker in range(self.workers))
         return sum(self._words[row + at.W_PROXY_HEADERS_REFUSED] for row in rows)
 
+    def lookalikes(self) -> int:
+        """Return how many request fields were left out because of their names, over all workers."""
+        rows = (self._layout.worker(worker) for worker in range(self.workers))
+        return sum(self._words[row + at.W_LOOKALIKES] for row in rows)
+
     def handshakes(self) -> tuple[int, int]:
         """Return (TLS handshakes of clients that have ended, the failed ones among them), over all workers."""
         rows = [self._layout.worker(worker) for worker in range(self.workers)]

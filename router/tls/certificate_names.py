@@ -1,27 +1,20 @@
 """Decides to which certificates of a listener a host belongs: SNI selects one, and others may cover the host, too.
 
-Names are compared in lower case and without a trailing dot. `*.example.com` covers one label (RFC 6125 §6.4.3). Addresses are
-compared in the notation of the `ipaddress` module.
+Names are compared as hosts are (uri/authority.py). `*.example.com` covers one label (RFC 6125 §6.4.3).
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
-from urllib.parse import unquote
-
-_HOST_BYTES_MAX: Final = 3 * 255 + len(":65535")
-"""The longest Host that a certificate can cover: a DNS name with each byte percent-encoded, and a port."""
 
 
 @dataclass(frozen=True, slots=True)
 class PresentedCertificate:
     """The certificate that a connection's client received: number `index` of `certificates`.
 
-    Each certificate is given by the set of its normalized names. `by_name` maps the SNI names to certificates. A client
-    that sends no SNI name, or an unknown one, gets the first certificate.
+    Each certificate is given by the set of its names, in the form for comparison. `by_name` maps the SNI names to
+    certificates. A client that sends no SNI name, or an unknown one, gets the first certificate.
     """
 
     certificates: tuple[frozenset[str], ...]
@@ -29,13 +22,11 @@ class PresentedCertificate:
     index: int
 
     def misdirects(self, host: bytes) -> bool:
-        """Return whether only another certificate covers `host` (a Host field, in lower case).
+        """Return whether only another certificate covers `host`, which is in the form for comparison.
 
         False for an empty host, and for a host that no certificate covers.
         """
-        if len(host) > _HOST_BYTES_MAX:
-            return False
-        name = normalized(_without_port(host))
+        name = host.decode("latin-1")
         chosen = choose(name, self.by_name)
         if (chosen or 0) == self.index or _covers(self.certificates[self.index], name):
             return False
@@ -61,26 +52,9 @@ class PresentedCertificate:
 
 
 def choose(name: str, by_name: Mapping[str, int]) -> int | None:
-    """Return the certificate that a normalized name selects, directly or by its wildcard one label up; None if there is none."""
+    """Return the certificate that a name selects, directly or by its wildcard one label up; None if there is none."""
     found = by_name.get(name)
     return found if found is not None else by_name.get(_wildcard(name))
-
-
-def normalized(name: str) -> str:
-    """Return a name or an address in the form used for comparison."""
-    name = name.lower().removesuffix(".")
-    try:
-        return str(ipaddress.ip_address(name))
-    except ValueError:
-        return name
-
-
-def _without_port(host: bytes) -> str:
-    """Return the host of an authority, percent-decoded (RFC 3986 §3.2.2), an IPv6 address without its brackets."""
-    text = host.decode("latin-1")
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return unquote(text.partition(":")[0], "latin-1")
 
 
 def _wildcard(name: str) -> str:

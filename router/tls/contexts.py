@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from router.tls.certificate_info import check_readable, read, reason, unusable
-from router.tls.certificate_names import PresentedCertificate, choose, normalized
+from router.tls.certificate_names import PresentedCertificate, choose
+from router.uri.authority import comparable
 
 if TYPE_CHECKING:
     from router.tls.certificate_info import Certificate
@@ -123,8 +124,8 @@ def server_context(tls: ServerTls) -> ssl.SSLContext:
     pairs = (tls.pair, *tls.others)
     contexts = [_one_server(tls, pair) for pair in pairs]
     if tls.others:
-        by_name = {normalized(name): index for index, pair in enumerate(pairs) for name in pair.names}
-        certificates = tuple(frozenset(map(normalized, read(pair.certificate).names)) for pair in pairs)
+        by_name = {comparable(name): index for index, pair in enumerate(pairs) for name in pair.names}
+        certificates = tuple(frozenset(map(comparable, read(pair.certificate).names)) for pair in pairs)
         for index, context in enumerate(contexts):
             context.presented = PresentedCertificate(certificates, by_name, index)
         others = dict(enumerate(contexts[1:], 1))  # without the first one, which would refer to itself
@@ -158,7 +159,7 @@ def _choose(
     by_name: Mapping[str, int],
 ) -> None:
     """Select the certificate of this SNI name, or of its wildcard one label up; for an unknown name the first one stays."""
-    index = choose(normalized(name), by_name) if name else None
+    index = choose(comparable(name), by_name) if name else None
     if index is not None:
         connection.context = others[index]
 

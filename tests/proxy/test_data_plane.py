@@ -11,6 +11,7 @@ from router.runtime import clock
 from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
+from tests.proxy.recorder import Recorder
 from tests.proxy.rig import OPTIONS, Rig, field
 from tests.proxy.waiting import until
 
@@ -38,6 +39,10 @@ async def test_services_are_matched_by_host_and_longest_prefix_at_a_segment() ->
                 (b"h:80", b"/models/y"),
                 (b"h", b"/models/x/y"),
                 (b"OTHER:81", b"/other"),
+                (b"other.", b"/dot"),
+                (b"Other.:443", b"/dot-and-port"),
+                (b"%6fther", b"/encoded"),
+                (b"other..", b"/two-dots"),
             ]
         }
         assert names == {
@@ -47,7 +52,48 @@ async def test_services_are_matched_by_host_and_longest_prefix_at_a_segment() ->
             b"/models/y": "b",
             b"/models/x/y": "c",
             b"/other": "d",
+            b"/dot": "d",
+            b"/dot-and-port": "d",
+            b"/encoded": "d",
+            b"/two-dots": "a",
         }
+
+
+LOOKALIKES = (
+    b"GET /a HTTP/1.1\r\nHost: T.Example.:80\r\nX_Request_Id: 1\r\nx_forwarded_for: 6.6.6.6\r\nX_Model: m\r\n\r\n"
+)
+
+
+async def test_lookalikes_are_left_out_counted_and_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    async with Recorder() as recorder, Rig() as rig:
+        rig.serve(recorder.url)
+        for _ in range(3):
+            assert (await rig.ask(LOOKALIKES))[0] == 200
+        for raw in recorder.requests:
+            names = {line.partition(b":")[0].lower() for line in raw.split(b"\r\n")[1:]}
+            assert {b"x_request_id", b"x_forwarded_for"}.isdisjoint(names)
+            assert names >= {b"x_model", b"x-request-id", b"x-forwarded-for"}
+            assert b"\r\nHost: T.Example.:80\r\n" in raw
+        assert rig.worker_stats.lookalikes() == 6
+    assert [record.args[0] for record in caplog.records if "left out" in record.msg] == ["x_request_id"]  # type: ignore[index]
+
+
+async def test_a_setting_refuses_lookalikes() -> None:
+    async with Recorder() as recorder, Rig(replace(OPTIONS, refuse_lookalikes=True)) as rig:
+        rig.serve(recorder.url)
+        assert (await rig.ask(LOOKALIKES))[0] == 400
+        assert (await rig.ask(GET))[0] == 200
+        assert len(recorder.requests) == 1
+        assert rig.worker_stats.lookalikes() == 0
+
+
+async def test_lookalikes_of_trailers_are_left_out() -> None:
+    chunked = b"POST /a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+    trailers = b"2\r\nhi\r\n0\r\nX_Request_ID: 1\r\nContent_Length: 5\r\nX.Forwarded.For: 6.6.6.6\r\nX_Sum: 1\r\n\r\n"
+    async with Recorder() as recorder, Rig() as rig:
+        rig.serve(recorder.url)
+        assert (await rig.ask(chunked + trailers))[0] == 200
+        assert recorder.connections[0].raw.endswith(b"\r\n\r\n2\r\nhi\r\n0\r\nX_Sum: 1\r\n\r\n")
 
 
 async def test_a_request_for_no_service_is_404() -> None:

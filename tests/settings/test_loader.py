@@ -120,8 +120,24 @@ WRONG = [
     ),
     pytest.param(
         service(hosts=["h:80"]),
-        "services.a.hosts = ['h:80']: 'h:80' is not a host name (write it without port)",
+        "services.a.hosts = ['h:80']: 'h:80' has a port, and a host answers on every port: leave it out",
         id="host with port",
+    ),
+    pytest.param(
+        {"services": {"a": {"hosts": ["Fraud.example.com."]}, "b": {"hosts": ["fraud.EXAMPLE.com"]}}},
+        "services: services 'a' and 'b' both answer host 'fraud.example.com', prefix '/'",
+        id="two for one host",
+    ),
+    pytest.param(
+        service(hosts=["bücher.example"]),
+        "services.a.hosts = ['bücher.example']: 'bücher.example' is not in ASCII: write it as clients send it, in its xn-- form",
+        id="host in unicode",
+    ),
+    pytest.param(
+        {"admin": {"allowed_hosts": ["ops.example:8081"]}},
+        "admin.allowed_hosts = ['ops.example:8081']: 'ops.example:8081' has a port, and a host answers on every port: "
+        "leave it out",
+        id="allowed host with port",
     ),
     pytest.param(
         {"services": {"a b": {}}},

@@ -21,6 +21,7 @@ from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.runtime import clock
 from router.settings.settings import Settings
+from router.uri.authority import comparable, host_of
 
 Role = Literal["viewer", "operator", "admin"]
 RANKS: Final[dict[Role, int]] = {"viewer": 0, "operator": 1, "admin": 2}
@@ -56,12 +57,12 @@ class AccessPolicy:
     def reconfigure(self, settings: Settings) -> None:
         """Apply other settings (SIGHUP) from the next request on."""
         # A Unix socket has no host; curl and nginx send localhost.
-        own = settings.admin_listen.host.lower() or "localhost"
+        own = comparable(settings.admin_listen.host) or "localhost"
         self.body_bytes_max = settings.admin.body_bytes_max
         self._tokens = settings.admin.tokens
-        self._hosts = {"localhost", own, *(host.lower() for host in settings.admin.allowed_hosts)}
+        self._hosts = {"localhost", own, *filter(None, map(_host_of, settings.admin.allowed_hosts))}
         if settings.admin.public_url:
-            self._hosts.add(urlsplit(settings.admin.public_url).hostname or own)
+            self._hosts.add(_host_of(urlsplit(settings.admin.public_url).netloc) or own)
         self._origins = set(settings.admin.allowed_origins)
         self._only_loopback = own == "localhost" or (_address(own) or _UNSPECIFIED).is_loopback
 
@@ -111,11 +112,8 @@ class AccessPolicy:
         return principal
 
     def _host_allowed(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
-        if any(character in host for character in "/?#@\\ "):
+        name = _host_of(host)
+        if name is None:
             return False
         if name in self._hosts:
             return True
@@ -127,6 +125,12 @@ class AccessPolicy:
             return True
         scheme, separator, host = origin.partition("://")
         return scheme in ("http", "https") and bool(separator) and self._host_allowed(host)
+
+
+def _host_of(authority: str) -> str | None:
+    """Return the host of an authority in the form for comparison; None if it is malformed."""
+    host = host_of(authority.encode("utf-8", "surrogateescape"))
+    return None if host is None else host.decode()
 
 
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -23,8 +23,8 @@ from router.rollout.model.rewrite import AS_IT_IS, SentRewrite
 from router.rollout.quality.stream_ends import stream_end
 from router.rollout.quality.validators import BODILESS, AnswerRules, answer_complaint
 from router.runtime import clock
-from router.runtime.url_path import is_under
 from router.settings.sections.validation import ValidationSettings
+from router.uri.path import is_under
 
 ANSWER_BYTES_MAX: Final = 1 << 20
 """A longer answer is not read to its end. It is judged by its status alone, and its body is not compared."""

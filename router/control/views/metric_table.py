@@ -108,6 +108,9 @@ METRICS: Final[dict[str, MetricRow]] = {
     "proxy_headers_refused": MetricRow(
         "counter", (), "Connections that were closed because they did not begin with an accepted PROXY header."
     ),
+    "lookalike_fields_dropped": MetricRow(
+        "counter", (), "Request fields that were left out, because a backend may read their names as other ones."
+    ),
     "tls_handshakes": MetricRow("counter", (), "TLS handshakes of clients that ended."),
     "tls_handshakes_failed": MetricRow("counter", (), "TLS handshakes of clients that failed."),
     "certificate_expires_timestamp_seconds": MetricRow(

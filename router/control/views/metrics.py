@@ -88,7 +88,7 @@ class _Scrape(Collector):
         yield _counted("limited", worker_stats.limited())
         yield _counted("admin_connections_closed", self._closed)
         yield _counted("admin_refused", self._refused)
-        yield _introductions(worker_stats)
+        yield from _single_counts(worker_stats)
         yield from _tls(worker_stats, control_loop.certificates)
         for addon in control_loop.addons:
             yield from addon.metrics()
@@ -242,10 +242,14 @@ def _counted(name: str, counts: Mapping[str, int]) -> Metric:
     return family
 
 
-def _introductions(worker_stats: WorkerStats) -> Metric:
-    family = counter("proxy_headers_refused")
-    family.add_metric([], worker_stats.proxy_headers_refused())
-    return family
+def _single_counts(worker_stats: WorkerStats) -> Iterator[Metric]:
+    for name, count in (
+        ("proxy_headers_refused", worker_stats.proxy_headers_refused()),
+        ("lookalike_fields_dropped", worker_stats.lookalikes()),
+    ):
+        family = counter(name)
+        family.add_metric([], count)
+        yield family
 
 
 def _tls(worker_stats: WorkerStats, expiry: CertificateMonitor) -> Iterator[Metric]:

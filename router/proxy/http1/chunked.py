@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from router.errors import RouterError
 from router.proxy.http1.fields import CHUNKED
+from router.proxy.http1.lookalikes import FOLDED
 
 if TYPE_CHECKING:
     from router.proxy.options import Options
@@ -185,7 +186,7 @@ class ChunkedBody:
             match = _TRAILER_FIELD.fullmatch(line)
             if match is None:
                 raise ChunkError("bad_chunk", f"trailer field {line[:32]!r} is malformed")
-            if match[1].lower().replace(b"_", b"-") not in _FORBIDDEN_TRAILERS:
+            if match[1].translate(FOLDED) not in _FORBIDDEN_TRAILERS:
                 kept.append(line + b"\r\n")
         self.done = True
         self._state = _DONE

@@ -14,8 +14,8 @@ from typing import Final
 
 from router.errors import DownstreamError
 from router.proxy.addresses import UNIX, UNKNOWN, Networks, Peer, address_of
-from router.proxy.http1.request_head import is_authority
 from router.proxy.options import ForwardingOptions
+from router.uri import authority
 
 _CACHED_MAX: Final = 1024
 _CACHED_BYTES_MAX: Final = 512
@@ -92,7 +92,7 @@ class Forwarding:
     def forwarded_host(self, fields: ForwardedFields) -> bytes:
         """Return the X-Forwarded-Host to forward; empty if the router's own value stays."""
         host = self._last(fields, "host")
-        return host if is_authority(host.lower()) else b""
+        return host if authority.host_of(host) is not None else b""
 
     def _fields(self, chain: bytes, proto: bytes, more: bytes, elements: list[bytes]) -> bytes:
         standard = b"Forwarded: %b\r\n" % b", ".join(elements) if self._standard else b""

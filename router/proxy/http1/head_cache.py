@@ -95,7 +95,7 @@ class HeadCache:
                 self._promote(line)
                 return self.translate(raw)
             head = self._parse(raw)
-            if head.upgrade:
+            if head.upgrade or (isinstance(head, RequestHead) and head.lookalikes):  # each one is counted
                 return head
             self._learn(line, raw)
         self._remember(raw, head)

@@ -1,17 +1,18 @@
 """Rewrites a translated request head for one version: its Host, its path prefix, its further fields (rollout/model/rewrite.py).
 
 Only versions with a rewrite pay for it (about 2 µs). The head is well formed and has been translated, so each field is one
-line, and the target in its first line is the head's. The fields of the version replace those of the client, also look-alikes
-with an underscore: WSGI and CGI backends read `_` as `-` (RFC 3875 §4.1.18).
+line, and the target in its first line is the head's. The fields of the version replace those of the client, also those whose
+names a backend may read as theirs (lookalikes.py).
 """
 
 from __future__ import annotations
 
 import re
 
+from router.proxy.http1.lookalikes import pattern_of
 from router.proxy.http1.request_head import RequestHead
 from router.rollout.model.rewrite import Rewrite
-from router.runtime.url_path import with_prefix
+from router.uri.path import with_prefix
 
 
 class HeadRewrite:
@@ -24,7 +25,7 @@ class HeadRewrite:
         host = [("Host", rewrite.host)] if rewrite.host is not None else []
         own = [*host, *fields]
         self._lines = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in own)
-        names = b"|".join(re.escape(name.encode()).replace(rb"\-", b"[-_]") for name, _ in own)
+        names = b"|".join(pattern_of(name) for name, _ in own)
         self._replaced = re.compile(rb"\r\n(?:%b):[^\r\n]*+" % names, re.IGNORECASE) if own else None
 
     def text(self, head: RequestHead, authority: bytes) -> bytes:

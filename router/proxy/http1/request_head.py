@@ -2,7 +2,7 @@
 
 Every head passes llhttp in its strict mode once, as a whole and without a callback per field (0.8 µs; with callbacks 1.8 µs and
 their work). This module also refuses heads that llhttp accepts: two or no Host, HTTP/1.0 with Transfer-Encoding,
-versions other than 1.0 and 1.1, look-alike names with an underscore, oversized heads. After llhttp's pass the head is
+versions other than 1.0 and 1.1, oversized heads. After llhttp's pass the head is
 well formed, so a search in its lower-cased bytes is exact. Field bytes are never decoded: 0x80 to 0xff are forwarded
 unchanged.
 
@@ -14,7 +14,6 @@ Why: docs/decisions.md#refused-although-a-recipient-may-accept-it.
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -39,23 +38,21 @@ from router.proxy.http1.fields import (
     names_websocket,
     tokens_of,
 )
+from router.proxy.http1.lookalikes import is_lookalike
+from router.uri import authority
 
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) ([!-~\x80-\xff]+) HTTP/(\d)\.(\d)\r\n")
 _BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)(?!\Z)|\x00")
 _HOST: Final = re.compile(rb"\r\nhost:[ \t]*+([^\r\n]*)\r\n")
-_HOST_VALUE: Final = re.compile(
-    rb"(?:(?:[a-z0-9._~!$&'()*+;=\-]++|%[0-9a-f]{2})++|\[([0-9a-f:.]{2,45})\])(?::(\d{0,5}))?"
-)
-_HOST_BYTES_MAX: Final = 1024
-"""A DNS name has at most 255 bytes (RFC 1035 §2.3.4)."""
 _REQUEST_ID: Final = re.compile(rb"\r\nx-request-id:[ \t]*([\x21-\x7e]{1,128})[ \t]*\r\n")
 _FAST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) (/[!\x22$-~]*) HTTP/1\.1\r\n")
 """The request line of nearly every request: a path in ASCII without a fragment, and HTTP/1.1."""
-_FAST_HOST: Final = re.compile(rb"\r\nhost: ([a-z0-9._~\-]+(?::(?:[1-5]?\d{1,4}|6[0-4]\d{3}))?)\r\n")
+_FAST_HOST: Final = re.compile(rb"\r\nhost: (([a-z0-9._~\-]*[a-z0-9_~\-])(?::(?:[1-5]?\d{1,4}|6[0-4]\d{3}))?)\r\n")
 _UNCOMMON: Final = re.compile(
     rb"\r\n(?:connection:(?! keep-alive\r\n)|keep-alive|proxy-|te:|transfer-encoding|upgrade|expect|forwarded"
-    rb"|via:|x-forwarded-|x-real-ip|x-served-version|x-router-error|http2-settings)"
+    rb"|via:|x-forwarded-|x-real-ip|x-served-version|x-router-error|http2-settings|[a-z0-9\-]*+[^a-z0-9\-:\r])"
 )
+"""Fields that the slow path handles; the last alternative is a name with a character that look-alikes need."""
 _KEEP_ALIVE_LINE: Final = b"\r\nconnection: keep-alive\r\n"
 _ABSOLUTE: Final = re.compile(rb"http(s?)://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 _SECURE_TARGET: Final = re.compile(rb"([A-Z\-]{1,40} http)s(://)", re.IGNORECASE)
@@ -63,7 +60,6 @@ _SECURE_TARGET: Final = re.compile(rb"([A-Z\-]{1,40} http)s(://)", re.IGNORECASE
 _REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"PRI"))
 _EXTENSION_METHOD: Final = re.compile(rb"[A-Z][A-Z0-9_\-]*")
 _SLOW_METHODS: Final = _REFUSED_METHODS | {b"OPTIONS"}
-_PORT_MAX: Final = 65535
 _FORWARDS_MAX: Final = 10**9
 PASSES_MAX: Final = 8
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
@@ -72,8 +68,9 @@ _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
 @dataclass  # not frozen: 0.35 µs instead of 2.0; shared between requests, so it must not be changed
 class RequestHead:
     """A request as it will be forwarded. `upstream` lacks the fields of this exchange (X-Forwarded-For, X-Request-ID) and
-    the final empty line. `length` is the body's size in bytes or CHUNKED. `host` is empty if a client of HTTP/1.0 sent none:
-    the exchange then sends the endpoint's host, because many servers refuse an empty Host.
+    the final empty line. `length` is the body's size in bytes or CHUNKED. `host` is without a port, in the form for comparison
+    (uri/authority.py). It is empty if a client of HTTP/1.0 sent none: the exchange then sends the endpoint's host, because many
+    servers refuse an empty Host.
     """
 
     # By hand, so no field has a default: Cython does not support `slots=True`.
@@ -84,6 +81,7 @@ class RequestHead:
         "http11",
         "keep_alive",
         "length",
+        "lookalikes",
         "method",
         "path",
         "request_id",
@@ -112,6 +110,8 @@ class RequestHead:
     """The worker's service that answers it (engine/local_service.py), None if there is none. This package does not read it."""
     work: object
     """Method and path template of a request to a service (work/work_path.py); None without a service. Not read here either."""
+    lookalikes: tuple[bytes, ...]
+    """The names, in lower case, of fields that were left out (lookalikes.py)."""
 
     @property
     def idempotent(self) -> bool:
@@ -135,6 +135,7 @@ class RequestHead:
             self.final,
             self.service,
             self.work,
+            self.lookalikes,
         )
 
 
@@ -152,25 +153,34 @@ def _refuse(code: str, detail: str, status: int = 400) -> DownstreamError:
     return DownstreamError(status, code, detail)
 
 
-def parse_request(raw: bytes, fields_max: int, via: bytes = b"", passes_max: int = PASSES_MAX) -> RequestHead:
+def parse_request(
+    raw: bytes, fields_max: int, via: bytes = b"", passes_max: int = PASSES_MAX, refuse_lookalikes: bool = False
+) -> RequestHead:
     """Return the translation of a complete head (request line to empty line); raise DownstreamError with the status to answer.
 
     `via` is VIA, or empty for a proxy that sends no Via. `passes_max` is how often Via may name the router already.
+    `refuse_lookalikes`: raise for fields that are otherwise left out (lookalikes.py).
     """
     plain = _FAST_LINE.match(raw)
     if plain is not None:
         head = _parse_fast(raw, plain, fields_max, via)
         if head is not None:
             return head
-    return parse_slow(raw, fields_max, via, passes_max)
+    return parse_slow(raw, fields_max, via, passes_max, refuse_lookalikes)
 
 
-def parse_slow(raw: bytes, fields_max: int, via: bytes = b"", passes_max: int = PASSES_MAX) -> RequestHead:
+def parse_slow(
+    raw: bytes, fields_max: int, via: bytes = b"", passes_max: int = PASSES_MAX, refuse_lookalikes: bool = False
+) -> RequestHead:
     """Return the same as `parse_request`, for any head, without the fast path; it costs two and a half times as much."""
     try:
-        return _parse_slow(raw, fields_max, via, passes_max)
+        head = _parse_slow(raw, fields_max, via, passes_max)
     except ListTooLongError as error:
         raise _refuse("head_too_large", error.detail, 431) from None
+    if refuse_lookalikes and head.lookalikes:
+        name = head.lookalikes[0][:60].decode("latin-1")
+        raise _refuse("bad_request", f"the field name {name} can be read as another field's (lookalike_fields)")
+    return head
 
 
 def _parse_slow(raw: bytes, fields_max: int, via: bytes, passes_max: int) -> RequestHead:
@@ -205,7 +215,7 @@ def _parse_fast(raw: bytes, start: re.Match[bytes], fields_max: int, via: bytes)
     method, target = start.groups()
     lower = raw.lower()
     host = _FAST_HOST.search(lower)
-    if host is None or lower.count(b"\r\nhost:") != 1 or b"_" in lower:  # another, malformed one may precede it
+    if host is None or lower.count(b"\r\nhost:") != 1:  # another, malformed one may precede it
         return None
     if method in _SLOW_METHODS or _UNCOMMON.search(lower):
         return None
@@ -227,7 +237,7 @@ def _parse_fast(raw: bytes, start: re.Match[bytes], fields_max: int, via: bytes)
     upstream = b"%bX-Forwarded-Host: %b\r\n%b" % (body, raw[host.start(1) : host.end(1)], via)
     path = target.partition(b"?")[0] if b"?" in target else target
     return RequestHead(
-        method, target, path, host[1], True, True, length, upstream, request_id, False, False, False, None, None
+        method, target, path, host[2], True, True, length, upstream, request_id, False, False, False, None, None, ()
     )
 
 
@@ -279,24 +289,11 @@ def _host(raw: bytes, lower: bytes, http11: bool) -> tuple[bytes, bytes]:
     found = _HOST.search(lower)
     if number != 1 or found is None:
         raise _refuse("bad_request", "exactly one Host field is required (RFC 9112 section 3.2)")
-    host = found[1].rstrip(b" \t")
-    if not is_authority(host):
+    value = found[1].rstrip(b" \t")
+    host = authority.host_of(value)
+    if host is None:
         raise _refuse("bad_request", "the Host field is malformed")
-    return host, raw[found.start(1) : found.start(1) + len(host)]
-
-
-def is_authority(host: bytes) -> bool:
-    """Return whether lower-cased `host` is a name or an address, and perhaps a port; never a user (RFC 3986 §3.2.2, §3.2.3)."""
-    found = _HOST_VALUE.fullmatch(host) if len(host) <= _HOST_BYTES_MAX else None
-    if found is None or int(found[2] or 0) > _PORT_MAX:
-        return False
-    if found[1] is None:
-        return True
-    try:
-        socket.inet_pton(socket.AF_INET6, found[1].decode())
-    except OSError:
-        return False
-    return True
+    return host, raw[found.start(1) : found.start(1) + len(value)]
 
 
 def _request_length(lower: bytes, http11: bool) -> int:
@@ -340,10 +337,11 @@ def _assemble(
         target, host, host_raw = _resolve_target_form(method, target, host, host_raw)
     expects = _expectation(fields, http11, length)
     removed = (HOP_BY_HOP | ROUTER_FIELDS | tokens) - NEVER_REMOVED
-    kept = []
+    kept, lookalikes = [], []
     for name, line in fields:
-        if b"_" in name and _imitates_checked_field(name):
-            raise _refuse("bad_request", f"the field name {name[:60].decode('latin-1')} can be read as another field")
+        if is_lookalike(name, removed):
+            lookalikes.append(name)
+            continue
         if name == b"host" or name in removed or (name == b"expect" and not expects):
             continue
         if name == b"x-request-id" and request_id is None:
@@ -375,6 +373,7 @@ def _assemble(
         final,
         None,
         None,
+        tuple(lookalikes),
     )
 
 
@@ -391,27 +390,20 @@ def _count_down(kept: list[bytes]) -> bool:
     return left == 0
 
 
-def _imitates_checked_field(name: bytes) -> bool:
-    """Whether a name with `_` looks like a field that the router checks or sets: WSGI and CGI backends read `_` as `-`
-    (RFC 3875 §4.1.18).
-    """
-    real = name.replace(b"_", b"-")
-    return real in HOP_BY_HOP or real in ROUTER_FIELDS or real in NEVER_REMOVED or real == b"expect"
-
-
 def _resolve_target_form(method: bytes, target: bytes, host: bytes, host_raw: bytes) -> tuple[bytes, bytes, bytes]:
     """Absolute-form and asterisk-form (RFC 9112 §3.2.2, §3.2.4): the target's authority wins over Host."""
     if target == b"*" and method == b"OPTIONS":
         return target, host, host_raw
     found = _ABSOLUTE.fullmatch(target)
-    if found is None or not is_authority(found[2].lower()):
+    named = authority.host_of(found[2]) if found is not None else None
+    if found is None or named is None:
         raise _refuse("bad_request", "the request target is neither a path nor an http URL")
     if found[1]:
         raise _refuse("misdirected", "an https URL is not served without TLS (RFC 9110 section 7.4)", 421)
     if not found[3] and method == b"OPTIONS":  # the last proxy sends `*` to the server (RFC 9112 §3.2.4)
-        return b"*", found[2].lower(), found[2]
+        return b"*", named, found[2]
     path = found[3] if found[3].startswith(b"/") else b"/" + found[3]
-    return path, found[2].lower(), found[2]
+    return path, named, found[2]
 
 
 def _expectation(fields: list[tuple[bytes, bytes]], http11: bool, length: int) -> bool:

@@ -23,8 +23,8 @@ from router.rollout.quality.validators import (
 )
 from router.runtime.clock import now_s as monotonic_s
 from router.runtime.logs import LogThrottle
-from router.runtime.url_path import is_under
 from router.shm import layout as at
+from router.uri.path import is_under
 
 if TYPE_CHECKING:
     from router.proxy.context import WorkerContext

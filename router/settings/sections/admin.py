@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from router.settings.sections.tls import CertificateFiles
 from router.settings.sections.values import Bytes, Count, Seconds, Strict
+from router.uri.authority import setting_host
 
 
 class Token(Strict):
@@ -46,6 +47,11 @@ class Admin(Strict):
     """An idle connection is closed after this time."""
     tls: CertificateFiles = CertificateFiles()
     """TLS on `admin_listen`. The files are read when control starts. The commands verify the certificate by SSL_CERT_FILE."""
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(map(setting_host, value)))
 
     @field_validator("public_url")
     @classmethod

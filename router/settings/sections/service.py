@@ -22,6 +22,7 @@ from router.settings.sections.retention import Retention
 from router.settings.sections.tls import BackendTlsSettings
 from router.settings.sections.validation import ValidationSettings
 from router.settings.sections.values import Count, FilePath, Seconds, Strict, version_label
+from router.uri.authority import setting_host
 
 INFERENCE_EVERY_S: Final = 10.0
 LIVENESS_EVERY_S: Final = 1.0
@@ -148,7 +149,8 @@ class Service(Strict):
     """One model endpoint that clients call."""
 
     hosts: list[str] = []
-    """Host names, without port, that this service answers. Empty: any."""
+    """Host names, without port, that this service answers, on any port. Capitals and a final dot make no difference.
+    Empty: any."""
     path_prefix: str = "/"
     """Path prefix that this service answers. The longest prefix that matches a request wins."""
     active: TargetSeed | None = None
@@ -208,10 +210,7 @@ class Service(Strict):
     @field_validator("hosts")
     @classmethod
     def _hosts(cls, value: list[str]) -> list[str]:
-        for host in value:
-            if not re.fullmatch(r"[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\]", host):
-                raise ValueError(f"{host!r} is not a host name (write it without port)")
-        return [host.lower() for host in value]
+        return list(dict.fromkeys(map(setting_host, value)))
 
     @model_validator(mode="after")
     def _acceptable(self) -> Service:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from router.settings.sections.values import FilePath, Strict
 from router.tls.contexts import AEAD
+from router.uri.authority import comparable
 
 
 class CertificateFiles(Strict):
@@ -56,7 +57,7 @@ class NamedCertificate(Strict):
         for name in value:
             if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._\-]{1,253}", name):
                 raise ValueError(f"{name!r} is not a host name; write it as a.example.com or *.example.com")
-        return [name.lower() for name in value]
+        return list(dict.fromkeys(map(comparable, value)))
 
 
 def _check_cipher(name: str) -> None:
@@ -96,6 +97,9 @@ class ListenTls(CertificateFiles):
     def _needs_one(self) -> Self:
         if self.certificate is None and (self.certificates or self.client_ca is not None):
             raise ValueError("certificates and client_ca need a certificate: the one for clients without SNI")
+        names = [name for further in self.certificates for name in further.server_names]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two certificates have the server name {twice[0]!r}: leave it to one of them")
         return self
 
 

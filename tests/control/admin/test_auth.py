@@ -62,8 +62,10 @@ async def test_a_foreign_host_is_misdirected_on_every_route(admin: AdminHarness,
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST:9", "127.0.0.1:1", "127.0.0.2", "[::1]:8081", "router.example:80"]
-)
+    "host",
+    ["localhost", "LOCALHOST:9", "127.0.0.1:1", "127.0.0.2", "[::1]:8081", "router.example:80", "Router.Example.", "localhost.",
+     "[0:0::1]", "router.example.:8081"],
+)  # fmt: skip
 async def test_our_own_names_with_any_port_are_allowed(start_admin: StartAdmin, host: str) -> None:
     admin = await start_admin(Admin(allowed_hosts=["Router.example"]))
     assert await answered(admin, "GET", "/v1/status", {"Host": host}) == 200

@@ -78,6 +78,7 @@ FROZEN = {
     "rollback_router_admin_connections_closed": ("counter", {"why"}),
     "rollback_router_admin_refused": ("counter", {"why"}),
     "rollback_router_proxy_headers_refused": ("counter", set()),
+    "rollback_router_lookalike_fields_dropped": ("counter", set()),
     "rollback_router_tls_handshakes": ("counter", set()),
     "rollback_router_tls_handshakes_failed": ("counter", set()),
     "rollback_router_certificate_expires_timestamp_seconds": ("gauge", {"setting", "certificate"}),

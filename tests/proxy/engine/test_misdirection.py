@@ -200,6 +200,14 @@ async def test_a_host_that_no_service_takes(tmp_path: Path) -> None:
         assert len(it.backend.requests) == 1
 
 
+@pytest.mark.parametrize("host", ["A.Test", "a.test.", "a.test:8443", "A.TEST.:1", "%61.test"])
+@pytest.mark.parametrize("name", ["a.test", "A.TEST"])
+async def test_sni_and_host_are_compared_in_one_form(name: str, host: str, tmp_path: Path) -> None:
+    async with misdirection_rig(tmp_path, services=(replace(SERVICE, hosts=frozenset((b"a.test",))),)) as it:
+        assert await it.ask(name, host) == 200
+        assert await it.ask("x.b.test", host) == 421
+
+
 async def test_trusted_proxies_carry_requests_for_many_hosts(tmp_path: Path) -> None:
     async with misdirection_rig(tmp_path, forwarding=ForwardingOptions(trusted=("127.0.0.0/8",))) as it:
         for name in (None, "a.test", "x.b.test"):
@@ -301,7 +309,7 @@ def test_a_connection_of_another_process_is_known_by_its_certificate() -> None:
     assert moved.index == 2
     gone = PresentedCertificate((a, c), {"c.test": 1}, 0).matching(*before.identity())
     assert [gone.misdirects(host) for host in (b"x.b.test", b"shared.test", b"other.test")] == [False] * 3
-    assert [gone.misdirects(host) for host in (b"a.test", b"c.test:443")] == [True] * 2
+    assert [gone.misdirects(host) for host in (b"a.test", b"c.test")] == [True] * 2
     nameless = gone.matching([], [])
     assert [nameless.misdirects(host) for host in (b"a.test", b"shared.test", b"other.test")] == [True, True, False]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.runtime.url_path import is_under, with_prefix
+from router.uri.path import is_under, with_prefix
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Parts of URIs, compared as RFC 3986 requires: hosts and paths."""
