@@ -190,7 +190,7 @@ def test_broad_excepts_stand_only_at_the_guards() -> None:
         pytest.param(r"^\s*(import time\b|from time import)", {"runtime/clock.py"}, id="one clock"),
         pytest.param(
             r"\bos\.(environ|getenv)\b",
-            {"settings/loader.py", "settings/settings.py", "runtime/interpreter.py"},
+            {"settings/environment.py", "settings/loader.py", "settings/settings.py", "runtime/interpreter.py"},
             id="one reader of the environment",
         ),
         pytest.param(r"\basyncio\.(create_task|ensure_future)\(", {"runtime/tasks.py"}, id="one module starts tasks"),

@@ -9,6 +9,7 @@ from docs.generate.markdown import code, page, prose, table
 from docs.generate.settings_schema import Node
 from docs.generate.settings_tables import Setting, Table, tables
 from router.cli.settings import toml_value
+from router.settings.environment import OWN
 
 _INTRODUCTION: Final = """\
 This page lists every setting of `router.toml` with its default.
@@ -18,12 +19,25 @@ it.
 
 - A flag of `run` overrides the environment. The environment overrides the file. The file overrides the default.
 - The environment variable of a setting is `ROLLBACK_ROUTER_` and its name in capitals, with `__` between table and name:
-  `ROLLBACK_ROUTER_LIMITS__BODY_BYTES_MAX=1048576` sets `limits.body_bytes_max`.
+  `ROLLBACK_ROUTER_LIMITS__BODY_BYTES_MAX=1048576` sets `limits.body_bytes_max`. [Environment](#environment) has the rules.
 - The name of a quantity ends in its unit. A duration is at most 31 days unless its row says otherwise.
 - An unknown name is an error. `rollback-router config check --config FILE` names every mistake.
   `rollback-router config show --config FILE` prints all settings in effect.
 - SIGHUP makes a running router read the file again. A setting marked **restart** changes only with a restart. Adding or
   removing a service needs a restart, too.
+"""
+_ENVIRONMENT: Final = """\
+- A list or a table is written as JSON: `ROLLBACK_ROUTER_SERVICES__FRAUD__HOSTS='["fraud.example.com"]'`. The error about
+  another form names the variable and an example.
+- A variable of one member wins over the variable of its table. Two spellings of one variable are an error.
+- A name is compared without regard to case. `_` in the name of a service also stands for `-` and `.`:
+  `ROLLBACK_ROUTER_SERVICES__FRAUD_EU__HOSTS` sets `services.fraud-eu.hosts` if the file has that service.
+- White space and line breaks around a value are removed.
+- Variables that Kubernetes or docker set for a Service or a container with a name like `rollback-router` are passed over.
+  They are recognised by the form of name *and* value: `…_SERVICE_HOST=10.0.0.11`, `…_SERVICE_PORT=80`,
+  `…_PORT=tcp://10.0.0.11:80`, `…_PORT_80_TCP_ADDR=10.0.0.11`. The log of the start and `config check` list them.
+  `enableServiceLinks: false` in the pod's specification turns them off.
+- Every other variable with the prefix that is no setting is an error, except the program's own:
 """
 _UNITS: Final = (
     ("_bytes_per_s", "bytes per second"),
@@ -48,7 +62,8 @@ _LIMITS_OF_TYPES: Final = (86_400 * 31, 1_000_000_000, 1 << 50)
 
 def text() -> str:
     """Return the page."""
-    parts = [_INTRODUCTION]
+    own = table(("Variable", "Meaning"), [(code(name), prose(meaning)) for name, meaning in OWN.items()])
+    parts = [_INTRODUCTION, "## Environment", _ENVIRONMENT, own]
     for found in tables():
         parts += _part(found)
     return page("Settings", *parts)

@@ -25,6 +25,7 @@ def check(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
 
     Every wrong value is named, with its place. Exit code 3 if there is one.
     """
+    from router.settings.loader import passed_over
     from router.settings.soundness import contradictions
     from router.tls import contexts
 
@@ -39,6 +40,8 @@ def check(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
     if as_json:
         output.show_json({"ok": True, "services": services, "warnings": warnings})
         return
+    if notice := passed_over():
+        output.say(notice)
     for warning in warnings:
         output.say(f"warning: {warning}")
     output.say(

@@ -7,16 +7,18 @@ An unknown member anywhere is an error that names it.
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, TomlConfigSettingsSource
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
 from router.errors import StartError
 from router.errors.codes import StartCode
+from router.settings import environment, toml_file
+from router.settings.explanation import explained
 from router.settings.sections.address import Address
 from router.settings.sections.admin import Admin
 from router.settings.sections.alerts import AlertSettings
@@ -28,37 +30,89 @@ from router.settings.sections.retention import HistorySettings, IncidentSettings
 from router.settings.sections.service import Service
 from router.settings.sections.tls import ListenTls
 from router.settings.sections.values import Strict
-from router.settings.settings import ENV_PREFIX, Settings
+from router.settings.settings import Settings
+from router.settings.variables import Variables
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsSources:
+    """Where the settings come from: the file's and the flags' documents, and the environment's with its variables' names."""
+
+    path: Path | None
+    flags: Mapping[str, Any]
+    file: Mapping[str, Any]
+    variables: Variables
+
+    @classmethod
+    def read(cls, path: Path | None = None, flags: Mapping[str, Any] | None = None) -> Self:
+        """Read all; raise StartError (exit code 3) that names the place and the remedy."""
+        file = toml_file.read(path) if path is not None else {}
+        found = environment.read()
+        services = [name for source in (file, flags or {}) for name in _services(source)]
+        return cls(path, flags or {}, file, Variables(found.settings, services))
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document in which flags override the environment, which overrides the file."""
+        return _merged(_merged(self.file, self.variables.document), self.flags)
+
+    def source(self, loc: tuple[int | str, ...]) -> str:
+        """Return the environment variable that has set the place; empty if it comes from elsewhere."""
+        place = tuple(map(str, loc))
+        for end in range(len(place), 0, -1):
+            name = self.variables.names.get(place[:end])
+            if name is not None:
+                return "" if _is_set(self.flags, place) else f"environment variable {name}"
+        return ""
+
+
+def _services(document: Mapping[str, Any]) -> list[str]:
+    services = document.get("services")
+    return list(services) if isinstance(services, dict) else []
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both documents as one: tables are merged, any other value of `above` replaces that of `below`."""
+    merged = dict(below)
+    for name, value in above.items():
+        known = merged.get(name)
+        merged[name] = _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _is_set(document: Any, place: tuple[str, ...]) -> bool:
+    for part in place:
+        if not isinstance(document, Mapping):
+            return True
+        if part not in document:
+            return False
+        document = document[part]
+    return True
 
 
 def load(path: Path | None = None, flags: dict[str, Any] | None = None) -> Settings:
     """Return the validated settings; raise StartError (exit code 3) naming every wrong value, its place and the remedy."""
-    if path is not None and not path.is_file():
-        raise StartError(StartCode.SETTINGS_MISSING, f"settings file {path} does not exist or is not a file")
+    sources = SettingsSources.read(path, flags)
 
     class Loaded(Settings):
         @classmethod
         def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
+            cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **__: PydanticBaseSettingsSource
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            file = (TomlConfigSettingsSource(settings_cls, toml_file=path),) if path else ()
-            return (init_settings, env_settings, *file)
+            return (InitSettingsSource(settings_cls, sources.document),)
 
-    _refuse_unknown_environment()
     where = str(path) if path else "the flags and the environment"
     try:
-        loaded = Loaded(**(flags or {}))
+        loaded = Loaded()
     except ValidationError as error:
-        raise StartError(StartCode.SETTINGS_INVALID, f"{where}: {_explain(error)}") from None
-    except (ValueError, OSError) as error:  # tomllib.TOMLDecodeError is a ValueError and names line and column
-        raise StartError(StartCode.SETTINGS_INVALID, f"{where}: {error}") from None
+        raise StartError(StartCode.SETTINGS_INVALID, f"{where}: {explained(error, sources.source)}") from None
     settings = Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
     return observing(settings) if settings.observe else settings
+
+
+def passed_over() -> str:
+    """Return one line about environment variables that have the prefix of the settings and are none; empty if there are none."""
+    return environment.read().notice
 
 
 def observing(settings: Settings) -> Settings:
@@ -80,50 +134,6 @@ def _observing(service: Service) -> Service:
             "proposals": service.proposals.model_copy(update={"at_expiry": "hold"}),
         }
     )
-
-
-_FORM: Final = re.compile(r"Probe|constrained-\w+|literal\[.*\]")
-"""What pydantic adds to the place of a value that may have several forms."""
-
-
-_HINTS: Final = {
-    "extra_forbidden": "there is no such setting",
-    "unexpected_keyword_argument": "there is no such setting",
-    "model_type": "Input should be a table",
-}
-
-
-def _place(loc: tuple[int | str, ...]) -> str:
-    parts = [str(part) for at, part in enumerate(loc) if at < 2 or not _FORM.fullmatch(str(part))]
-    return ".".join(parts) or "settings"
-
-
-def _explain(error: ValidationError) -> str:
-    found: dict[str, list[str]] = {}
-    for item in error.errors():
-        if item["type"] == "literal_error" and isinstance(item["input"], dict):
-            continue  # the errors inside the table are listed
-        place = _place(item["loc"])
-        hint = _HINTS.get(item["type"], item["msg"])
-        # A whole table as value would hide the hint, which names the wrong member.
-        # The URL of a channel may be a secret.
-        hidden = isinstance(item["input"], (dict, BaseModel)) or place.endswith(".url")
-        value = "" if hidden else f" = {item['input']!r}"[:200]
-        found.setdefault(f"{place}{value}", []).append(hint.removeprefix("Value error, "))
-    return "; ".join(f"{where}: {' or '.join(_alternatives(hints))}" for where, hints in found.items())
-
-
-def _alternatives(hints: list[str]) -> list[str]:
-    """Return the hints about one value, the beginning that they share only once."""
-    return [hints[0], *(hint.removeprefix("Input should be ") for hint in hints[1:])]
-
-
-def _refuse_unknown_environment() -> None:
-    for name in os.environ:
-        if name.startswith(ENV_PREFIX):
-            field = name.removeprefix(ENV_PREFIX).lower().split("__")[0]
-            if field not in Settings.model_fields and field not in ("admin_url", "token"):
-                raise StartError(StartCode.SETTINGS_UNKNOWN, f"environment variable {name}: there is no such setting")
 
 
 def dump(settings: Settings) -> bytes:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from router.settings.environment import ENV_PREFIX
 from router.settings.sections.address import Address, FileMode
 from router.settings.sections.admin import Admin
 from router.settings.sections.alerts import AlertSettings
@@ -20,8 +21,6 @@ from router.settings.sections.retention import HistorySettings, IncidentSettings
 from router.settings.sections.service import Service
 from router.settings.sections.tls import ListenTls
 from router.settings.sections.values import NAME
-
-ENV_PREFIX: Final = "ROLLBACK_ROUTER_"
 
 
 class Settings(BaseSettings):

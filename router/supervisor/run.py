@@ -12,6 +12,7 @@ from router.errors.codes import StartCode
 from router.runtime import clock, fd_limits, interpreter
 from router.runtime.failpoint import FailPoint
 from router.runtime.inlets import Inlets
+from router.settings import loader
 from router.settings.settings import Settings
 from router.supervisor import reload
 from router.supervisor.patience import Patience
@@ -32,6 +33,8 @@ def run(
     settings: Settings, options: RunOptions, control_argv: Sequence[str] = CONTROL, worker_argv: Sequence[str] = WORKER
 ) -> int:
     """Run the router until it is stopped; return the exit code. Raise StartError if it cannot start."""
+    if notice := loader.passed_over():
+        log.info("%s", notice)
     _raise_file_limit()
     if shortage := fd_limits.shortage(settings.workers, fd_limits.available()):
         raise StartError(StartCode.DESCRIPTORS_TOO_FEW, shortage)

@@ -12,7 +12,7 @@ import pytest
 from router.errors import StartError
 from router.runtime.exit_codes import exit_code
 from router.settings import loader
-from router.settings import settings as settings_settings
+from router.settings.environment import ENV_PREFIX
 from router.settings.loader import dump, load, parse
 from router.settings.sections.address import Address
 from router.settings.sections.limits import Timeouts
@@ -26,7 +26,7 @@ SEED = {"version": "v1", "endpoints": ["http://h:1"]}
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(settings_settings.ENV_PREFIX) or name in ("STATE_DIRECTORY", "XDG_STATE_HOME"):
+        if name.startswith(ENV_PREFIX) or name in ("STATE_DIRECTORY", "XDG_STATE_HOME"):
             monkeypatch.delenv(name)
 
 

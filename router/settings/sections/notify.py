@@ -59,7 +59,8 @@ class Channel(Strict):
 
 
 def receiver(url: str) -> str:
-    """Return `url` if it is valid; raise ValueError that does not repeat it, since it may be a secret."""
+    """Return `url` without white space around it; raise ValueError that does not repeat it, since it may be a secret."""
+    url = url.strip()
     if not url.isascii() or not url.isprintable() or " " in url or "://" not in url:
         raise ValueError("this is no URL: one line, SCHEME://…, without spaces")
     return url

@@ -1,0 +1,187 @@
+"""The values of environment variables as a nested document, the same that the settings file gives.
+
+`__` stands between table and name. A name is compared without regard to case; `_` also stands for a dash or a dot in the name
+of a service, because a shell has neither in names. A list or a table is written as JSON. Every error names the variable, the
+form and an example, and never the value: it may hold a token.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from router.errors import StartError
+from router.errors.codes import StartCode
+from router.settings.environment import ENV_PREFIX
+from router.settings.sections.address import Address
+from router.settings.settings import Settings
+
+Document = dict[str, Any]
+Place = tuple[str, ...]
+
+_LISTS: Final = (list, tuple)
+_SEPARATOR: Final = "__"
+_AROUND: Final = " \t\r\n\ufeff"
+_EXAMPLES: Final[Mapping[Place, Any]] = {
+    ("notify",): [{"name": "on-call", "kind": "slack", "url_file": "/etc/rollback-router/slack.url"}],
+    ("services",): {"fraud": {"active": {"version": "v1", "endpoints": ["http://127.0.0.1:9001"]}}},
+}
+
+
+class Variables:
+    """`document`: the settings of the environment. `names`: the variable of each place."""
+
+    def __init__(self, settings: Mapping[str, str], services: Iterable[str] = ()) -> None:
+        """Read the variables. `services` are the names of the settings file and the flags.
+
+        Raise StartError that names the variable, for an unknown name, for a value in a wrong form, and for two variables that
+        set the same place.
+        """
+        self.document: Document = {}
+        self.names: dict[Place, str] = {}
+        self._services = tuple(services)
+        # Tables first, so that a variable of one member wins over the one of its table.
+        for name in sorted(settings, key=lambda name: (name.count(_SEPARATOR), name)):
+            self._take(name, settings[name].strip(_AROUND))
+
+    def _take(self, name: str, text: str) -> None:
+        place, kinds = self._place(name)
+        if place in self.names:
+            raise _refused(f"{self.names[place]} and {name} are the same setting: remove one of them")
+        self.names[place] = name
+        _put(self.document, place, _value(name, text, place, kinds))
+
+    def _place(self, name: str) -> tuple[Place, tuple[Any, ...]]:
+        place: Place = ()
+        kinds: tuple[Any, ...] = (Settings,)
+        for part in name[len(ENV_PREFIX) :].split(_SEPARATOR):
+            key, kinds = self._member(name, part, place, kinds)
+            place = (*place, key)
+        return place, kinds
+
+    def _member(self, name: str, part: str, place: Place, kinds: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+        for kind in kinds:
+            if typing.get_origin(kind) is dict and part:
+                return self._key(name, part, place), _kinds(typing.get_args(kind)[1])
+            known = _members(kind)
+            if part.lower() in known:
+                return part.lower(), _kinds(known[part.lower()])
+        if any(typing.get_origin(kind) in _LISTS for kind in kinds):
+            table = ENV_PREFIX + _SEPARATOR.join(place).upper()
+            raise _refused(f"environment variable {name}: a list is one value: {_form(table, place, kinds)}")
+        raise StartError(StartCode.SETTINGS_UNKNOWN, f"environment variable {name}: there is no such setting")
+
+    def _key(self, name: str, part: str, place: Place) -> str:
+        """Return the key in a table of tables, for example the name of a service in the spelling of the file."""
+        if place != ("services",):
+            return part
+        if part in self._services:
+            return part
+        alike = sorted({service for service in self._services if _shape(service) == _shape(part)})
+        if len(alike) > 1:
+            alike = [service for service in alike if service.lower() == part.lower()] or alike
+        if len(alike) > 1:
+            raise _refused(f"environment variable {name}: it may mean each of the services {', '.join(alike)}")
+        if alike:
+            return alike[0]
+        return part.lower() if part.isupper() else part
+
+
+def _shape(service: str) -> str:
+    return re.sub(r"[.\-]", "_", service).upper()
+
+
+def _put(document: Document, place: Place, value: Any) -> None:
+    for key in place[:-1]:
+        inner = document.get(key)
+        if not isinstance(inner, dict):
+            inner = document[key] = {}
+        document = inner
+    document[place[-1]] = value
+
+
+def _value(name: str, text: str, place: Place, kinds: tuple[Any, ...]) -> Any:
+    """Return the value: text for a plain setting, the parsed JSON for a list or a table."""
+    compound = [kind for kind in kinds if _is_compound(kind)]
+    if not compound or (len(compound) < len(kinds) and not text.startswith(("{", "["))):
+        return text
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    wanted = tuple(list if typing.get_origin(kind) in _LISTS else dict for kind in compound)
+    if not isinstance(found, wanted):
+        raise _refused(f"environment variable {name}: {_form(name, place, kinds)}")
+    return found
+
+
+def _form(name: str, place: Place, kinds: tuple[Any, ...]) -> str:
+    [kind, *_] = [kind for kind in kinds if _is_compound(kind)]
+    word = "list" if typing.get_origin(kind) in _LISTS else "table"
+    example = _EXAMPLES.get(place) or _example(kind)
+    return f"write the {word} as JSON, for example {name}='{json.dumps(example, ensure_ascii=False)}'"
+
+
+def _refused(detail: str) -> StartError:
+    return StartError(StartCode.SETTINGS_INVALID, detail)
+
+
+# -- the types of the settings
+def _is_compound(kind: Any) -> bool:
+    return kind is not Address and (typing.get_origin(kind) in (*_LISTS, dict) or bool(_members(kind)))
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """Return the alternatives of an annotation, without `None` and without constraints."""
+    return tuple(_alternatives(annotation))
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    if isinstance(annotation, typing.TypeAliasType if hasattr(typing, "TypeAliasType") else ()):
+        annotation = annotation.__value__
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        yield from _alternatives(typing.get_args(annotation)[0])
+    elif origin in (typing.Union, types.UnionType):
+        for part in typing.get_args(annotation):
+            yield from _alternatives(part)
+    elif annotation is not type(None):
+        yield annotation
+
+
+@cache
+def _members(kind: Any) -> dict[str, Any]:
+    """Return the members of a table with their annotations; empty for any other kind."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return {field.name: hints[field.name] for field in fields(kind)}
+    return {}
+
+
+def _example(kind: Any) -> Any:
+    origin = typing.get_origin(kind)
+    if origin in _LISTS:
+        [item] = _kinds(typing.get_args(kind)[0])
+        return ["a", "b"] if item is str else [_example(item)]
+    if origin is dict:
+        return {"NAME": _example(_kinds(typing.get_args(kind)[1])[0])}
+    if origin is typing.Literal:
+        return typing.get_args(kind)[0]
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        required = {name: field for name, field in kind.model_fields.items() if field.is_required()}
+        shown = required or dict(list(kind.model_fields.items())[:1])
+        return {name: _example(_kinds(field.annotation)[0]) for name, field in shown.items()}
+    if _members(kind):
+        first, annotation = next(iter(_members(kind).items()))
+        return {first: _example(_kinds(annotation)[0])}
+    return {int: 1, float: 1.0, bool: True}.get(kind, "…")
