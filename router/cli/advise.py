@@ -40,7 +40,7 @@ def advise(
     """
     path = router.client.service(one_service(name, service))
     query = f"{path}/advise?days={seconds(since) / 86_400:g}&false_alarms_per_month={false_alarms_per_month:g}"
-    document = Client(router.admin, router.token, TIMEOUT_S).get(query)
+    document = Client(router.admin, router.bearer(), TIMEOUT_S).get(query)
     if as_json:
         output.show_json(document)
         return

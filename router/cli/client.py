@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from router.errors import CommandError, ProblemError, Refusal
 from router.errors.codes import CommandCode, RefusalCode
 from router.rollout.model.endpoint import UNIX, unix_path_is_wrong
+from router.runtime.text.secret_text import masked_urls
 
 TIMEOUT_S: Final = 30.0
 ANSWER_BYTES_MAX: Final = 64 << 20
@@ -25,10 +26,11 @@ class Client:
 
     def __init__(self, url: str, token: str = "", timeout_s: float = TIMEOUT_S) -> None:
         """`url` is http://HOST:PORT (https if a proxy adds TLS), or unix:/PATH."""
-        self.url = url.rstrip("/")
+        url = url.strip()
+        self.url = masked_urls(url.rstrip("/"))
         self._timeout_s = timeout_s
         self._fields = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-        self._unix = self.url.removeprefix(UNIX) if url.startswith(UNIX) else ""
+        self._unix = url.rstrip("/").removeprefix(UNIX) if url.startswith(UNIX) else ""
         self._secure = False
         self._address: tuple[str | None, int | None] = ("localhost", None)
         if self._unix:
@@ -36,12 +38,20 @@ class Client:
                 raise _bad_url(url, wrong)
             return
         try:
-            parts = urlsplit(self.url)
+            parts = urlsplit(url.rstrip("/"))
             self._address = (parts.hostname, parts.port)
         except ValueError as error:
             raise _bad_url(url, str(error)) from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.path
+            or parts.query
+            or not url.isprintable()
+        ):
             raise _bad_url(url, "it needs a scheme and a host, and no path")
+        if "@" in parts.netloc:
+            raise _bad_url(url, "it has user information, and the router takes a token: --token-file")
         self._secure = parts.scheme == "https"
 
     def get(self, path: str) -> Document:
@@ -133,7 +143,9 @@ def actor() -> str:
 
 
 def _bad_url(url: str, why: str) -> CommandError:
-    return CommandError(CommandCode.ADMIN_URL_INVALID, f"--admin {url!r}: {why}; write it as http://127.0.0.1:8081")
+    return CommandError(
+        CommandCode.ADMIN_URL_INVALID, f"--admin {masked_urls(url)!r}: {why}; write it as http://127.0.0.1:8081"
+    )
 
 
 def one_service(argument: str, option: str) -> str:

@@ -54,7 +54,7 @@ def doctor(
     Checks settings, state directory, ports, workers, file limit, targets, clock and journal, and names a remedy for
     each problem. Exit code 1 if a check fails.
     """
-    checks = list(examine(config, Client(router.admin, router.token, CONNECT_TIMEOUT_S)))
+    checks = list(examine(config, Client(router.admin, router.bearer(), CONNECT_TIMEOUT_S)))
     bad = [check for check in checks if not check.ok]
     if as_json:
         output.show_json({"ok": not bad, "checks": [asdict(check) for check in checks]})

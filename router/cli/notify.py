@@ -43,7 +43,7 @@ def try_out(
     Exit code 1 if a channel did not deliver.
     """
     body: Document = {"channel": channel} if channel else {}
-    document = Client(router.admin, router.token, timeout_s=90).change("POST", "/v1/notify/test", body)
+    document = Client(router.admin, router.bearer(), timeout_s=90).change("POST", "/v1/notify/test", body)
     if as_json:
         output.show_json(document)
     elif not document["channels"]:

@@ -19,6 +19,9 @@ import typer
 from router.cli.client import Client, Document, actor
 from router.errors import CommandError
 from router.errors.codes import CommandCode
+from router.runtime.text import secret_text
+from router.settings import environment
+from router.settings.environment import ADMIN_URL, TOKEN, TOKEN_FILE
 
 SameService = Annotated[str, typer.Option("--service", metavar="NAME", help="The same as SERVICE.")]
 
@@ -83,21 +86,37 @@ def rewrite_members(host: str, path_prefix: str, headers_file: str) -> Document:
 class RouterOptions:
     """Which router a command calls."""
 
+    token_file: Annotated[
+        str,
+        typer.Option(envvar=TOKEN_FILE, metavar="FILE", help="File with the bearer token."),
+    ] = ""
     token: Annotated[
         str,
-        typer.Option(
-            envvar="ROLLBACK_ROUTER_TOKEN", metavar="TOKEN", help="Bearer token, if the admin API requires one."
-        ),
+        typer.Option(envvar=TOKEN, metavar="TOKEN", help="Bearer token, if the admin API requires one."),
     ] = ""
     admin: Annotated[
         str,
-        typer.Option(envvar="ROLLBACK_ROUTER_ADMIN_URL", metavar="URL", help="URL of the admin API."),
+        typer.Option(envvar=ADMIN_URL, metavar="URL", help="URL of the admin API."),
     ] = "http://127.0.0.1:8081"
 
     @cached_property
     def client(self) -> Client:
         """Return a client of the router's admin API."""
-        return Client(self.admin, self.token)
+        return Client(self.admin, self.bearer())
+
+    def bearer(self) -> str:
+        """Return the token, without the newline that tools add to it; raise CommandError that names the source."""
+        try:
+            source = TOKEN if self.token == environment.own(TOKEN) else "--token"
+            named = self.token_file and self.token_file != environment.own(TOKEN_FILE)
+            if self.token.strip() and not (named and source == TOKEN):  # a flag wins over the environment
+                return secret_text.cleaned(self.token, source)
+            return secret_text.from_file(self.token_file) if self.token_file else ""
+        except OSError as error:
+            detail = f"--token-file {self.token_file}: {error.strerror}"
+        except ValueError as error:
+            detail = str(error)
+        raise CommandError(CommandCode.TOKEN_UNUSABLE, detail)
 
 
 @dataclass(frozen=True)

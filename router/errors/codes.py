@@ -251,6 +251,7 @@ class CommandCode(_Code):
     OVERRIDE_MISSING = "override_missing", "--override-for needs --override."
     ROUTER_UNREACHABLE = "router_unreachable", "Nothing answers at --admin."
     TAKE_OVER_ALONE = "take_over_alone", "--take-over excludes the options that replace the state."
+    TOKEN_UNUSABLE = "token_unusable", "The token, or its file, cannot be used."
     URL_INVALID = "url_invalid", "--url is not the URL of a model server."
     USAGE = "usage", "The arguments of the command contradict each other, or one is missing or malformed."
 

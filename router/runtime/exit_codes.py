@@ -68,7 +68,8 @@ COMMANDS: Final = CommandCode.table(
         ExitCode.USAGE: """
             action_needed admin_url_invalid blue_needed ca_unusable case_file_unreadable case_file_unwritable
             case_not_in_file check_what duration_invalid fault_unknown file_unwritable header_invalid incident_needed
-            junit_unwritable nothing_to_route override_missing take_over_alone url_invalid usage""",
+            junit_unwritable nothing_to_route override_missing take_over_alone token_unusable
+            url_invalid usage""",
         ExitCode.UNREACHABLE: "not_the_router router_unreachable",
     },
 )

@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.runtime.text import secret_text
 from router.settings.sections.alerts import AlertSettings
 
 SECRET_BYTES_MIN: Final = 16
@@ -99,10 +99,9 @@ class HookKeys:
 
 
 def read_secret(path: str) -> bytes:
-    """Return the secret in a file, stripped; raise OSError, or ValueError if it is too short or too long."""
-    with Path(path).open("rb") as file:
-        found = file.read(SECRET_BYTES_MAX + 1).strip()
-    if not SECRET_BYTES_MIN <= len(found) <= SECRET_BYTES_MAX:
+    """Return the secret in a file (runtime/text/secret_text.py); raise OSError, or ValueError if it is unusable or too short."""
+    found = secret_text.from_file(path, source="it", bytes_max=SECRET_BYTES_MAX, ascii_only=False).encode()
+    if len(found) < SECRET_BYTES_MIN:
         raise ValueError(f"holds {len(found)} bytes, a secret has {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX}")
     return found
 

@@ -7,7 +7,6 @@ import importlib.util
 import logging
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -19,10 +18,10 @@ from router.rollout.notifications.notification import Notification
 from router.rollout.text import shorten_line
 from router.runtime import clock
 from router.runtime.printable import printable
+from router.runtime.text import secret_text
 from router.settings.sections.notify import Channel, is_http, receiver
 
 ANSWER_BYTES_MAX: Final = 300
-SECRET_BYTES_MAX: Final = 8192
 CALLS_MAX: Final = 2
 EXTRA: Final = "the kind apprise needs the extra: pip install 'rollback-router[apprise]'"
 _RETRIED_4XX: Final = (408, 425, 429)
@@ -47,18 +46,6 @@ class Sender(Protocol):
         """Close connections."""
 
 
-def secret_text(path: str) -> str:
-    """Return the text of a small file; raise OSError or ValueError. It may hang with its disk: call it in a thread."""
-    with Path(path).open("rb") as file:
-        raw = file.read(SECRET_BYTES_MAX + 1)
-    if len(raw) > SECRET_BYTES_MAX:
-        raise ValueError(f"{path} has more than {SECRET_BYTES_MAX} bytes")
-    text = raw.decode("utf-8").strip()
-    if not text:
-        raise ValueError(f"{path} is empty")
-    return text
-
-
 def missing_extra(channel: Channel) -> str | None:
     """Return the extra that has to be installed for this channel; None if none is missing."""
     if channel.kind == "apprise" and importlib.util.find_spec("apprise") is None:
@@ -72,9 +59,9 @@ def complaint(channel: Channel) -> str | None:
         return missing
     try:
         if channel.url_file is not None:
-            _checked(receiver(secret_text(channel.url_file)), channel)
+            _checked(receiver(secret_text.from_file(channel.url_file, ascii_only=False)), channel)
         if channel.hmac_secret_file is not None:
-            signing_secret(secret_text(channel.hmac_secret_file))
+            signing_secret(secret_text.from_file(channel.hmac_secret_file, ascii_only=False))
     except (OSError, ValueError) as error:
         return _describe(error, channel)
     return None
@@ -87,8 +74,6 @@ def _checked(url: str, channel: Channel) -> str:
 
 
 def _describe(error: Exception, channel: Channel) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "url_file or hmac_secret_file is no text"
     if isinstance(error, OSError):
         return f"{error.filename or channel.name}: {error.strerror or type(error).__name__}"
     return str(error)
@@ -117,9 +102,9 @@ class _Secrets:
 
     def _load(self) -> tuple[str, bytes | None]:
         channel = self._channel
-        url = channel.url or _checked(receiver(secret_text(str(channel.url_file))), channel)
+        url = channel.url or _checked(receiver(secret_text.from_file(str(channel.url_file), ascii_only=False)), channel)
         secret = channel.hmac_secret_file
-        return url, signing_secret(secret_text(secret)) if secret is not None else None
+        return url, signing_secret(secret_text.from_file(secret, ascii_only=False)) if secret is not None else None
 
 
 class HttpSender:

@@ -6,11 +6,13 @@ switch waits for a disk.
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.model.rewrite import FIELDS_BYTES_MAX, parse_fields
+from router.runtime.text import file_text
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -52,12 +54,11 @@ def read(path: str) -> Fields:
 
     try:
         with Path(path).open("rb") as file:
-            text = file.read(FIELDS_BYTES_MAX + 1).decode("ascii")
+            text = file_text.decoded(file.read(FIELDS_BYTES_MAX + len(codecs.BOM_UTF8) + 1))
+        if not text.isascii():
+            raise ValueError("it is no ASCII text; write fields as Name: value, a line each")
+        return parse_fields(text)
     except OSError as error:
         raise unusable(f"{error.strerror}; make it readable for the router's user, or name another file") from None
-    except UnicodeDecodeError:
-        raise unusable("it is no ASCII text; write fields as Name: value, a line each") from None
-    try:
-        return parse_fields(text)
     except ValueError as error:
         raise unusable(str(error)) from None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -22,6 +21,7 @@ from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.versions.model_uri import ModelUri
 from router.runtime.printable import printable
+from router.runtime.text import secret_text
 from router.settings.sections.mlflow import MlflowSettings
 
 ANSWER_BYTES_MAX: Final = 1 << 20
@@ -118,6 +118,8 @@ class Mlflow:
             raise self._unreachable(f"no answer within {self._server.timeout_s:g} s") from None
         except aiohttp.ClientError as error:
             raise self._unreachable(str(error) or type(error).__name__) from None
+        except secret_text.SecretUnusable as error:
+            raise self._unreachable(_unusable(self._server, error)) from None
         except (OSError, ValueError) as error:
             raise self._unreachable(str(error)) from None
 
@@ -153,24 +155,22 @@ def complaint(server: MlflowSettings) -> str | None:
     try:
         _credentials(server)
     except (OSError, ValueError) as error:
-        return f"mlflow.secret_file {server.secret_file}: {getattr(error, 'strerror', None) or error}"
+        return _unusable(server, error)
     return None
+
+
+def _unusable(server: MlflowSettings, error: Exception) -> str:
+    return f"mlflow.secret_file {server.secret_file}: {getattr(error, 'strerror', None) or error}"
 
 
 def _credentials(server: MlflowSettings) -> dict[str, str]:
     """Return the Authorization field, if a secret is configured; raise OSError or ValueError if its file is unusable."""
     if server.secret_file is None:
         return {}
-    secret = _secret(server.secret_file)
+    secret = secret_text.from_file(
+        server.secret_file, source="it", bytes_max=SECRET_BYTES_MAX, ascii_only=server.user is None
+    )
     if server.user is None:
         return {"Authorization": f"Bearer {secret}"}
     encoded = base64.b64encode(f"{server.user}:{secret}".encode()).decode()  # RFC 7617 §2
     return {"Authorization": f"Basic {encoded}"}
-
-
-def _secret(path: str) -> str:
-    with Path(path).open("rb") as file:
-        text = file.read(SECRET_BYTES_MAX).decode("utf-8").strip()
-    if not text or not text.isprintable():
-        raise ValueError(f"{path} holds no token or password in one line")
-    return text

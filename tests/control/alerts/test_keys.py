@@ -110,8 +110,14 @@ def test_with_both_either_is_enough_but_a_wrong_signature_never_is(secret_file: 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(None, "No such file or directory"), (b"short", "a secret has 16 to 4096"), (b"x" * 5000, "holds 4097 bytes")],
-    ids=["missing", "too short", "too long"],
+    [
+        (None, "No such file or directory"),
+        (b"short", "a secret has 16 to 4096"),
+        (b"x" * 5000, "more than 4096 bytes"),
+        (b"sixteen bytes\nand more", "line break"),
+        (b"sixteen\x00bytes and more", "NUL"),
+    ],
+    ids=["missing", "too short", "too long", "two lines", "NUL"],
 )
 def test_a_secret_that_cannot_be_used_refuses_every_signature(
     tmp_path: Path, content: bytes | None, reason: str

@@ -34,7 +34,16 @@ def test_a_file_that_became_unusable_keeps_its_last_fields(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("content", "why"), [(None, "No such file"), (b"\xff", "no ASCII"), (b"A: " + b"b" * 5000, "4096")]
+    ("content", "why"),
+    [
+        (None, "No such file"),
+        (b"\xff", "not UTF-8"),
+        ("A: ö".encode(), "no ASCII"),
+        (b"A: b\0", "NUL"),
+        ("A: b".encode("utf-16"), "UTF-16"),
+        (b"A: b\x07c", "line 1 is no header field"),
+        (b"A: " + b"b" * 5000, "4096"),
+    ],
 )
 def test_an_unusable_file_is_named(tmp_path: Path, content: bytes | None, why: str) -> None:
     file = tmp_path / "key"

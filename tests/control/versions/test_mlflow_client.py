@@ -82,11 +82,20 @@ async def test_who_we_are_is_read_anew_at_each_call(tmp_path: Path) -> None:
     assert fields == [[b"Authorization: Bearer one"], [b"Authorization: Bearer two"], [basic], []]
 
 
-@pytest.mark.parametrize("text", ["", "two\nlines", "\x00"])
-async def test_a_secret_that_is_none_is_not_sent(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "is empty"),
+        ("two\nlines", "line break"),
+        ("\x00", "NUL"),
+        ("pass\x07word", "control"),
+        ("t\u00f6ken", "ASCII"),
+    ],
+)
+async def test_a_secret_that_is_none_is_not_sent(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "secret").write_text(text)
     async with scripted(document(THREE)) as script:
-        with pytest.raises(Refusal, match="holds no token or password"):
+        with pytest.raises(Refusal, match=reason):
             await server(script.url, secret_file=str(tmp_path / "secret")).version(FRAUD_3)
         with pytest.raises(Refusal, match="No such file"):
             await server(script.url, secret_file=str(tmp_path / "none")).version(FRAUD_3)
