@@ -22,6 +22,7 @@ TEXTS: Final[dict[str, str]] = {
     "advice.too_short": "0.3 days are too little to propose anything stricter (7 are needed)",
     # Alerts
     "alert.silent": "alert Drift: PSI 0.4 is not resolved, but it was not received again for 601 s",
+    "alerts.truncated": '4 alerts were left out of group {{}}:{{alertname="Drift"}} (sender: am): raise max_alerts of its webhook (Grafana: Max Alerts), or split the group',
     # Cases
     "cases.all_pass": "v4 is ready, 5 of 5 cases pass: ",
     "cases.answer_too_long": "the answer is longer than {limit} bytes and is not compared",

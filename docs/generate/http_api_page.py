@@ -133,6 +133,9 @@ def _document(name: str, schema: dict[str, Any]) -> Iterator[str]:
     yield f"### {name}"
     if schema.get("description"):
         yield prose(" ".join(schema["description"].split()))
+    if schema.get("type") == "array":
+        yield f"The document is a {type_text(schema)}."
+        return
     rows = list(members(name, schema))
     if any(meaning for _, _, meaning in rows):
         yield table(("Member", "Type", "Meaning"), rows)

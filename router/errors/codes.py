@@ -196,7 +196,7 @@ class RefusalCode(_Code):
     TOKEN_MISSING = "token_missing", "The request has no bearer token."
     TOO_MANY_ALERTS = (
         "too_many_alerts",
-        "One request has more alerts than alerts.alerts_max; set max_alerts of the sender.",
+        "One request has more new alerts than alerts.alerts_max. Repeat it: the next ones are taken then.",
     )
     TRANSFER_ENCODING = "transfer_encoding", "The body has another transfer coding than chunked."
     UNMAPPED = "unmapped", "No mapping of alerts fits the labels of the alert."

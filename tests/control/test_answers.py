@@ -149,6 +149,7 @@ async def _incidents(api: CalledApi) -> None:
 async def _the_rest(api: CalledApi) -> None:
     await api.call("receiveAlert", ALERT, token=TOKEN)
     await api.call("receiveAlertmanager", {"version": "4", "alerts": [_alertmanager()]}, token=TOKEN)
+    await api.call("receivePrometheus", [_alertmanager()], token=TOKEN)
     assert len((await api.call("listAlerts"))["alerts"]) == 2
     await api.call("testChannels")
     await api.call("relearnInputs", {"reason": "a test"})

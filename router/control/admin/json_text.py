@@ -33,6 +33,8 @@ ON_LOOP_BYTES_MAX: Final = 1 << 15
 _INTEGER_MAX: Final = 1 << 63
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _BOM: Final = b"\xef\xbb\xbf"
+_BOMS_16: Final = (b"\xff\xfe", b"\xfe\xff")
+_GZIP: Final = b"\x1f\x8b"
 Model = TypeVar("Model", bound=BaseModel)
 Result = TypeVar("Result")
 
@@ -61,6 +63,8 @@ class Bounds:
 USUAL: Final = Bounds()
 HOOK: Final = Bounds(bytes_max=1 << 20, values_max=50_000, containers_max=12_000)
 """Limits of webhooks: 1,000 alerts, the maximum, are 3,000 objects and, with 20 labels each, some 30,000 values."""
+WEBHOOK: Final = Bounds(bytes_max=1 << 20, values_max=100_000, containers_max=100_000)
+"""Limits of a text that is read value by value: they bound the time for one value, which may be all of the text."""
 LARGE: Final = Bounds(bytes_max=1 << 50, values_max=100_000, containers_max=50_000)
 """Limits of files of cases: 10,000 cases of 1 MiB have 10 values each."""
 
@@ -136,7 +140,25 @@ def _count(raw: bytes, bounds: Bounds) -> None:
         raise _invalid(f"has more than {bounds.values_max} values")
 
 
+def decoded_leniently(raw: bytes) -> str:
+    """Return the text of a body of another system; raise Refusal 400 if it is no UTF-8 at all, or has more values than `WEBHOOK`.
+
+    A byte order mark is left out. Bytes that are no UTF-8 become surrogates, which the caller replaces.
+    """
+    _refuse_other_codings(raw)
+    _count(raw, WEBHOOK)
+    return raw.removeprefix(_BOM).decode(errors="surrogateescape")
+
+
+def _refuse_other_codings(raw: bytes) -> None:
+    if raw.startswith(_GZIP):
+        raise _invalid("is compressed (gzip): send it as it is")
+    if raw.startswith(_BOMS_16) or 0 in raw[:4]:
+        raise _invalid("is in UTF-16 or UTF-32: send it in UTF-8")
+
+
 def _decoded(raw: bytes) -> str:
+    _refuse_other_codings(raw)
     if raw.startswith(_BOM):
         raise _invalid("begins with a byte order mark (RFC 8259 §8.1): leave it out")
     try:

@@ -27,6 +27,8 @@ from router.runtime.printable_json import json_bytes
 from router.settings.sections.values import NAME, version_label
 
 BODY_TIMEOUT_S: Final = 10.0
+WHOLE_BODY_BYTES_MAX: Final = 16 << 20
+"""The most that is read of a body of which only the beginning is needed, so that its sender gets an answer."""
 QUERY_PARAMETERS_MAX: Final = 32
 ACCEPTED: Final = 202
 """Status of a change that waits for an approval: its document has a member `awaits`."""
@@ -207,28 +209,70 @@ async def read_body(
     media_types: tuple[str, ...] = ("application/json",),
 ) -> bytes:
     """Return the body; raise Refusal 413 (which names `setting`), 415, 501 or 408. A 100 is sent after the checks."""
-    fields = request.headers.getall("Content-Type", [])
-    charset = (request.charset or "utf-8").lower()
-    if request.content_type not in media_types or len(fields) != 1 or charset != "utf-8":
-        raise Refusal(RefusalCode.CONTENT_TYPE, f"send the body as JSON, with Content-Type: {' or '.join(media_types)}")
-    if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refusal(RefusalCode.CONTENT_ENCODING, "send the body without Content-Encoding")
-    if [name.lower() for name in request.headers.getall("Transfer-Encoding", [])] not in ([], ["chunked"]):
-        raise Refusal(RefusalCode.TRANSFER_ENCODING, "send the body with Content-Length, or with chunked alone")
+    _check_fields(request, media_types)
+    too_large = Refusal(RefusalCode.BODY_TOO_LARGE, f"the body is larger than {setting} = {bytes_max}")
     if (request.content_length or 0) > bytes_max:
-        raise _too_large(setting, bytes_max)
-    body = bytearray()
+        raise too_large
+    start = await read_start(request, bytes_max, media_types, whole_bytes_max=bytes_max)
+    if start.size > bytes_max:
+        raise too_large
+    return start.body
+
+
+@dataclass(frozen=True, slots=True)
+class BodyStart:
+    """The beginning of a body: up to a limit. `size`: the bytes that were read, of which the rest is forgotten.
+
+    `is_read`: the body was read to its end.
+    """
+
+    body: bytes
+    size: int
+    is_read: bool
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether `body` is all of the body."""
+        return self.is_read and len(self.body) == self.size
+
+
+async def read_start(
+    request: web.Request,
+    bytes_max: int,
+    media_types: tuple[str, ...] = ("application/json",),
+    *,
+    whole_bytes_max: int = WHOLE_BODY_BYTES_MAX,
+    on_chunk: Callable[[bytes], object] = lambda chunk: None,
+) -> BodyStart:
+    """Return the first `bytes_max` bytes of a body, and read up to `whole_bytes_max` of it; raise Refusal 415, 501 or 408.
+
+    `on_chunk` gets every chunk that is read. A 100 is sent after the checks.
+    """
+    _check_fields(request, media_types)
+    body, size = bytearray(), 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             await http_protocol.send_continue(request)
             async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > bytes_max:
-                    raise _too_large(setting, bytes_max)
+                body += chunk[: bytes_max - len(body)]
+                size += len(chunk)
+                on_chunk(chunk)
+                if size > whole_bytes_max:
+                    return BodyStart(bytes(body), size, is_read=False)
     except TimeoutError:
         raise Refusal(RefusalCode.REQUEST_TIMEOUT, f"no whole body within {BODY_TIMEOUT_S:g} s") from None
-    return bytes(body)
+    return BodyStart(bytes(body), size, is_read=True)
 
 
-def _too_large(setting: str, bytes_max: int) -> Refusal:
-    return Refusal(RefusalCode.BODY_TOO_LARGE, f"the body is larger than {setting} = {bytes_max}")
+def _check_fields(request: web.Request, media_types: tuple[str, ...]) -> None:
+    fields = request.headers.getall("Content-Type", [])
+    charset = (request.charset or "utf-8").lower()
+    if request.content_type not in media_types or len(fields) != 1 or charset not in ("utf-8", "utf8"):
+        given = f"it is {problems.shown(' and '.join(fields))}" if fields else "it is missing"
+        detail = f"send the body as JSON in UTF-8, with Content-Type: {' or '.join(media_types)}; {given}"
+        raise Refusal(RefusalCode.CONTENT_TYPE, detail)
+    if (coding := request.headers.get("Content-Encoding", "identity")) != "identity":
+        detail = f"send the body without Content-Encoding; it is {problems.shown(coding)}"
+        raise Refusal(RefusalCode.CONTENT_ENCODING, detail)
+    if [name.lower() for name in request.headers.getall("Transfer-Encoding", [])] not in ([], ["chunked"]):
+        raise Refusal(RefusalCode.TRANSFER_ENCODING, "send the body with Content-Length, or with chunked alone")

@@ -33,7 +33,7 @@ STATUS: Final = RefusalCode.table(
         service_needed version_invalid""",
         401: """
         signature_incomplete signature_invalid signature_missing signature_stale signature_time_missing
-        signature_unverifiable token_invalid token_missing""",
+        token_invalid token_missing""",
         403: "four_eyes hooks_closed origin_not_allowed role_insufficient",
         404: """
         action_unknown case_unknown channel_unknown check_unknown criterion_unknown drill_unknown incident_unknown
@@ -48,7 +48,7 @@ STATUS: Final = RefusalCode.table(
         version_unreachable versions_exhausted""",
         410: "link_expired proposal_expired proposal_withdrawn",
         412: "generation_stale revision_stale",
-        413: "body_too_large too_many_alerts",
+        413: "body_too_large",
         415: "content_encoding content_type",
         417: "expectation_failed",
         421: "host_not_allowed",
@@ -60,7 +60,7 @@ STATUS: Final = RefusalCode.table(
         502: "mlflow_denied mlflow_refused",
         503: """
         advise_busy alert_rate cases_unavailable change_in_doubt history_unavailable journal_unavailable
-        mlflow_unreachable streams_exhausted taking_over""",
+        mlflow_unreachable signature_unverifiable streams_exhausted taking_over too_many_alerts""",
     }
 )
 """The HTTP status of each refusal (RFC 9110 §15)."""
@@ -94,7 +94,7 @@ def fields(error: Refusal) -> dict[str, str]:
         case 429:  # RFC 6585 §4
             return {"Retry-After": str(error.facts["retry_after_s"])}
         case 503:
-            return {"Retry-After": "1"}
+            return {"Retry-After": str(error.facts.get("retry_after_s", 1))}
         case _:
             return {}
 

@@ -3,6 +3,11 @@
 An alert is folded first and journalled at once, as a verdict is: a full disk must not keep a version in service that is
 known to be bad. The sender gets its response once the entry is on the disk. If the disk does not take it in time, the
 response is 503, so the sender tries again.
+
+Limits hold for alerts that are new, because a known one costs nothing: a sender that repeats a request of too many alerts gets
+the next ones taken each time, and comes to an end.
+
+Why: docs/decisions.md#a-webhook-is-taken-alert-by-alert.
 """
 
 from __future__ import annotations
@@ -11,27 +16,41 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
+from math import ceil
 from typing import Final, get_args
 
 from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon, Document, TriggerSource
 from router.control.alerts.keys import HookKeys
+from router.control.alerts.results import RETRY_AFTER_S_MAX, UNUSABLE, AlertResult, BatchResult, Outcome
+from router.control.alerts.webhooks import UnreadableAlert
 from router.control.bulkhead import Bulkhead, BulkheadFull
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
-from router.control.store.journal import APPEND_TIMEOUT_S, JournalUnavailable
+from router.control.store.journal import APPEND_TIMEOUT_S
 from router.control.token_bucket import TokenBucket
 from router.control.views.metric_table import counter, gauge
-from router.errors import Refusal
 from router.errors.codes import RefusalCode
-from router.rollout.alerts.alert import Alert, Decision, InvalidAlert, Kind, RawAlert, decide, parse
+from router.rollout.alerts.alert import (
+    LABEL_CHARS_MAX,
+    Alert,
+    Decision,
+    InvalidAlert,
+    Kind,
+    RawAlert,
+    cut_labels,
+    decide,
+    parse,
+)
 from router.rollout.alerts.alert_store import (
     AlertStore,
+    Key,
     StoredAlert,
     entry_data,
+    key_of,
     not_configured,
     result,
     standing_alerts,
@@ -55,19 +74,21 @@ ALERTS_PER_TURN: Final = 5
 _KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
-@dataclass(frozen=True, slots=True)
-class AlertResult:
-    """The result of one alert: its disposition, or `duplicate`, `unmapped`, `service_missing`, `service_unknown`."""
+@dataclass(slots=True)
+class _Batch:
+    """One request on its way: the results so far, and what its alerts wait for."""
 
-    fingerprint: str
-    result: str
-    detail: str
-    service: str | None = None
+    sender: str
+    results: list[AlertResult] = field(default_factory=list)
+    waits: dict[int, asyncio.Future[int]] = field(default_factory=dict)
+    """By index of the alert: done once the disk has its entry."""
+    new: int = 0
+    known: int = 0
+    rate_exceeded: int = 0
 
-    @property
-    def unusable(self) -> bool:
-        """Whether the alert matches no service, because of a mistake in the settings or at the sender."""
-        return self.result in ("service_missing", "service_unknown")
+    def wait_for(self, written: asyncio.Future[int]) -> None:
+        """Make the alert that is being taken wait for the disk."""
+        self.waits[len(self.results)] = written
 
 
 class AlertsAddon(Addon):
@@ -93,6 +114,11 @@ class AlertsAddon(Addon):
         self._counts: Counter[tuple[str, str]] = Counter()
         self._rate = TokenBucket(*_burst_and_rate(settings), clock.now_s())
         self._unusable_ns: int | None = None
+        self._left_out_ns: int | None = None
+        self._unwritten: dict[Key, asyncio.Future[int]] = {}
+        """The newest entry of each alert that the disk does not have yet; as many as the queue of the journal holds."""
+        self._not_kept: set[Key] = set()
+        """Alerts that count and found the queue of the journal full."""
         self._bulkhead = Bulkhead("secret of the hooks", 2)
         self.reconfigure(settings)
 
@@ -127,76 +153,130 @@ class AlertsAddon(Addon):
             self._control_loop.alarms.down("alerts_secret_unusable")
 
     # -- incoming alerts
-    async def take(self, raw_alerts: Sequence[RawAlert], sender: str) -> list[AlertResult]:
+    async def take(self, alerts: Sequence[RawAlert | UnreadableAlert], sender: str) -> BatchResult:
         """Take alerts, and return the result of each once the disk has them.
 
-        Raise Refusal, without any effect, if there are too many. Raise JournalUnavailable if the disk does not
-        take them in time: the alerts count nevertheless, and are written as soon as the disk takes them.
+        An alert that the disk does not take in time counts nevertheless, and is written as soon as the disk takes it; its
+        outcome is "later", as that of an alert beyond a limit.
         """
-        self._check_limits(len(raw_alerts))
-        waits: list[asyncio.Future[int]] = []
-        outcomes = []
-        for number, raw_alert in enumerate(raw_alerts, 1):
-            outcomes.append(self._accept_one(raw_alert, sender, waits))
+        batch = _Batch(sender)
+        for number, raw_alert in enumerate(alerts, 1):
+            batch.results.append(self._accept_one(raw_alert, batch))
             if number % ALERTS_PER_TURN == 0:
                 await asyncio.sleep(0)  # an alert takes 0.15 ms, and the tick must not wait for a hundred alerts
-        for outcome in outcomes:
-            self._counts[outcome.service or "", outcome.result] += 1
-        self._raise_unusable([outcome for outcome in outcomes if outcome.unusable])
+        for one in batch.results:
+            self._counts[one.service or "", one.result] += 1
+        self._raise_unusable([one for one in batch.results if one.unusable])
         self._propose()
-        if waits and (await asyncio.wait(waits, timeout=self._append_timeout_s))[1]:
-            raise _unwritten()
-        return outcomes
+        if batch.waits:
+            await asyncio.wait(set(batch.waits.values()), timeout=self._append_timeout_s)
+        for index, written in batch.waits.items():
+            if not written.done():
+                batch.results[index] = batch.results[index].unwritten()
+        per_s = self.settings.alerts_per_minute_max / 60
+        return BatchResult(batch.results, max(1, ceil(min(RETRY_AFTER_S_MAX, batch.rate_exceeded / per_s))))
 
-    def _check_limits(self, count: int) -> None:
-        limits = self.settings
-        if count > limits.alerts_max:
-            detail = f"{count} alerts in one request (alerts.alerts_max = {limits.alerts_max}): set max_alerts"
-            raise Refusal(RefusalCode.TOO_MANY_ALERTS, detail)
-        if self._rate.take(count, clock.now_s()):
-            detail = f"more than alerts.alerts_per_minute_max = {limits.alerts_per_minute_max}; send them again later"
-            raise Refusal(RefusalCode.ALERT_RATE, detail)
+    def report_left_out(self, count: int, detail: str) -> None:
+        """Raise the alarm about alerts that the router never got: `count` of them, 0 if that is unknown."""
+        self._counts["", "truncated"] += count
+        self._left_out_ns = clock.now_ns()
+        self._control_loop.alarms.up("alerts_truncated", detail)
 
-    def _accept_one(self, raw_alert: RawAlert, sender: str, waits: list[asyncio.Future[int]]) -> AlertResult:
+    def _accept_one(self, raw_alert: RawAlert | UnreadableAlert, batch: _Batch) -> AlertResult:
+        if isinstance(raw_alert, UnreadableAlert):
+            ignored = raw_alert.code is RefusalCode.UNMAPPED
+            return AlertResult(
+                raw_alert.fingerprint,
+                "unmapped" if ignored else UNUSABLE,
+                raw_alert.detail,
+                name=raw_alert.name,
+                outcome="ignored" if ignored else "refused",
+                code=raw_alert.code,
+            )
         alert = parse(raw_alert, self._maps)
         if isinstance(alert, InvalidAlert):
-            return AlertResult(raw_alert.fingerprint, alert.code, alert.detail)
+            return _not_taken(raw_alert, RefusalCode(alert.code), alert.detail)
         service_controller = self._control_loop.services.get(alert.service)
         if service_controller is None:
             names = ", ".join(self._control_loop.services) or "none"
             detail = f"there is no service {shorten_line(alert.service, 63)!r}; there are: {names}"
-            return AlertResult(raw_alert.fingerprint, "service_unknown", detail)
-        known = self._store.known(alert)
-        if known is None or (alert.status == "resolved" and not known.ended):
-            return self._record(service_controller, alert, sender, waits)
+            return _not_taken(raw_alert, RefusalCode.SERVICE_UNKNOWN, detail)
+        if raw_alert.renews:
+            alert = self._begun(alert)
+        cut = (*raw_alert.cut, *(f"labels.{name}" for name in cut_labels(raw_alert.labels)))
+        return replace(self._take_one(service_controller, alert, batch), name=alert.name, cut=tuple(dict.fromkeys(cut)))
+
+    def _begun(self, alert: Alert) -> Alert:
+        """Return an alert whose sender gives no start with the start of the same alert that still fires, else with now."""
+        newest = self._store.newest(alert.service, alert.fingerprint)
+        if newest is not None and (not newest.ended or alert.status == "resolved"):
+            return replace(alert, starts_at=newest.data["starts_at"])
+        return alert if alert.status == "resolved" else replace(alert, starts_at=clock.wall_s())
+
+    def _take_one(self, service_controller: ServiceController, alert: Alert, batch: _Batch) -> AlertResult:
+        known, key = self._store.known(alert), key_of(alert.service, alert.fingerprint, alert.starts_at)
+        if known is None and (limited := self._limited(alert, batch)) is not None:
+            return limited
+        if known is None or (alert.status == "resolved" and not known.ended) or key in self._not_kept:
+            batch.new += 1
+            return self._record(service_controller, alert, batch)
+        batch.known += 1
         if not known.ended:
             self._store.mark_seen(alert, clock.wall_s())
-        if known.seq == 0:
-            raise _unwritten()
+        if (unwritten := self._unwritten.get(key)) is not None:
+            batch.wait_for(unwritten)
         detail = f"known since {clock.iso(known.at)}: {known.data['fate']}"
-        return AlertResult(raw_alert.fingerprint, "duplicate", detail, service_controller.name)
+        return AlertResult(alert.fingerprint, "duplicate", detail, service_controller.name)
 
-    def _record(
-        self, service_controller: ServiceController, alert: Alert, sender: str, waits: list[asyncio.Future[int]]
-    ) -> AlertResult:
+    def _limited(self, alert: Alert, batch: _Batch) -> AlertResult | None:
+        """Return the result of a new alert that is beyond a limit."""
+        limits = self.settings
+        if (
+            batch.new + batch.known >= limits.remembered_max
+        ):  # the first ones would be forgotten, and be new at each repeat
+            detail = f"alerts.remembered_max = {limits.remembered_max}, and one request has more alerts: set max_alerts"
+            return AlertResult(
+                *(alert.fingerprint, "too_many_alerts", detail, alert.service, alert.name, "refused"),
+                RefusalCode.TOO_MANY_ALERTS,
+            )
+        if batch.new >= limits.alerts_max:
+            code = RefusalCode.TOO_MANY_ALERTS
+            detail = (
+                f"alerts.alerts_max = {limits.alerts_max} new ones are taken of one request; send it again for the next"
+            )
+        elif self._rate.take(1, clock.now_s()):
+            code, batch.rate_exceeded = RefusalCode.ALERT_RATE, batch.rate_exceeded + 1
+            detail = f"more than alerts.alerts_per_minute_max = {limits.alerts_per_minute_max}; send it again later"
+        else:
+            return None
+        return AlertResult(alert.fingerprint, code.value, detail, alert.service, alert.name, "later", code)
+
+    def _record(self, service_controller: ServiceController, alert: Alert, batch: _Batch) -> AlertResult:
         active = service_controller.registry.active
         version, since = (active.version, active.since) if active is not None else (None, 0.0)
         found = decide(alert, version, since, self.settings.fresh_s, clock.wall_s())
-        waits.append(self._append(service_controller, alert, found, sender))
+        batch.wait_for(self._append(service_controller, alert, found, batch.sender))
         return AlertResult(alert.fingerprint, found.disposition, found.detail, service_controller.name)
 
     def _append(
         self, service_controller: ServiceController, alert: Alert, found: Decision, sender: str
     ) -> asyncio.Future[int]:
         written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        key = key_of(alert.service, alert.fingerprint, alert.starts_at)
 
         def on_disk(seq: int) -> None:
             self._store.mark_written(alert, seq)
-            if not written.done():
-                written.set_result(seq)
+            if self._unwritten.get(key) is written:
+                del self._unwritten[key]
+            written.set_result(seq)
 
         record = Record(entry_types.ALERT, sender, entry_data(alert, found))
+        self._not_kept.discard(key)
+        self._unwritten[key] = written
         change = service_controller.executor.perform([record], clock.now_ns(), on_disk)
+        if not change.kept:  # the queue of the journal is full: the alert counts, and has to be sent again
+            del self._unwritten[key]
+            self._not_kept |= {key} if len(self._not_kept) < self.settings.remembered_max else set()
         if change.entry is not None:
             self._store.apply(change.entry)
         return written
@@ -204,7 +284,8 @@ class AlertsAddon(Addon):
     def _raise_unusable(self, unusable: Sequence[AlertResult]) -> None:
         if unusable:
             self._unusable_ns = clock.now_ns()
-            detail = f"alert {unusable[-1].fingerprint} matches no service: {unusable[-1].detail}"
+            last = unusable[-1]
+            detail = f"alert {last.fingerprint or last.name or 'without a name'} is lost: {last.detail}"
             self._control_loop.alarms.up("alert_unusable", detail)
 
     # -- firing alerts
@@ -252,6 +333,9 @@ class AlertsAddon(Addon):
         if self._unusable_ns is not None and now_ns - self._unusable_ns > UNUSABLE_ALARM_NS:
             self._unusable_ns = None
             self._control_loop.alarms.down("alert_unusable")
+        if self._left_out_ns is not None and now_ns - self._left_out_ns > UNUSABLE_ALARM_NS:
+            self._left_out_ns = None
+            self._control_loop.alarms.down("alerts_truncated")
 
     def status(self, service: str) -> Document:
         """Return the firing alerts about the active version."""
@@ -281,11 +365,10 @@ def _burst_and_rate(settings: Settings) -> tuple[float, float]:
     return most, most / 60
 
 
-def _unwritten() -> JournalUnavailable:
-    return JournalUnavailable(
-        f"no answer from the disk within {APPEND_TIMEOUT_S:g} s",
-        consequence="the alert counts nevertheless, and is written as soon as the disk takes it",
-    )
+def _not_taken(raw_alert: RawAlert, code: RefusalCode, detail: str) -> AlertResult:
+    name = shorten_line(raw_alert.labels.get("alertname", "") or raw_alert.name, LABEL_CHARS_MAX)
+    outcome: Outcome = "ignored" if code is RefusalCode.UNMAPPED else "refused"
+    return AlertResult(raw_alert.fingerprint, code.value, detail, name=name, outcome=outcome, code=code)
 
 
 def as_document(found: StoredAlert) -> Document:

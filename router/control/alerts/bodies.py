@@ -1,6 +1,6 @@
-"""The formats of incoming alerts: Alertmanager and Grafana, our own simple form, CloudEvents. All become a `RawAlert`.
+"""The formats of a single incoming alert: our own simple form, and CloudEvents. Both become a `RawAlert`.
 
-Unknown members are ignored in the formats of others, because later versions may add some. Our own form refuses them.
+Our own form refuses unknown members. The webhooks of other systems are read by webhooks.py; their schema stands here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from router.control.admin import json_text, problems
 from router.errors import Refusal
@@ -25,7 +25,6 @@ _BINARY: Final = "ce-"
 _FINGERPRINT: Final = re.compile(r"[!-~]{1,128}")
 _LATEST_S: Final = 253_370_764_800.0
 """The beginning of the year 9999."""
-_SUMMARIES: Final = ("summary", "description", "message")
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 """RFC 3339 §5.6, the format of Alertmanager, Grafana and CloudEvents. Seconds may be left out."""
 
@@ -42,10 +41,16 @@ def _parse_time(text: str) -> datetime:
     raise ValueError(f"{text[:64]!r} is no time: write it as 2026-11-23T04:00:00Z (RFC 3339)")
 
 
-def _with_zone(text: str) -> str:
-    _parse_time(text)
+def with_zone(text: str) -> datetime:
+    """Return the time of a text; raise ValueError if it is none, or has no time zone."""
+    at = _parse_time(text)
     if text[-1] not in "Zz" and text[-6] not in "+-":
         raise ValueError(f"{text[:64]!r} has no time zone: write it as 2026-11-23T04:00:00Z (RFC 3339)")
+    return at
+
+
+def _zoned(text: str) -> str:
+    with_zone(text)
     return text
 
 
@@ -53,7 +58,7 @@ Labels = Annotated[
     dict[Annotated[str, Field(max_length=256)], Annotated[str, Field(max_length=8192)]], Field(max_length=LABELS_MAX)
 ]
 Status = Literal["firing", "resolved"]
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}), AfterValidator(_with_zone)]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}), AfterValidator(_zoned)]
 
 
 class _Foreign(BaseModel):
@@ -65,20 +70,29 @@ class _Own(BaseModel):
 
 
 class AlertmanagerAlert(_Foreign):
-    """One alert of a webhook of Alertmanager or Grafana."""
+    """One alert of a webhook of Alertmanager or Grafana. An alert without a start begins when it first arrives."""
 
-    status: Status
-    labels: Labels
-    annotations: Labels = {}
-    startsAt: Time
-    fingerprint: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
+    status: Status | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    startsAt: Time | None = None
+    endsAt: Time | None = None
+    fingerprint: str | None = None
 
 
 class AlertmanagerBody(_Foreign):
-    """A webhook of Alertmanager (version 4) or Grafana. Each of its alerts is decided by itself."""
+    """A webhook of Alertmanager (version 4) or Grafana. Each of its alerts is taken or refused by itself; members that are
+    not named here are ignored. A list of alerts, as Prometheus and vmalert send it, is taken as well."""
 
-    alerts: Annotated[list[AlertmanagerAlert], Field(fail_fast=True)]
-    truncatedAlerts: Annotated[int, Field(ge=0)] = 0
+    alerts: list[AlertmanagerAlert] | None
+    status: Status | None = None
+    commonLabels: dict[str, str] | None = None
+    truncatedAlerts: Annotated[int, Field(ge=0)] | None = None
+    groupKey: str | None = None
+
+
+class PrometheusAlerts(RootModel[list[AlertmanagerAlert]]):
+    """The list of alerts that Prometheus and vmalert send to `/api/v2/alerts` of an Alertmanager; `endsAt` ends an alert."""
 
 
 class SimpleAlert(_Own):
@@ -105,22 +119,6 @@ class _CloudEvent(_Foreign):
     subject: Annotated[str, Field(max_length=1024)] | None = None
     time: Time | None = None
     data: Any = None
-
-
-def from_alertmanager(raw: bytes) -> tuple[list[RawAlert], int]:
-    """Return the alerts of a webhook, and how many its sender has left out; raise Refusal."""
-    body = json_text.parse(raw, AlertmanagerBody, json_text.HOOK)
-    raw_alerts = [
-        RawAlert(
-            fingerprint=alert.fingerprint,
-            status=alert.status,
-            starts_at=_seconds(alert.startsAt),
-            labels=alert.labels,
-            summary=next((alert.annotations[name] for name in _SUMMARIES if alert.annotations.get(name)), ""),
-        )
-        for alert in body.alerts
-    ]
-    return raw_alerts, body.truncatedAlerts
 
 
 def from_alert(raw: bytes, media_type: str, fields: Mapping[str, str]) -> RawAlert:
@@ -170,7 +168,7 @@ def _from_event(event: _CloudEvent) -> RawAlert:
     alert_id = _text(data, "id")
     return RawAlert(
         # An event that resolves an alert has another id, so its data has to name the alert.
-        fingerprint=alert_id if alert_id and _FINGERPRINT.fullmatch(alert_id) else _digest(event.source, event.id),
+        fingerprint=alert_id if alert_id and _FINGERPRINT.fullmatch(alert_id) else digest(event.source, event.id),
         status=status,  # type: ignore[arg-type]  # compared above
         starts_at=_starts_at(data) if alert_id else _seconds(event.time),
         labels=known,
@@ -197,13 +195,19 @@ def _text(data: Mapping[str, Any], name: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _digest(*parts: str) -> str:
+def digest(*parts: str) -> str:
+    """Return a fingerprint of texts."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def _seconds(text: str | None) -> float | None:
     """Return seconds since 1970, clamped to 1970..9999: a time outside of that is stale anyway."""
-    return None if text is None else min(max(_parse_time(text).timestamp(), 0.0), _LATEST_S)
+    return None if text is None else clamped_seconds(_parse_time(text))
+
+
+def clamped_seconds(at: datetime) -> float:
+    """Return seconds since 1970, clamped to 1970..9999."""
+    return min(max(at.timestamp(), 0.0), _LATEST_S)
 
 
 def _from_fields(attributes: dict[str, Any]) -> _CloudEvent:

@@ -12,6 +12,7 @@ from typing import Final
 
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.text import shorten_line
 from router.runtime.text import secret_text
 from router.settings.sections.alerts import AlertSettings
 
@@ -19,6 +20,11 @@ SECRET_BYTES_MIN: Final = 16
 SECRET_BYTES_MAX: Final = 4096
 SIGNED: Final = "signed"
 """The name of a sender that is known by its signature alone."""
+_GRAFANA_DEFAULT: Final = "X-Grafana-Alerting-Signature"
+_GRAFANA_OTHER: Final = "X-Grafana-Alert-Signature"
+"""The name in the code of Grafana's notifier; its manual has the other one."""
+_AHEAD_S_MAX: Final = 1e9
+"""A time in milliseconds is 50,000 years ahead."""
 
 
 class HookKeys:
@@ -55,7 +61,7 @@ class HookKeys:
                 RefusalCode.HOOKS_CLOSED,
                 "no sender of alerts is configured: set alerts.tokens or alerts.hmac_secret_file",
             )
-        signed = settings.hmac_secret_file is not None and settings.signature_header in fields
+        signed = settings.hmac_secret_file is not None and self._given(fields) is not None
         if settings.signature_required and not signed:
             raise Refusal(RefusalCode.SIGNATURE_MISSING, f"sign the request ({settings.signature_header})")
         scheme, _, token = fields.get("Authorization", "").partition(" ")
@@ -71,31 +77,82 @@ class HookKeys:
             )
         return None
 
-    def verify(self, fields: Mapping[str, str], body: bytes, now_s: float) -> bool:
-        """Return whether the request is signed; raise Refusal if its signature is wrong or too old."""
-        settings = self._settings
-        given = fields.get(settings.signature_header)
-        if settings.hmac_secret_file is None or given is None:
-            return False
+    def signature(self, fields: Mapping[str, str]) -> Signature | None:
+        """Return the signature of a request; None if it has none, or no secret is configured. Call this before reading the body.
+
+        Raise Refusal if the secret is not known: the request may be repeated.
+        """
+        given = self._given(fields)
+        if self._settings.hmac_secret_file is None or given is None:
+            return None
         if self._secret is None:
-            raise Refusal(RefusalCode.SIGNATURE_UNVERIFIABLE, "the secret cannot be read; see the alarm")
-        stamp = fields.get(settings.timestamp_header, "")
+            raise Refusal(
+                RefusalCode.SIGNATURE_UNVERIFIABLE,
+                f"{self.error}: the signature cannot be verified; send it again later",
+            )
+        return Signature(self._settings, self._secret, given, fields.get(self._settings.timestamp_header, "").strip())
+
+    def _given(self, fields: Mapping[str, str]) -> str | None:
+        """Return the field with the signature. Releases of Grafana differ in its name if none is filled in."""
+        name = self._settings.signature_header
+        found = fields.get(name)
+        return fields.get(_GRAFANA_OTHER) if found is None and name == _GRAFANA_DEFAULT else found
+
+
+class Signature:
+    """The signature of one request: `update` takes each chunk of the body, then `verify` decides."""
+
+    def __init__(self, settings: AlertSettings, secret: bytes, given: str, stamp: str) -> None:
+        self._settings = settings
+        self._given = given.strip().removeprefix("sha256=").lower().encode()
+        self._stamp = stamp
+        self._with_time = hmac.new(secret, stamp.encode() + b":", hashlib.sha256)
+        self._body_alone = hmac.new(secret, b"", hashlib.sha256)
+
+    def update(self, chunk: bytes) -> None:
+        """Take the next bytes of the body."""
+        self._with_time.update(chunk)
+        self._body_alone.update(chunk)
+
+    def verify(self, now_s: float) -> None:
+        """Raise Refusal if the signature is wrong or too old."""
+        stamp, field = self._stamp, self._settings.timestamp_header
         if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 15):
+            fits = self._fits(self._body_alone.hexdigest())
+            problem = f"is {shorten_line(stamp, 40)!r}" if stamp else "is missing"
+            other = "" if fits else "; the secret, or the body on its way, differs as well"
             detail = (
-                f"{settings.timestamp_header} should be the time in seconds since 1970, which is part of what is signed"
+                f"the field {field} {problem}: it is the time in seconds since 1970, a part of what is signed. In Grafana, fill "
+                f'in {field} as "Timestamp Header" of the contact point (section "HMAC Signature"){other}'
             )
             raise Refusal(RefusalCode.SIGNATURE_TIME_MISSING, detail)
-        expected = hmac.new(self._secret, stamp.encode() + b":" + body, hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(expected.encode(), given.strip().removeprefix("sha256=").encode()):
-            detail = "the signature does not fit: it is HMAC-SHA256 of TIMESTAMP:BODY with the shared secret, in hex"
-            raise Refusal(RefusalCode.SIGNATURE_INVALID, detail)
-        age_s = abs(now_s - int(stamp))
-        if age_s > settings.signature_age_max_s:
-            detail = (
-                f"it was signed {age_s:.0f} s from now (alerts.signature_age_max_s = {settings.signature_age_max_s:g})"
-            )
-            raise Refusal(RefusalCode.SIGNATURE_STALE, detail)
-        return True
+        if not self._fits(self._with_time.hexdigest()):
+            raise Refusal(RefusalCode.SIGNATURE_INVALID, self._misfit())
+        self._check_age(now_s - int(stamp))
+
+    def _fits(self, expected: str) -> bool:
+        return hmac.compare_digest(expected.encode(), self._given)
+
+    def _misfit(self) -> str:
+        if self._fits(self._body_alone.hexdigest()):
+            return "the body alone is signed: sign TIMESTAMP:BODY, with the text of the time field before the colon"
+        return (
+            "the signature does not fit: it is HMAC-SHA256 of TIMESTAMP:BODY in hex. Either the sender has another secret than "
+            "alerts.hmac_secret_file (which is read at the start and at SIGHUP), or a proxy has changed the body"
+        )
+
+    def _check_age(self, age_s: float) -> None:
+        limit = self._settings.signature_age_max_s
+        if abs(age_s) <= limit:
+            return
+        rule = f"alerts.signature_age_max_s = {limit:g}"
+        if age_s > 0:
+            detail = f"it was signed {age_s:.0f} s ago ({rule}): it was held back or replayed, or the sender's clock is behind"
+        elif -age_s > _AHEAD_S_MAX:
+            detail = f"its time is far in the future ({rule}): give seconds since 1970, not milliseconds"
+        else:
+            detail = f"it was signed {-age_s:.0f} s in the future ({rule}): set the clocks of both machines"
+        raise Refusal(RefusalCode.SIGNATURE_STALE, detail)
 
 
 def read_secret(path: str) -> bytes:

@@ -87,11 +87,15 @@ class ExecutorDeps:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The result of a change. `entry` is None if nothing changed, `stored_ns` is None if no route was published."""
+    """The result of a change. `entry` is None if nothing changed, `stored_ns` is None if no route was published.
+
+    `kept` is False if the journal's queue was full: the change is in effect, and a restart will not know it.
+    """
 
     entry: Entry | None
     decided_ns: int
     stored_ns: int | None
+    kept: bool = True
 
     @property
     def changed(self) -> bool:
@@ -262,13 +266,15 @@ class CommandExecutor:
             if (generation := route_generation(entry)) is not None:  # shared memory outlives this process
                 self.pending_entry.write(generation, orjson.dumps(entry))
         stored_ns = self._carry_out(commands, decided_ns)
+        kept = True
         for entry in entries:
             generation = route_generation(entry) or 0
             self.unjournalled.add(generation)
             if not self._deps.journal.submit(entry, self._journalled(generation, on_disk)):
                 self._deps.alarms.up("journal_overflow", f"{entry.type} of {self.name} is not kept", self.name)
+                kept = False
         self._announce(entries)
-        return Change(entries[0] if entries else None, decided_ns, stored_ns)
+        return Change(entries[0] if entries else None, decided_ns, stored_ns, kept)
 
     def _journalled(self, generation: int, on_disk: Callable[[int], None]) -> Callable[[int], None]:
         def written(seq: int) -> None:

@@ -165,9 +165,17 @@ ALARMS: Final[dict[str, AlarmRow]] = {
     ),
     "alert_unusable": AlarmRow(
         "warning",
-        "An alert matches an `alerts.map` but names no service of this router.",
-        "Repair the alert's label, or the map.",
+        "An alert was refused for good: it cannot be read, or it matches an `alerts.map` and names no service of this router.",
+        "Repair the alert's label, or the map. `detail` names the alert and what is wrong.",
         "One hour after the last such alert.",
+    ),
+    "alerts_truncated": AlarmRow(
+        "warning",
+        "A webhook came without all its alerts: its sender has left some out (`truncatedAlerts`), or it was too large or broken "
+        "behind the alerts that were taken.",
+        "Raise `max_alerts` of the webhook in Alertmanager (Grafana: Max Alerts; 0: no limit), or `alerts.body_bytes_max`; or "
+        "group by more labels.",
+        "One hour after the last such webhook.",
     ),
     "alerts_secret_unusable": AlarmRow(
         "warning",

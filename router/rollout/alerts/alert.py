@@ -37,7 +37,8 @@ _FIRST_LABELS: Final = ("alertname", "severity", "team", "job", "instance")
 class RawAlert:
     """One alert as received. `kind`, `service` and `version` are None if labels name them.
 
-    `starts_at` is None if the sender gives none; then the fingerprint alone identifies the alert.
+    `starts_at` is None if the sender gives none; then the fingerprint alone identifies the alert. It is accepted once, unless
+    it `renews`: then it begins when it first arrives, and again when it arrives after it was resolved.
     """
 
     fingerprint: str
@@ -50,6 +51,9 @@ class RawAlert:
     version: str | None = None
     name: str = ""
     """Its name if it has no label `alertname`."""
+    renews: bool = False
+    cut: tuple[str, ...] = ()
+    """The texts that were cut when it was read, by the names that its sender uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +164,16 @@ def decide(alert: Alert, active: str | None, active_since: float, fresh_s: float
     return Decision("counts", f"it counts against {active}", active)
 
 
+def cut_labels(labels: Mapping[str, str]) -> list[str]:
+    """Return the names of the kept labels whose values are shortened."""
+    return [name for name in _kept(labels) if len(labels[name]) > LABEL_CHARS_MAX]
+
+
 def short_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """Return at most LABELS_KEPT_MAX of `labels`, shortened; `_FIRST_LABELS` come first."""
+    return {shorten_line(name, LABEL_CHARS_MAX): shorten_line(labels[name], LABEL_CHARS_MAX) for name in _kept(labels)}
+
+
+def _kept(labels: Mapping[str, str]) -> list[str]:
     ordered = [name for name in _FIRST_LABELS if name in labels] + sorted(set(labels) - set(_FIRST_LABELS))
-    kept = ordered[:LABELS_KEPT_MAX]
-    return {shorten_line(name, LABEL_CHARS_MAX): shorten_line(labels[name], LABEL_CHARS_MAX) for name in kept}
+    return ordered[:LABELS_KEPT_MAX]

@@ -117,6 +117,11 @@ class AlertStore:
         """Return the stored alert of `alert`, or None."""
         return self._known.get(key_of(alert.service, alert.fingerprint, alert.starts_at))
 
+    def newest(self, service: str, fingerprint: str) -> StoredAlert | None:
+        """Return the stored alert of this fingerprint that began last, or None."""
+        key = self._newest.get((service, fingerprint))
+        return None if key is None else self._known[key]
+
     def mark_seen(self, alert: Alert, now_s: float) -> None:
         """Record that a stored alert arrived again, still firing."""
         key = key_of(alert.service, alert.fingerprint, alert.starts_at)

@@ -80,12 +80,14 @@ class AlertSettings(Strict):
     stands_for_s: Seconds = 86_400.0
     """An alert stands until it is resolved, and at most for this time after it last arrived. Senders that repeat an alert
     rarely or never (Alertmanager: repeat_interval, 4 h by default) need a time above their interval."""
-    body_bytes_max: Annotated[Bytes, Field(le=1 << 20)] = 256 * 1024
-    """Largest body of a request; a larger one is answered 413."""
+    body_bytes_max: Annotated[Bytes, Field(le=1 << 20)] = 1 << 20
+    """Bytes that are read of a request. Of a larger one the alerts up to there are taken, the answer is 413, and an alarm
+    goes up."""
     alerts_max: Annotated[Count, Field(le=1000)] = 100
-    """Alerts in one request; more are answered 413."""
+    """New alerts that are taken of one request. If there are more the answer is 503, and a repeated request brings the next
+    ones."""
     alerts_per_minute_max: Annotated[Count, Field(le=60_000)] = 300
-    """Alerts in a minute; more are answered 503."""
+    """New alerts that are taken in a minute. The answer to more is 503, with the time after which to repeat the request."""
     remembered_max: Annotated[Count, Field(le=100_000)] = 10_000
     """Alerts that are remembered, so that a repeated alert acts once."""
     map: Annotated[list[AlertMap], Field(max_length=100)] = []

@@ -192,9 +192,11 @@ async def test_a_full_disk_holds_nothing_up_and_the_sender_comes_again(
         took: list[Any] = []
         monkeypatch.setattr(hooks.control.journal, "submit", lambda entry, done: took.append((entry, done)) or True)
         alert = firing()
-        for _ in range(2):
+        for result in ("counts", "duplicate"):
             status, problem = await hooks.post(AM, webhook(alert))
             assert (status, problem["code"]) == (503, "journal_unavailable")
+            (told,) = problem["alerts"]
+            assert (told["result"], told["outcome"], told["code"]) == (result, "later", "journal_unavailable")
         hooks.control.tick(1)
         assert hooks.control.states()["v2"] == "active", "the alert counts although no disk has it"
         monkeypatch.undo()
@@ -205,14 +207,41 @@ async def test_a_full_disk_holds_nothing_up_and_the_sender_comes_again(
         assert [entry["type"] for entry in (await hooks.get("/v1/journal"))["entries"]].count(entry_types.ALERT) == 1
 
 
-async def test_too_many_have_no_effect(tmp_path: Path) -> None:
-    async with hook_harness(tmp_path, {**OPEN, "alerts_max": 2, "alerts_per_minute_max": 3}) as hooks:
-        status, problem = await hooks.post(AM, webhook(*(firing(f"f{number}") for number in range(3))))
-        assert (status, problem["code"]) == (413, "too_many_alerts")
-        assert await results(hooks, firing("f1"), firing("f2")) == ["counts", "counts"]
-        status, problem = await hooks.post(AM, webhook(firing("f3"), firing("f4")))
-        assert (status, problem["code"]) == (503, "alert_rate")
-        assert (await hooks.get("/v1/alerts"))["remembered"] == 2
+async def test_an_end_that_no_disk_has_is_sent_again_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with hook_harness(tmp_path, limits={"append_timeout_s": 0.5}) as hooks:
+        alert = firing()
+        assert await results(hooks, alert) == ["counts"]
+        monkeypatch.setattr(hooks.control.journal, "submit", lambda entry, done: True)
+        for _ in range(2):
+            status, problem = await hooks.post(AM, webhook({**alert, "status": "resolved"}))
+            assert (status, problem["code"]) == (503, "journal_unavailable")
+        assert (await hooks.get("/v1/services/svc"))["alerts"] == [], "it is over although no disk has its end"
+
+
+async def test_what_a_full_queue_did_not_keep_is_kept_at_the_repeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hook_harness(tmp_path, limits={"append_timeout_s": 0.5}) as hooks:
+        hooks.warm()
+        monkeypatch.setattr(hooks.control.journal, "submit", lambda entry, done: False)
+        alert = firing()
+        for _ in range(2):
+            status, problem = await hooks.post(AM, webhook(alert))
+            assert (status, problem["code"]) == (503, "journal_unavailable")
+        assert "journal_overflow" in hooks.alarms()
+        assert len(hooks.addon.recent(9)["alerts"]) == 1, "it counts all the same"
+        monkeypatch.undo()
+        assert await results(hooks, alert) == ["counts"]
+        assert await results(hooks, alert) == ["duplicate"]
+        assert len(await entries(hooks, entry_types.ALERT)) == 1
+
+
+async def test_the_same_alert_twice_in_a_webhook(tmp_path: Path) -> None:
+    async with hook_harness(tmp_path) as hooks:
+        assert await results(hooks, firing("f1"), firing("f1"), firing("f2")) == ["counts", "duplicate", "counts"]
+        over = {**firing("f3"), "status": "resolved"}
+        assert await results(hooks, over, {**over, "status": "firing"}) == ["resolved", "duplicate"], "an end is an end"
+        assert await results(hooks, firing("f4"), {**firing("f4"), "status": "resolved"}) == ["counts", "resolved"]
 
 
 async def test_an_alert_of_an_edited_journal_costs_no_start(tmp_path: Path) -> None:
@@ -267,7 +296,7 @@ async def test_the_routers_own_observers_may_raise_alerts(tmp_path: Path) -> Non
     async with hook_harness(tmp_path, {}) as hooks:
         hooks.warm()
         report = RawAlert("drift-amount", "firing", None, {}, "far out of range", "quality", "svc", "v1")
-        (outcome,) = await hooks.addon.take([report], "control")
+        (outcome,) = (await hooks.addon.take([report], "control")).results
         assert outcome.result == "counts"
         hooks.control.tick(1)
         assert hooks.control.states()["v2"] == "active"
