@@ -78,7 +78,22 @@ L_EXCHANGES: Final = 32  # 3 × 13 words: exchange ends by role and outcome
 L_PAIRS_WELL: Final = 71  # rescued requests that the other version answered well (docs/behaviour/judging.md)
 L_PAIRS_FAILED: Final = 72  # rescued requests that failed on the other version, too
 L_RESCUES_REFUSED: Final = 73  # failed requests that were not rescued, because the budget of rescues was used up
-L_USED: Final = 80  # words 80 to 111 are spare
+L_REFUSED_ANSWERS: Final = 80  # one word a member of REFUSED_ANSWERS: answers that were refused for this cause
+REFUSED_ANSWERS: Final = (
+    "response_status_line_malformed",
+    "response_head_malformed",
+    "response_head_too_large",
+    "response_list_too_long",
+    "response_transfer_encoding_repeated",
+    "response_transfer_encoding_with_length",
+    "response_transfer_encoding_in_http_1_0",
+    "response_transfer_coding_unknown",
+    "response_content_length_repeated",
+    "response_content_length_malformed",
+    "response_interim_unexpected",
+    "response_chunk_malformed",
+)
+L_USED: Final = 96  # words 96 to 111 are spare
 L_SCALARS: Final = 112
 L_FIRST_BYTE: Final = L_SCALARS  # histogram: first-byte times of begun responses, µs
 L_DURATION: Final = L_FIRST_BYTE + BUCKETS  # histogram: durations of complete responses, µs
@@ -148,6 +163,7 @@ WORKER_SLOT_WORDS: Final = L_ADDRESSES + ADDRESSES_MAX * ADDRESS_ROW_WORDS
 assert L_ADDRESSES == L_EPOCHS + EPOCHS * EPOCH_WORDS
 assert L_OUTCOMES + OUTCOME_COUNT <= L_RESCUED
 assert L_EXCHANGES + ROLE_COUNT * OUTCOME_COUNT <= L_PAIRS_WELL
+assert L_REFUSED_ANSWERS + len(REFUSED_ANSWERS) <= L_USED
 
 # -- service row of a worker: its counters of one service, without regard to the slot
 LS_ACKNOWLEDGED: Final = 0  # generation from which this worker claims

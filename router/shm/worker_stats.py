@@ -146,6 +146,13 @@ class WorkerStats:
         rows = [layout.worker_slot(worker, service, slot) for worker in range(self.workers) for slot in range(SLOTS)]
         return sum(self._words[row + at.L_RESCUED] for row in rows)
 
+    def refused_answers(self, service: int, slot: int) -> list[int]:
+        """Return how many answers of a slot were ever refused, one count a member of `REFUSED_ANSWERS`, over all workers."""
+        rows = [self._layout.worker_slot(worker, service, slot) for worker in range(self.workers)]
+        starts = [row + at.L_REFUSED_ANSWERS for row in rows]
+        columns = zip(*(self._words[start : start + len(at.REFUSED_ANSWERS)].tolist() for start in starts), strict=True)
+        return [sum(column) for column in columns]
+
     def proxy_headers_refused(self) -> int:
         """Return how many connections were closed because they had no valid PROXY header, over all workers."""
         rows = (self._layout.worker(worker) for worker in range(self.workers))

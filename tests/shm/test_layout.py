@@ -72,7 +72,7 @@ def test_histograms_follow_one_another() -> None:
 
 def test_a_row_of_a_slot_has_spare_words() -> None:
     assert max(value for value in offsets("L_").values() if value < at.L_SCALARS) < at.L_USED
-    assert at.L_SCALARS - at.L_USED == 32
+    assert at.L_SCALARS - at.L_USED == 16
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from router.control.monitors.alarms import Alarms
 from router.control.monitors.observed_day import ObservedDay
 from router.control.monitors.pressure_monitor import PressureMonitor
 from router.control.monitors.probe_monitor import ProbeMonitor
+from router.control.monitors.refused_answers import RefusedAnswersMonitor, cause_text
 from router.control.monitors.replica_monitor import ReplicaMonitor
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
@@ -23,7 +24,7 @@ from router.rollout.judge.active.judge_inputs import JudgeInputs
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.criteria import Criterion
 from router.rollout.judge.judge import Judge
-from router.rollout.judge.verdict import Note, NoteCode, TriggerResult, Verdict, conclude
+from router.rollout.judge.verdict import Note, NoteCode, TriggerResult, Verdict, conclude, with_cause
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.model import entry as entry_types
 from router.rollout.model.addresses import KnownNames
@@ -125,6 +126,7 @@ class ServiceController:
         self._sampler = Sampler(executor, self.judge, ring, self.replica_monitor)
         self._judge_inputs: JudgeInputs | None = None
         self._health = RouterHealth(worker_stats, executor.index)
+        self.refused_answers = RefusedAnswersMonitor(worker_stats, executor.index)
         self._probe_monitor = ProbeMonitor(self.name, self.machine, alarms)
         self._pressure_monitor = PressureMonitor(self.name, self.registry, self.judge, alarms)
         self.observation = ObservedDay(self.name, clock.now_ns()) if settings.observe else None
@@ -172,7 +174,7 @@ class ServiceController:
         self._update_buckets(now_ns)
         self.unwell = self._health.unwell(now_ns, self.service.rules)
         self._judge_inputs = self._inputs(now_ns)
-        self.verdict = self.judge.evaluate(self._judge_inputs, now_ns)
+        self.verdict = self._with_cause(self.judge.evaluate(self._judge_inputs, now_ns), now_ns)
         self.handle(Ticked(self.executor.drained()), now_ns)
         if self.verdict.accepted is not None:
             self.handle(Accepted(self.verdict.accepted.as_dict()), now_ns)
@@ -183,6 +185,14 @@ class ServiceController:
         self._propose(self.verdict.observing, now_ns)
         self._apply_overdue(now_ns)
         self._check_standby()
+
+    def _with_cause(self, verdict: Verdict, now_ns: int) -> Verdict:
+        """Name in the verdict why workers have refused answers of the active version."""
+        active = self.registry.active
+        if active is None or active.slot is None:
+            return verdict
+        self.refused_answers.observe(active.slot, active.incarnation, now_ns)
+        return with_cause(verdict, cause_text(self.refused_answers.recent())) if verdict.pending else verdict
 
     def _update_buckets(self, now_ns: int) -> None:
         """Take proposed work buckets, and tell the workers which waits are overdue; once a second."""

@@ -181,6 +181,8 @@ class CapturedFailure(TypedDict):
     request_bytes: int
     rescue: FailureRescue | None
     fingerprint: NotRequired[str]
+    refused: NotRequired[str | None]
+    """The cause for which the router refused the answer, for example `response_transfer_encoding_repeated`."""
 
 
 class IncidentFailures(TypedDict):

@@ -31,7 +31,7 @@ _DAY_S: Final = 86_400
 _WELL_KNOWN: Final = 0.99
 _RESCUE: Final = ("version", "outcome", "status")
 _KEPT: Final = ("endpoint", "method", "outcome", "status", "complaint", "request_id", "lasted_ms", "request_bytes")
-_LATER: Final = ("fingerprint",)
+_LATER: Final = ("fingerprint", "refused")
 """Members that captures of older releases do not have."""
 
 

@@ -153,6 +153,8 @@ class TargetTotals(TypedDict):
     rescued: int
     stale_connections: int
     outcomes: dict[str, int]
+    refused_answers: dict[str, int]
+    """Answers that the router refused as malformed, by cause; causes without any are left out."""
 
 
 class TargetWindow(TypedDict):

@@ -51,6 +51,9 @@ METRICS: Final[dict[str, MetricRow]] = {
     "rescued_requests": MetricRow(
         "counter", _VERSION, "Requests that failed on this version and were answered by another one."
     ),
+    "refused_answers": MetricRow(
+        "counter", (*_VERSION, "cause"), "Answers that the router refused because they are malformed HTTP, by cause."
+    ),
     "in_flight_requests": MetricRow("gauge", _VERSION, "Attempts that have not ended."),
     "waiting_requests": MetricRow("gauge", _VERSION, "Attempts in flight without a first byte."),
     "oldest_waiting_seconds": MetricRow("gauge", _VERSION, "Age of the oldest attempt without a first byte."),

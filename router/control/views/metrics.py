@@ -100,6 +100,7 @@ def _traffic(status: Document, names: list[str], worker_stats: WorkerStats, segm
     first_byte = histogram("time_to_first_byte_seconds")
     first_useful = histogram("time_to_first_useful_seconds")
     rescued = counter("rescued_requests")
+    refused = counter("refused_answers")
     _add_outcomes(requests, ("", "", "none"), worker_stats.unmatched()[1])
     for index, name in enumerate(names):
         _add_outcomes(requests, (name, "", "none"), _ended_unclaimed(index, worker_stats, segment))
@@ -117,7 +118,9 @@ def _traffic(status: Document, names: list[str], worker_stats: WorkerStats, segm
                 buckets, total_s = fold(row[offset : offset + BUCKETS])
                 family.add_metric([name, version], buckets, total_s)
             rescued.add_metric([name, version], row[at.L_RESCUED])
-    yield from (requests, duration, first_byte, first_useful, rescued)
+            for number, cause in enumerate(at.REFUSED_ANSWERS):
+                refused.add_metric([name, version, cause], row[at.L_REFUSED_ANSWERS + number])
+    yield from (requests, duration, first_byte, first_useful, rescued, refused)
 
 
 def _add_outcomes(family: CounterMetricFamily, labels: tuple[str, str, str], ends: Sequence[int]) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from router.control.addon import Document
 from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
+from router.control.monitors.refused_answers import cause_text
 from router.control.views import work
 from router.control.views.answers import ReplicaStatus, TargetWindow, WorkerStatus
 from router.rollout.model.target import CANDIDATES, Target
@@ -159,6 +160,11 @@ def _target(
             "rescued": counts[at.L_RESCUED],
             "stale_connections": counts[at.L_STALE_CONNECTION],
             "outcomes": {outcome.label: counts[at.L_OUTCOMES + outcome] for outcome in OUTCOMES},
+            "refused_answers": {
+                cause: counts[at.L_REFUSED_ANSWERS + number]
+                for number, cause in enumerate(at.REFUSED_ANSWERS)
+                if counts[at.L_REFUSED_ANSWERS + number]
+            },
         },
         "windows": {name: window(service_controller, slot, seconds, now_ns) for name, seconds in WINDOWS},
         "work": work.of_version(service_controller, slot, now_ns),
@@ -188,7 +194,8 @@ def _recent_faults(service_controller: ServiceController, target: Target, now_ns
     found = service_controller.judge.window(target.slot, RECENT_S, now_ns) if target.slot is not None else None
     if found is None or found.failed < RECENT_FAULTS_MIN or (found.failed_share or 0.0) < RECENT_SHARE:
         return None
-    return f"{fault_count_text(found.failed, found.requests)} in the last {RECENT_S:g} s"
+    cause = cause_text(service_controller.refused_answers.recent())
+    return f"{fault_count_text(found.failed, found.requests)} in the last {RECENT_S:g} s{cause and f'; {cause}'}"
 
 
 def _probe_failure(service_controller: ServiceController, target: Target) -> str | None:

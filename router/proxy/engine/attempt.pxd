@@ -35,6 +35,7 @@ cdef class Attempt:
     cdef public bint any_sent
     cdef public bint retrying
     cdef public bint overdue
+    cdef public object refused
     cdef public Pool pool
     cdef public Pool spare
     cdef public tuple tried

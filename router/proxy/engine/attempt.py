@@ -89,6 +89,7 @@ class Attempt:
         self.any_sent = False
         self.retrying = False
         self.overdue = False  # its wait was reported to the address
+        self.refused = ""  # the cause for which its answer was refused (tap/refused_answers.py)
         self.pool: Pool | None = None
         self.spare: Pool | None = None  # the address to which a connection was begun before that to `pool`
         self.tried: tuple[Pool, ...] = ()
@@ -174,6 +175,7 @@ class Attempt:
         """Stop using the endpoint: it failed, and another one is tried."""
         pool = self.pool
         self.leave()
+        self.refused = ""
         if pool is not None and outcome in FAULTS:
             self.target.pool_failed(pool, self.exchange, outcome, counted=False)
 

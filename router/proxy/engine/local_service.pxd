@@ -14,6 +14,7 @@ cdef class LocalService:
     cdef public object tap
     cdef public object work_paths
     cdef public object failures
+    cdef public object refused_answers
     cdef public LocalTarget active
     cdef public LocalTarget standby
     cdef public object route

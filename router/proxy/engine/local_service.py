@@ -17,6 +17,7 @@ from router.proxy.engine.local_target import LocalTarget
 from router.proxy.rescue.held_answer import HOLD_S
 from router.proxy.rescue.rescue_budget import RescueBudget
 from router.proxy.tap.failure_recorder import make_failure_recorder
+from router.proxy.tap.refused_answers import RefusedAnswers
 from router.proxy.tap.tap import make_service_tap
 from router.proxy.tls.backend import BackendContext
 from router.proxy.work.work_path import WorkPaths
@@ -55,6 +56,7 @@ class LocalService:
         self.never_resends = options.replay in _NEVER_RESENT
         self.rescues_answers = _rescues_answers(options)
         self.failures = make_failure_recorder(context, index, options)
+        self.refused_answers = RefusedAnswers(context, options.name)
         self.backend_context = BackendContext(options.backend_tls)
         self.active: LocalTarget | None = None
         self.standby: LocalTarget | None = None

@@ -78,6 +78,8 @@ class Upstream:
             else:
                 self._receive_body(exchange, data)
         except (UpstreamError, ChunkError) as error:
+            if exchange.attempt is not None:
+                exchange.service.refused_answers.record(exchange.attempt, error)
             self._detach().lost(error.detail, stale=False)
 
     def eof_received(self) -> bool:
@@ -200,14 +202,14 @@ class Upstream:
         end = data.find(b"\r\n\r\n")
         if end < 0:
             if len(data) > (limit := self._context.options.head_bytes_max):
-                raise UpstreamError("upstream_broken", f"the response head exceeds {limit} bytes")
+                raise UpstreamError("response_head_too_large", f"the response head exceeds {limit} bytes")
             if request_head.can_never_be_valid(data):
-                raise UpstreamError("upstream_broken", "the response head has a bare CR or LF")
+                raise UpstreamError("response_head_malformed", "the response head has a bare CR or LF")
             self._buffer = data
             return
         end += 4
         if end > (limit := self._context.head_bytes_max):
-            raise UpstreamError("upstream_broken", f"the response head exceeds {limit} bytes")
+            raise UpstreamError("response_head_too_large", f"the response head exceeds {limit} bytes")
         head = self._context.response_head(text[:end])
         self._buffer = b""
         if head.status < 200:
@@ -243,7 +245,7 @@ class Upstream:
         self._interim += 1
         if head.status == 101 or self._interim > self._context.options.interim_responses_max:
             raise UpstreamError(
-                "upstream_broken", f"unexpected interim response {head.status} (number {self._interim})"
+                "response_interim_unexpected", f"unexpected interim response {head.status} (number {self._interim})"
             )
         exchange.interim(head.status, head.downstream + b"\r\n")
 

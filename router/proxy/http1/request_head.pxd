@@ -17,5 +17,6 @@ cdef class RequestHead:
     cdef public bint final
     cdef public object service
     cdef public object work
+    cdef public tuple lookalikes
 
     cpdef RequestHead with_values(self, bytes upstream, Py_ssize_t length, bytes request_id)

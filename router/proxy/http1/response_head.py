@@ -1,7 +1,8 @@
 """Translates a response head: checks it, decides its framing, removes hop-by-hop fields (RFC 9110, RFC 9112).
 
 It works like `request_head`: one strict pass of llhttp over the whole head, then the router's own checks; field bytes are never
-decoded. An ambiguous head is a fault of the backend and is never forwarded to the client.
+decoded. An ambiguous head is a fault of the backend and is never forwarded to the client. The code of an UpstreamError is the
+cause, a member of `layout.REFUSED_ANSWERS`.
 """
 
 from __future__ import annotations
@@ -101,14 +102,15 @@ def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
     """Return the translation of a complete response head; raise UpstreamError if it is not one unambiguous HTTP/1 head."""
     line = _STATUS_LINE.match(raw)
     if line is None:
-        raise UpstreamError("upstream_broken", f"the status line is malformed: {raw[:40]!r}")
+        raise UpstreamError("response_status_line_malformed", f"the status line is malformed: {raw[:40]!r}")
     raw, lower = canonical(raw)
     try:
         httptools.HttpResponseParser(WIRE).feed_data(raw)
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:
-        raise UpstreamError("upstream_broken", f"the response head is malformed: {error}") from None
+        _response_length(lower, line[1] == b"1")  # the framing may be the cause, which has a code of its own
+        raise UpstreamError("response_head_malformed", f"the response head is malformed: {error}") from None
     if line.end() == _STATUS_WITHOUT_SPACE:
         raw = raw[:12] + b" " + raw[12:]  # servers must send it, also without a reason (RFC 9112 §4)
     http11 = line[1] == b"1"
@@ -124,7 +126,7 @@ def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
         tokens = tokens_of(fields, b"connection")
         upgrade = http11 and status in (101, 426) and names_websocket(fields, tokens)
     except ListTooLongError as error:
-        raise UpstreamError("upstream_broken", f"the response head has {error.detail}") from None
+        raise UpstreamError("response_list_too_long", f"the response head has {error.detail}") from None
     removed = (HOP_BY_HOP | ROUTER_FIELDS_IN_RESPONSES | tokens) - NEVER_REMOVED
     if bodyless:  # RFC 9110 §8.6, RFC 9112 §6.1: framing is not allowed; a client that used it would read past the end
         removed |= FRAMING
@@ -152,13 +154,28 @@ def _response_length(lower: bytes, http11: bool) -> int:
     lengths, codings = lower.count(b"\r\ncontent-length:"), lower.count(b"\r\ntransfer-encoding:")
     if codings:
         if lengths or codings > 1 or not http11:
-            raise UpstreamError("upstream_broken", "the framing of the response is ambiguous (RFC 9112 section 6.1)")
+            raise _ambiguous(lengths, codings)
         if not CHUNKED_LINE.search(lower):
-            raise UpstreamError("upstream_broken", "the transfer coding of the response is not chunked")
+            raise UpstreamError(
+                "response_transfer_coding_unknown", "the transfer coding of the response is not chunked"
+            )
         return CHUNKED
     if not lengths:
         return UNTIL_CLOSE
     found = LENGTH.search(lower)
-    if lengths > 1 or found is None:
-        raise UpstreamError("upstream_broken", "the Content-Length of the response is malformed or repeated")
+    if lengths > 1:
+        raise UpstreamError("response_content_length_repeated", "the response has more than one Content-Length")
+    if found is None:
+        raise UpstreamError("response_content_length_malformed", "the Content-Length of the response is malformed")
     return int(found[1])
+
+
+def _ambiguous(lengths: int, codings: int) -> UpstreamError:
+    """Return the error of an ambiguous framing (RFC 9112 §6.1)."""
+    if codings > 1:
+        return UpstreamError("response_transfer_encoding_repeated", "the response has more than one Transfer-Encoding")
+    if lengths:
+        return UpstreamError(
+            "response_transfer_encoding_with_length", "the response has both Transfer-Encoding and Content-Length"
+        )
+    return UpstreamError("response_transfer_encoding_in_http_1_0", "the response has Transfer-Encoding in HTTP/1.0")

@@ -129,6 +129,7 @@ def _attempt(attempt: TappedAttempt, outcome: Outcome, status: int) -> dict[str,
         "endpoint": pool.endpoint.url if pool is not None else None,
         "outcome": outcome.label,
         "fault": outcome in FAULTS,
+        "refused": attempt.refused or None,
         "status": status if attempt.begun or outcome is Outcome.SERVER_ERROR else None,
         "lasted_ms": round((clock.now_s() - attempt.claimed_s) * 1000, 3),
     }

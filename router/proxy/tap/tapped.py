@@ -30,7 +30,9 @@ class TappedTarget(Protocol):
 
 
 class TappedAttempt(Protocol):
-    """One attempt of an exchange on a target."""
+    """One attempt of an exchange on a target. `refused`: the cause for which its answer was refused (refused_answers.py)."""
+
+    refused: str
 
     @property
     def target(self) -> TappedTarget:

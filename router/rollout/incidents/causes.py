@@ -32,6 +32,9 @@ _KINDS: Final = {
     "server_error": "the servers answered with a status of 500 or above: they ran, and failed at the request",
     "invalid": "answers came with a good status and contents that the validators refuse: the model's output is wrong",
 }
+_REFUSED: Final = (
+    "the servers answered, and their answers were refused as malformed HTTP: a framework or a proxy at the backend"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,10 @@ def _errors(inputs: CauseInputs) -> Candidate | None:
     kind, count = max(errors.items(), key=lambda item: int(item[1]))
     if count < _SHARE * total or kind not in _KINDS:
         return None
+    refused = Counter(failure["refused"] for failure in inputs.failures if failure.get("refused"))
+    if kind == "truncated" and refused.total() >= _SHARE * len(inputs.failures):
+        named = ", ".join(f"{cause} ({number}×)" for cause, number in refused.most_common(3))
+        return _candidate("errors", "strong", _REFUSED, f"{count} of {total} errors are {kind}", f"refused as {named}")
     statuses = Counter(failure["status"] for failure in inputs.failures if failure.get("status"))
     seen = ", ".join(f"{status} ({number}×)" for status, number in statuses.most_common(3))
     text = f"{count} of {total} errors are {kind}"

@@ -101,6 +101,21 @@ class Verdict:
         return any(result.state == "fail" for result in self.results)
 
 
+def with_cause(verdict: Verdict, cause: str) -> Verdict:
+    """Return the verdict with `cause` in the reason of each failing result that counts faults; the same without a cause."""
+    if not cause or not verdict.pending:
+        return verdict
+
+    def named(result: TriggerResult) -> TriggerResult:
+        counts_faults = result.detail == "errors" or result.kind == "error_rate"
+        fails = result.state == "fail" and counts_faults
+        return replace(result, reason=f"{result.reason}; {cause}") if fails else result
+
+    failing = None if verdict.failing is None else named(verdict.failing)
+    observing = tuple(map(named, verdict.observing))
+    return replace(verdict, results=tuple(map(named, verdict.results)), failing=failing, observing=observing)
+
+
 def conclude(
     results: tuple[TriggerResult, ...], accepted: Baseline | None = None, notes: tuple[Note, ...] = ()
 ) -> Verdict:

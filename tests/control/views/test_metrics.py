@@ -71,6 +71,7 @@ FROZEN = {
     "rollback_router_trigger_value": ("gauge", {"service", "trigger"}),
     "rollback_router_trigger_limit": ("gauge", {"service", "trigger"}),
     "rollback_router_rescued_requests": ("counter", {"service", "version"}),
+    "rollback_router_refused_answers": ("counter", {"service", "version", "cause"}),
     "rollback_router_quarantined_info": ("gauge", {"service", "version"}),
     "rollback_router_worker_up": ("gauge", {"worker"}),
     "rollback_router_loop_lag_seconds": ("gauge", {"process"}),

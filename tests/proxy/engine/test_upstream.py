@@ -122,23 +122,35 @@ async def test_a_body_that_was_cut_never_looks_whole(raw: bytes, at_byte: int, _
     assert rig.scalar(at.L_FAULTS_UNBEGUN) == 0
 
 
+OK = b"HTTP/1.1 200 OK\r\n"
 BROKEN = {
-    "garbage": backends.GARBAGE,
-    "two lengths": backends.TWO_LENGTHS,
-    "length and chunked": backends.LENGTH_AND_CHUNKED,
-    "unknown coding": backends.UNKNOWN_CODING,
-    "chunked twice": backends.CHUNKED_TWICE,
-    "huge head": backends.HUGE_HEAD,
-    "unasked 101": backends.UNASKED_SWITCH,
-    "bare LF": b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
-    "HTTP/2 line": b"HTTP/2 200\r\n\r\n",
-    "33 interim": b"HTTP/1.1 103 Early\r\n\r\n" * 33,
-    "obs-fold": b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n",
+    "garbage": (backends.GARBAGE, "status_line_malformed"),
+    "two lengths": (backends.TWO_LENGTHS, "content_length_repeated"),
+    "two equal lengths": (OK + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok", "content_length_repeated"),
+    "a list of lengths": (OK + b"Content-Length: 2, 2\r\n\r\nok", "content_length_malformed"),
+    "length and chunked": (backends.LENGTH_AND_CHUNKED, "transfer_encoding_with_length"),
+    "unknown coding": (backends.UNKNOWN_CODING, "transfer_coding_unknown"),
+    "chunked twice": (backends.CHUNKED_TWICE, "transfer_coding_unknown"),
+    "two equal codings": (OK + b"Transfer-Encoding: chunked\r\n" * 2 + b"\r\n0\r\n\r\n", "transfer_encoding_repeated"),
+    "two codings": (
+        OK + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "transfer_encoding_repeated",
+    ),
+    "coding in 1.0": (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "transfer_encoding_in_http_1_0"),
+    "huge head": (backends.HUGE_HEAD, "head_too_large"),
+    "a list of 200": (OK + b"Connection: " + b"a," * 200 + b"a\r\nContent-Length: 0\r\n\r\n", "list_too_long"),
+    "unasked 101": (backends.UNASKED_SWITCH, "interim_unexpected"),
+    "bare LF": (b"HTTP/1.1 200 OK\nContent-Length: 0\n\n", "head_malformed"),
+    "HTTP/2 line": (b"HTTP/2 200\r\n\r\n", "status_line_malformed"),
+    "33 interim": (b"HTTP/1.1 103 Early\r\n\r\n" * 33, "interim_unexpected"),
+    "obs-fold": (OK + b"A: b\r\n c\r\nContent-Length: 0\r\n\r\n", "head_malformed"),
 }
 
 
-@pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
-async def test_what_the_backend_breaks_is_502_and_its_connection_is_not_used_again(raw: bytes) -> None:
+@pytest.mark.parametrize(("raw", "cause"), BROKEN.values(), ids=BROKEN)
+async def test_what_the_backend_breaks_is_502_and_its_connection_is_not_used_again(
+    raw: bytes, cause: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with Backend(backends.sending(raw)) as backend, Rig() as rig:
         rig.serve(backend.url)
         client = await rig.client()
@@ -154,6 +166,38 @@ async def test_what_the_backend_breaks_is_502_and_its_connection_is_not_used_aga
         assert backend.connections == 2
     assert rig.attempts() == {"truncated": 1, "ok": 1}
     assert rig.scalar(at.L_FAULTS_UNBEGUN) == 1
+    assert refused(rig) == {f"response_{cause}": 1}
+    assert [record.args[3] for record in caplog.records if "was refused" in record.msg] == [f"response_{cause}"]  # type: ignore[index]
+
+
+def refused(rig: Rig) -> dict[str, int]:
+    counts = {cause: rig.scalar(at.L_REFUSED_ANSWERS + number) for number, cause in enumerate(at.REFUSED_ANSWERS)}
+    return {cause: count for cause, count in counts.items() if count}
+
+
+@pytest.mark.parametrize("body", [b"5\r\nhelloX\r\n0\r\n\r\n", b"zz\r\n", b"0\r\nA B: c\r\n\r\n"])
+async def test_a_malformed_chunk_is_a_refused_answer(body: bytes) -> None:
+    async with Backend(backends.sending(OK + b"Transfer-Encoding: chunked\r\n\r\n" + body)) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(GET)
+        await client.rest()
+    assert rig.attempts() == {"truncated": 1}
+    assert refused(rig) == {"response_chunk_malformed": 1}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [backends.response(200, b"ok"), backends.response(500, b"no"), backends.response(404, b"")],
+    ids=["200", "500", "404"],
+)
+async def test_an_answer_that_is_relayed_or_missing_is_not_counted_as_refused(raw: bytes) -> None:
+    async with Backend(backends.sending(raw)) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(GET)
+        await client.head()
+    assert refused(rig) == {}
 
 
 async def test_bytes_after_the_response_are_dropped_with_their_connection() -> None:

@@ -56,6 +56,7 @@ async def test_a_server_error_is_kept_without_bodies_and_without_secrets() -> No
         "endpoint": backend.url,
         "outcome": "server_error",
         "fault": True,
+        "refused": None,
         "status": 500,
     }
     assert int(document.pop("fingerprint"), 16) != 0

@@ -86,6 +86,19 @@ def test_what_kind_of_errors(errors: dict[str, int], expected: str | None) -> No
     assert [claim.partition(":")[0] for _, _, claim in line] == ([expected] if expected else [])
 
 
+def test_answers_that_the_router_refused() -> None:
+    one = {"endpoint": "http://a:1", "path": "/x", "status": None}
+    causes = ["response_transfer_encoding_repeated"] * 9 + ["response_chunk_malformed"]
+    scene = dataclasses.replace(
+        SCENE, impact={"errors": {"truncated": 10}}, failures=[{**one, "refused": cause} for cause in causes]
+    )
+    [found, *_] = candidates(scene)
+    assert (found["kind"], found["strength"]) == ("errors", "strong")
+    assert "response_transfer_encoding_repeated (9×), response_chunk_malformed (1×)" in found["evidence"][1]
+    healthy = dataclasses.replace(scene, failures=[one] * 10)
+    assert next(iter(candidates(healthy)))["strength"] == "some"
+
+
 def test_one_replica_of_several() -> None:
     seen = failures(("http://a:1", "/x"), ("http://a:1", "/y"), ("http://a:1", "/z"))
     assert found(failures=seen, endpoints=("http://a:1", "http://b:1")) == [
