@@ -322,6 +322,10 @@ TEXTS: Final[dict[str, str]] = {
     # Listener
     "listener.closing": "connections that come while the port closes may be reset",
     # MLflow
+    "mlflow.downgrade": "it redirects from https to http",
+    "mlflow.page": "this answer of mlflow:5000 is not MLflow's: 200 (text/html; charset=utf-8): Sign in Corp\\u001b[2J SSO;",
+    "mlflow.proxy_away": "no connection to the proxy",
+    "mlflow.timeout_by_proxy": "no answer within 0.1 s, by the proxy {proxy}",
     "mlflow.down": "MLflow cannot be used now: down; 1 waiting, first models:/fraud/2; next try in 1 s",
     # Notifications
     "notification.alert": "fraud: quality alert Drift about v8",
@@ -340,6 +344,10 @@ TEXTS: Final[dict[str, str]] = {
     "notify.apprise_failed": "apprise could not deliver it",
     "notify.apprise_unknown_url": "apprise does not support this kind of URL",
     "notify.bad_url": "its URL cannot be requested",
+    "notify.given_up_log": "notification {id} to ops given up: 500",
+    "notify.proxy_away": "no connection: Connection refused, by the proxy 127.0.0.1:1 (proxy)",
+    "notify.timeout_by_proxy": "no answer within 0.01 s, by the proxy p:1 (test)",
+    "notify.lost": "fraud: rolled back <!channel> & more (id {id}) given up: 500",
     "notify.one_fails": "channel fails: the receiver answered 500 not now",
     "notify.plain_text": (
         "From: v8 (quarantined)\n"

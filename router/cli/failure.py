@@ -29,6 +29,8 @@ NEXT: Final = {
     "source_differs": "rollback-router versions VERSION   (it shows where it comes from); choose a new label",
     "mlflow_not_configured": "rollback-router deploy LABEL URL…",
     "mlflow_unreachable": "rollback-router deploy LABEL URL…   (a label of your own needs no registry)",
+    "not_mlflow": "rollback-router config check   (then correct mlflow.tracking_uri or mlflow.proxy)",
+    "mlflow_denied": "correct what the message names, then the same again",
     "endpoints_differ": "rollback-router endpoints VERSION URL…   (the same version moved), or choose a new label",
     "slots_busy": "rollback-router retire VERSION --cut   (ends what that version still serves)",
     "no_standby": "rollback-router deploy VERSION URL… && rollback-router promote VERSION",

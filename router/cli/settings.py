@@ -65,14 +65,14 @@ def _secrets(settings: Settings) -> list[str]:
         return []
     from router.control.alerts.keys import HookKeys
     from router.control.notify.senders import complaint
-    from router.control.versions import mlflow_client
+    from router.control.versions import mlflow_http
 
     found = [f"notify {channel.name}: {why}" for channel in settings.notify if (why := complaint(channel)) is not None]
     keys = HookKeys(settings.alerts)
     keys.load()
     return [
         *found,
-        *(error for error in (keys.error, mlflow_client.complaint(settings.mlflow)) if error is not None),
+        *(error for error in (keys.error, mlflow_http.complaint(settings.mlflow)) if error is not None),
     ]
 
 
@@ -108,7 +108,9 @@ def _load(config: str) -> Settings:
 
 
 def effective(settings: Settings) -> dict[str, Any]:
-    """Return the settings as plain data, without the hashes of tokens."""
+    """Return the settings as plain data, without the hashes of tokens, and the passwords in URLs."""
+    from router.settings.sections.proxy import masked_proxy
+
     document: dict[str, Any] = settings.model_dump(mode="json")
     for name in ("listen", "admin_listen"):
         document[name] = str(getattr(settings, name))
@@ -118,6 +120,8 @@ def effective(settings: Settings) -> dict[str, Any]:
     for channel in document["notify"]:
         if channel["url"] is not None:
             channel["url"] = "(hidden)"
+        channel["proxy"] = masked_proxy(channel["proxy"])
+    document["mlflow"]["proxy"] = masked_proxy(document["mlflow"]["proxy"])
     return document
 
 

@@ -202,7 +202,7 @@ def add_addons(deps: AddonDeps) -> tuple[Operation, ...]:
     report = ReportAddon(control_loop, store, entries, clock.now_ns())
     advice = AdviceAddon(control_loop, store, report, entries)
     mlflow = MlflowAddon(control_loop, settings, entries)
-    operations.models.register(mlflow.find)
+    operations.models.register(mlflow.find, mlflow.refuse_promotion)
     alerts = AlertsAddon(control_loop, settings, entries)
     proposals = ProposalsAddon(control_loop, operations, settings, links.opened(state_dir, alarms))
     validators = ValidatorsAddon(control_loop)

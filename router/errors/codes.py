@@ -146,13 +146,17 @@ class RefusalCode(_Code):
     )
     MODEL_DIFFERS = "model_differs", "The service takes versions of another registered model (mlflow.model)."
     MODEL_NOT_READY = "model_not_ready", "MLflow does not report the model version as READY; try again later."
-    MODEL_UNKNOWN = "model_unknown", "MLflow has no such model version or alias."
+    MODEL_UNKNOWN = "model_unknown", "MLflow has no such model, version, alias or stage."
     MODEL_URI_INVALID = (
         "model_uri_invalid",
-        "The model URI is not written as models:/NAME/NUMBER or models:/NAME@ALIAS.",
+        "The model URI names no version as MLflow writes it; the detail has the reason and the forms.",
     )
     NO_DRILL = "no_drill", "No drill is running on the service."
     NO_STANDBY = "no_standby", "There is no standby, or it is quarantined; deploy and promote a version first."
+    NOT_MLFLOW = (
+        "not_mlflow",
+        "Something else than MLflow has answered: a proxy, a login page, another server; check mlflow.tracking_uri.",
+    )
     ORIGIN_NOT_ALLOWED = "origin_not_allowed", "The page of another site sent the request; see admin.allowed_origins."
     PATH_UNKNOWN = "path_unknown", "There is no such path; GET /v1/openapi.json lists all."
     PERIOD_INVALID = "period_invalid", "The period is not one: its bounds, its step or their order."

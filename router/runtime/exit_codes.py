@@ -52,7 +52,7 @@ REFUSALS: Final = RefusalCode.table(
             host_not_allowed idempotency_key_reused incident_full incident_status incident_unknown journal_unavailable
             link_expired link_invalid lost_race method_not_allowed metric_not_measured mlflow_denied mlflow_not_configured
             mlflow_refused mlflow_unreachable model_differs model_not_ready model_unknown no_drill no_standby
-            origin_not_allowed path_unknown proposal_decided proposal_expired proposal_unknown proposal_withdrawn
+            not_mlflow origin_not_allowed path_unknown proposal_decided proposal_expired proposal_unknown proposal_withdrawn
             request_timeout revision_stale rewrite_differs role_insufficient service_missing service_unknown signature_incomplete
             signature_invalid signature_missing signature_stale signature_time_missing signature_unverifiable slots_busy
             source_differs standby_unfit streams_exhausted taking_over token_invalid token_missing too_many_alerts

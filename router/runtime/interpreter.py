@@ -85,10 +85,10 @@ _COMMON = frozenset(
     )
 )
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_PROXY_VARIABLES = frozenset((*_PROXIES, *(name.lower() for name in _PROXIES)))
 OUTWARD = frozenset(
     (
-        *_PROXIES,
-        *(name.lower() for name in _PROXIES),
+        *_PROXY_VARIABLES,
         "REQUESTS_CA_BUNDLE",
         "CURL_CA_BUNDLE",
         "NETRC",
@@ -109,6 +109,11 @@ def command(module: str, *words: str) -> list[str]:
 def environment(more: frozenset[str] = frozenset()) -> dict[str, str]:
     """Return the environment for a child process: the known names and those in `more`. Other variables may be secrets."""
     return _filtered(_COMMON | _python() | more)
+
+
+def proxy_variables() -> dict[str, str]:
+    """Return the variables that name HTTP proxies, in capital and in small letters. A value may contain a password."""
+    return {name: value for name, value in os.environ.items() if name in _PROXY_VARIABLES}
 
 
 def whole_environment() -> dict[str, str]:

@@ -18,7 +18,7 @@ _HINTS: Final = {
     **dict.fromkeys(_UNKNOWN, "there is no such setting"),
     "model_type": "Input should be a table",
 }
-_SECRET: Final = frozenset({"url", "sha256", "body", "tokens", "notify"})
+_SECRET: Final = frozenset({"url", "proxy", "sha256", "body", "tokens", "notify"})
 """Settings that may be secrets, or stand where a user may write one."""
 
 

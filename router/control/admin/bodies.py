@@ -17,6 +17,7 @@ from router.rollout.model import events as ev
 from router.rollout.model.endpoint import parse_endpoints
 from router.rollout.model.rewrite import Rewrite, valid_host, valid_prefix
 from router.rollout.versions.active_periods import ACTIVE_PERIODS_MAX
+from router.rollout.versions.model_uri import is_uri
 from router.runtime.printable import printable
 from router.settings.sections.values import NAME, version_label
 
@@ -34,10 +35,16 @@ def _canonical(urls: list[str]) -> list[str]:
         raise ValueError(error.detail) from None
 
 
+def _version_or_uri(value: str) -> str:
+    return value if is_uri(value) else version_label(value)
+
+
 Text = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
 Actor = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_printable)]
 Version = Annotated[str, Field(max_length=128), AfterValidator(version_label)]
+VersionOrUri = Annotated[str, Field(max_length=1000), AfterValidator(_version_or_uri)]
+"""A label, or a URI of a model registry (`models:/Fraud Model/3`), which is parsed when it is resolved."""
 Url = Annotated[str, Field(max_length=300)]
 Endpoints = Annotated[list[Url], Field(min_length=1, max_length=64, fail_fast=True), AfterValidator(_canonical)]
 Host = Annotated[str, Field(max_length=300), AfterValidator(valid_host)]
@@ -104,7 +111,7 @@ class Deploy(_RoutedChange, _RewriteMembers):
     if the version is known, or if `version` names one in MLflow (`models:/fraud/3`) that has them.
     """
 
-    version: Version
+    version: VersionOrUri
     endpoints: Endpoints | None = None
     artifact: Uri | None = None
     replace: bool = False
@@ -229,7 +236,7 @@ class Register(ChangeBody, _RewriteMembers):
     """Make a version known without deploying it, or correct its artifact."""
 
     service: ServiceName | None = None
-    version: Version
+    version: VersionOrUri
     endpoints: Endpoints | None = None
     artifact: Uri | None = None
 

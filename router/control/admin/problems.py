@@ -57,7 +57,7 @@ STATUS: Final = RefusalCode.table(
         431: "head_too_large",
         500: "internal",
         501: "transfer_encoding",
-        502: "mlflow_denied mlflow_refused",
+        502: "mlflow_denied mlflow_refused not_mlflow",
         503: """
         advise_busy alert_rate cases_unavailable change_in_doubt history_unavailable journal_unavailable
         mlflow_unreachable signature_unverifiable streams_exhausted taking_over too_many_alerts""",

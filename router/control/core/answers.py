@@ -6,10 +6,14 @@ from typing_extensions import TypedDict
 
 
 class DeployAnswer(TypedDict):
-    """The answer of deploy. `state` is the version's state: `verifying`, or its present one if nothing has changed."""
+    """The answer of deploy. `state` is the version's state: `verifying`, or its present one if nothing has changed.
+
+    `source` is the URI of the model registry (`models:/fraud/3`) that the version was named by.
+    """
 
     service: str
     version: str
+    source: str | None
     state: str
     generation: int
     changed: bool

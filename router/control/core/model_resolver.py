@@ -25,6 +25,8 @@ class Model:
 
 Finder = Callable[[str, ModelUri, list[str], Override | None], Awaitable[tuple[str, list[str], Origin]]]
 """(service, URI, endpoints of the call, override) → (label, endpoints, origin)."""
+PromotionCheck = Callable[[str, str], Awaitable[None]]
+"""(service, version): raise Refusal if the registry of the version's model has it quarantined, or cannot be asked."""
 
 
 class ModelResolver:
@@ -32,10 +34,16 @@ class ModelResolver:
 
     def __init__(self) -> None:
         self._finder: Finder = _no_registry
+        self._refuse_promotion: PromotionCheck = _promotable
 
-    def register(self, finder: Finder) -> None:
-        """Resolve the URIs of a model registry by `finder`."""
+    def register(self, finder: Finder, refuse_promotion: PromotionCheck | None = None) -> None:
+        """Resolve the URIs of a model registry by `finder`, and ask it by `refuse_promotion` before a promotion."""
         self._finder = finder
+        self._refuse_promotion = refuse_promotion or _promotable
+
+    async def refuse_promotion(self, service: str, version: str) -> None:
+        """Raise Refusal if the registry of the version's model forbids the promotion. A plain label is not looked up."""
+        await self._refuse_promotion(service, version)
 
     async def named(
         self, service: str, version: str, endpoints: list[str], artifact: str | None, override: Override | None = None
@@ -45,7 +53,7 @@ class ModelResolver:
         Endpoints and artifact of the call take precedence over those of the registry.
         """
         origin = Origin(artifact)
-        if version.startswith(model_uri.SCHEME):
+        if model_uri.is_uri(version):
             uri = model_uri.parse(version)
             version, endpoints, origin = await self._finder(service, uri, endpoints, override)
             origin = Origin(artifact or origin.artifact, origin.source)
@@ -56,6 +64,10 @@ async def _no_registry(
     service: str, uri: ModelUri, endpoints: list[str], override: Override | None
 ) -> tuple[str, list[str], Origin]:
     raise not_configured(uri)
+
+
+async def _promotable(service: str, version: str) -> None:
+    """Do nothing: there is no registry."""
 
 
 def not_configured(uri: ModelUri) -> Refusal:

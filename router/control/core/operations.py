@@ -45,9 +45,9 @@ class Operations:
             service_controller.watch(self._control_loop.probes)
         match event:
             case ev.DeployAsked():
-                return _deployed(service_controller, event.version, change, dry_run)
+                return _deployed(service_controller, event, change, dry_run)
             case ev.RegisterAsked():
-                return _registered(service_controller, event.version, change, dry_run)
+                return _registered(service_controller, event, change, dry_run)
             case _:
                 return await self._confirmed(service_controller, event, change, done, dry_run)
 
@@ -58,11 +58,15 @@ class Operations:
             case ev.DeployAsked() | ev.RegisterAsked():
                 return await self._resolved(service_controller, event)
             case ev.SwitchAsked():
+                if event.verb == entry_types.PROMOTED and event.override is None:
+                    await self.models.refuse_promotion(service_controller.name, event.to)
                 return replace(event, checked=await self._answers_probe(service_controller, event.to))
             case ev.ProposalDecided():
                 proposal = service_controller.registry.proposals.known.get(event.proposal)
                 if proposal is None or proposal.kind != "promotion":
                     return event
+                if event.verb == "approve" and event.override is None:
+                    await self.models.refuse_promotion(service_controller.name, proposal.version)
                 return replace(event, checked=await self._answers_probe(service_controller, proposal.version))
             case ev.EndpointsAsked():
                 await self._refuse_unusable(service_controller, event)
@@ -160,32 +164,44 @@ class Operations:
         }
 
 
-def _deployed(service_controller: ServiceController, version: str, change: Change, dry_run: bool) -> Document:
+def _deployed(service_controller: ServiceController, event: ev.DeployAsked, change: Change, dry_run: bool) -> Document:
     """Return the answer of a deployment, which is verified after it."""
+    version, source = event.version, event.origin.source
     known = service_controller.registry.targets.get(version)
     state = known.state.value if known and not (dry_run and change.changed) else State.VERIFYING.value
     return {
         "service": service_controller.name,
         "version": version,
+        "source": source,
         "state": state,
         "generation": service_controller.registry.generation,
         "changed": change.changed,
         "journalled": True,
         "dry_run": dry_run,
-        "message": f"{version} is {state}" + (": promote it once it is ready" if state == "verifying" else ""),
+        "message": f"{_named(version, source)} is {state}"
+        + (": promote it once it is ready" if state == "verifying" else ""),
     }
 
 
-def _registered(service_controller: ServiceController, version: str, change: Change, dry_run: bool) -> Document:
+def _named(version: str, source: str | None) -> str:
+    """Return the label of a version, with the URI of the model registry that it was made of."""
+    return version if source is None else f"{version} ({source})"
+
+
+def _registered(
+    service_controller: ServiceController, event: ev.RegisterAsked, change: Change, dry_run: bool
+) -> Document:
     """Return the answer of a registration, which changes no route."""
+    version, source = event.version, event.origin.source
     verb = "would be" if dry_run and change.changed else "is"
     return {
         "service": service_controller.name,
         "version": version,
+        "source": source,
         "changed": change.changed,
         "journalled": True,
         "dry_run": dry_run,
-        "message": f"{version} {verb} registered" + ("" if change.changed else " already"),
+        "message": f"{_named(version, source)} {verb} registered" + ("" if change.changed else " already"),
     }
 
 

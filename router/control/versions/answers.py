@@ -125,10 +125,11 @@ class RetentionList(TypedDict):
 
 
 class RegisterAnswer(TypedDict):
-    """The answer of register."""
+    """The answer of register. `source` is the URI of the model registry that the version was named by."""
 
     service: str
     version: str
+    source: str | None
     changed: bool
     journalled: bool
     dry_run: bool

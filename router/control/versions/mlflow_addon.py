@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
+from urllib.parse import unquote
 
 from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.core.model_resolver import not_configured
-from router.control.versions.mlflow_client import Mlflow, MlflowRefused
+from router.control.versions.mlflow_answer import MlflowRefused
+from router.control.versions.mlflow_client import Mlflow, ModelVersion
 from router.control.views.metric_table import gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
@@ -30,6 +32,7 @@ from router.rollout.versions.model_uri import ModelUri
 from router.rollout.versions.registry_updates import PendingUpdate, PendingUpdates
 from router.runtime import clock
 from router.settings.sections.mlflow import MlflowSettings
+from router.settings.sections.values import version_label
 from router.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -81,21 +84,50 @@ class MlflowAddon(Addon):
                 RefusalCode.MODEL_DIFFERS,
                 f"service {service} takes versions of the registered model {expected}, not {uri}",
             )
-        found = await self._mlflow.version(uri)
+        found = await self._version(self._mlflow, uri)
         if found.status != "READY":
             raise Refusal(
                 RefusalCode.MODEL_NOT_READY, f"{found.uri} is not ready in MLflow: its status is {found.status}"
             )
-        quarantine = mu.quarantine(found.tags)
-        if quarantine is not None and override is None:
-            incident = f" (incident {quarantine['incident']})" if quarantine["incident"] else ""
-            remedy = f"release it there (tag {mu.TAG_QUARANTINED} = false), or override with actor and reason"
-            detail = f"{found.uri} is quarantined in MLflow: {quarantine['reason']}{incident}; {remedy}"
-            raise Refusal(RefusalCode.VERSION_QUARANTINED, detail, {"quarantine": quarantine})
-        label = mu.label(found.uri, found.tags)
+        label = _label(found)
+        if override is None:
+            self._refuse_quarantined(service, label, found)
         if not endpoints and (mu.TAG_ENDPOINTS in found.tags or label not in service_controller.registry.targets):
             endpoints = mu.endpoints(found.uri, found.tags)
         return label, endpoints, Origin(found.source, str(found.uri))
+
+    async def _version(self, mlflow: Mlflow, uri: ModelUri) -> ModelVersion:
+        try:
+            return await mlflow.version(uri)
+        except Refusal as error:
+            if error.code == RefusalCode.MODEL_UNKNOWN and unquote(uri.name) != uri.name:
+                hint = f"a name is written as it is: models:/{unquote(uri.name)}/…"
+                raise MlflowRefused(RefusalCode.MODEL_UNKNOWN, f"{error.detail}; {hint}") from None
+            raise
+
+    async def refuse_promotion(self, service: str, version: str) -> None:
+        """Raise Refusal if the version is quarantined in MLflow, or if MLflow does not answer, as at deploy."""
+        registry = self._control_loop.services[service].registry
+        provenance = registry.provenances.get(version)
+        uri = mu.exact(provenance.source if provenance else None)
+        if self._mlflow is None or uri is None or (registry.active and registry.active.version == version):
+            return
+        try:
+            found = await self._mlflow.version(uri)
+        except Refusal as error:
+            detail = f"{error.detail}; MLflow is asked before a promotion: promote with override to go without it"
+            raise Refusal(error.code, detail) from None
+        self._refuse_quarantined(service, version, found)
+
+    def _refuse_quarantined(self, service: str, version: str, found: ModelVersion) -> None:
+        """Raise Refusal if MLflow has the version quarantined. A release here that MLflow has not received yet is newer."""
+        quarantine = mu.quarantine(found.tags)
+        if quarantine is None or self._updates.releases(service, version):
+            return
+        incident = f" (incident {quarantine['incident']})" if quarantine["incident"] else ""
+        remedy = f"release it there (tag {mu.TAG_QUARANTINED} = false), or override with actor and reason"
+        detail = f"{found.uri} is quarantined in MLflow: {quarantine['reason']}{incident}; {remedy}"
+        raise Refusal(RefusalCode.VERSION_QUARANTINED, detail, {"quarantine": quarantine})
 
     # -- pending updates
     def on_entry(self, entry: Entry) -> None:
@@ -193,6 +225,14 @@ class MlflowAddon(Addon):
         yield family
 
 
+def _label(found: ModelVersion) -> str:
+    label = mu.label(found.uri, found.tags)
+    try:
+        return version_label(label)
+    except ValueError as error:
+        raise Refusal(RefusalCode.VERSION_INVALID, f"the tag {mu.TAG_LABEL} of {found.uri}: {error}") from None
+
+
 def _tags(update: PendingUpdate) -> list[tuple[str, str]]:
     tags = dict(update.tags)
     return [*tags.items(), *([(mu.TAG_AT, clock.iso(update.at))] if mu.TAG_REASON in tags else [])]
@@ -201,5 +241,5 @@ def _tags(update: PendingUpdate) -> list[tuple[str, str]]:
 def _serving(registry: Registry) -> tuple[str, str | None] | None:
     """Return the active version as (registered model, number); None if it is no version of a registered model."""
     provenance = registry.provenances.get(registry.active.version) if registry.active else None
-    uri = mu.numbered(provenance.source if provenance else None)
+    uri = mu.exact(provenance.source if provenance else None)
     return (uri.name, uri.number) if uri is not None else None

@@ -1,7 +1,7 @@
 """The updates that MLflow must still receive: a fold of the journal, so a restart loses none.
 
 A version has at most one pending update; a later one is merged into it. A rollback, a quarantine or a release begins an update.
-The entry `mlflow_told` or `mlflow_given_up` with its `token` ends it.
+The entry `mlflow_told` or `mlflow_given_up` with its `token` ends it. An override of a version of a registry is a release.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from router.rollout.versions.provenance import Provenance
 PENDING_UPDATES_MAX: Final = 1000
 """Pending updates of the whole router; beyond it the oldest is dropped and MLflow does not receive it."""
 REASON_CHARS_MAX: Final = 500
+_OVERRIDABLE: Final = (entry_types.DEPLOYED, entry_types.PROMOTED, entry_types.SWITCHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class PendingUpdates:
     def __init__(self, open_max: int = PENDING_UPDATES_MAX) -> None:
         self._open_max = open_max
         self.open: dict[tuple[str, str], PendingUpdate] = {}
+
+    def releases(self, service: str, version: str) -> bool:
+        """Return whether MLflow has not received yet that the quarantine of a version was lifted here."""
+        update = self.open.get((service, version))
+        return update is not None and dict(update.tags).get(model_uri.TAG_QUARANTINED) == "false"
 
     def remove(self, update: PendingUpdate) -> None:
         """Remove an update, unless a newer one has replaced it."""
@@ -84,7 +90,7 @@ def _updates_of(entry: Entry, provenances: Mapping[str, Provenance]) -> list[Pen
         version: _quarantine_tags(quarantine["reason"], quarantine["incident"], True)
         for version, quarantine in quarantines.items()
     }
-    tags_by_version |= {version: {model_uri.TAG_QUARANTINED: "false"} for version in data.get("release", ())}
+    tags_by_version |= {version: {model_uri.TAG_QUARANTINED: "false"} for version in _released(entry)}
     if entry.type == entry_types.ROLLED_BACK:
         left = data["from"]
         tags_by_version[left] = _quarantine_tags(data["reason"], data["incident"], left in quarantines)
@@ -100,6 +106,16 @@ def _updates_of(entry: Entry, provenances: Mapping[str, Provenance]) -> list[Pen
         at = quarantines.get(version, {}).get("at", entry.at)
         found.append(PendingUpdate(entry.service, version, token, model, tuple(tags.items()), number, at, entry.at))
     return found
+
+
+def _released(entry: Entry) -> list[str]:
+    """Return the versions whose quarantine the entry lifts. An override lifts also a quarantine that only the registry has."""
+    released = list(entry.data.get("release", ()))
+    if entry.type in _OVERRIDABLE and "override" in entry.data:
+        data = entry.data
+        version = data["target"]["version"] if entry.type == entry_types.DEPLOYED else data["to"]
+        released += [] if version in released else [version]
+    return released
 
 
 def _quarantine_tags(reason: str, incident: str | None, quarantined: bool) -> dict[str, str]:
@@ -121,4 +137,4 @@ def _serves(entry: Entry) -> str | None:
 def _model(provenances: Mapping[str, Provenance], version: str | None) -> ModelUri | None:
     """Return the model version of `version` in the model registry; None without one."""
     provenance = provenances.get(version) if version is not None else None
-    return model_uri.numbered(provenance.source if provenance else None)
+    return model_uri.exact(provenance.source if provenance else None)

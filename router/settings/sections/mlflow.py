@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from router.rollout.versions.model_uri import alias_name, registered_name
+from router.settings.sections.proxy import ENVIRONMENT, Proxy
 from router.settings.sections.values import FilePath, Seconds, Strict
 
 _URI = re.compile(r"https?://(?:[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._~/\-]*)?")
@@ -26,6 +28,9 @@ class MlflowSettings(Strict):
     """Time limit of connecting."""
     timeout_s: Seconds = 5.0
     """Time limit of one call as a whole."""
+    proxy: Proxy = ENVIRONMENT
+    """HTTP proxy: "environment" (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY; never for loopback), "none", or
+    `http://USER:PASSWORD@HOST:PORT`."""
     retry_max_s: Seconds = 300.0
     """Longest wait between two attempts to report a rollback. The first wait is 1 s, each further one twice as long."""
     give_up_after_s: Seconds = 604_800.0
@@ -37,7 +42,11 @@ class MlflowSettings(Strict):
         if value is None:
             return None
         if not _URI.fullmatch(value):
-            raise ValueError(f"{value!r} is no tracking server: write it as http://HOST:PORT, without user, query or #")
+            shown = repr(value) if "@" not in value else "it"
+            raise ValueError(
+                f"{shown} is no tracking server: write it as http://HOST:PORT, without user, query or # "
+                "(user and password belong into mlflow.user and mlflow.secret_file)"
+            )
         return value.rstrip("/")
 
     @model_validator(mode="after")
@@ -50,7 +59,7 @@ class MlflowSettings(Strict):
 class ModelSettings(Strict):
     """The name of this service's model in MLflow."""
 
-    model: Annotated[str, Field(pattern=r"^[^/:@\x00-\x1f\x7f]{1,100}$")] | None = None
+    model: Annotated[str, AfterValidator(registered_name)] | None = None
     """Only versions of this registered model may be deployed by their `models:/` URI. Unset: versions of any model."""
-    alias: Annotated[str, Field(pattern=r"^[\w\-]{1,100}$")] | None = None
+    alias: Annotated[str, AfterValidator(alias_name)] | None = None
     """The alias of the serving version. A rollback moves it from the version that failed to the one that serves."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from router.control.versions.mlflow_addon import MlflowAddon
-from router.control.versions.mlflow_client import Mlflow, MlflowRefused, ModelVersion
+from router.control.versions.mlflow_answer import MlflowRefused
+from router.control.versions.mlflow_client import Mlflow, ModelVersion
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.model.entry import Entry
@@ -36,10 +38,10 @@ class FakeMlflow(Mlflow):
         self.hangs: asyncio.Event | None = None
         self.calls = 0
 
-    def add(self, number: str, status: str = "READY", **tags: str) -> FakeMlflow:
-        uri = ModelUri("fraud", number)
+    def add(self, number: str, status: str = "READY", name: str = "fraud", **tags: str) -> FakeMlflow:
+        uri = ModelUri(name, number)
         told = {**TAGS, **{name.replace("__", "."): value for name, value in tags.items()}}
-        self.versions["fraud", number] = ModelVersion(uri, f"s3://m/{number}", status, told)
+        self.versions[name, number] = ModelVersion(uri, f"s3://m/{number}", status, told)
         return self
 
     def tags(self, number: str) -> dict[str, str]:
@@ -57,7 +59,7 @@ class FakeMlflow(Mlflow):
         await self._called()
         number = uri.number or self.aliases.get((uri.name, uri.alias or ""))
         if (found := self.versions.get((uri.name, number or ""))) is None:
-            raise MlflowRefused(404, f"MLflow: {uri} not found")
+            raise MlflowRefused(RefusalCode.MODEL_UNKNOWN, f"MLflow: {uri} not found")
         return found
 
     async def set_tag(self, uri: ModelUri, key: str, value: str) -> None:
@@ -79,7 +81,7 @@ def addon(control: ControlHarness, fake: FakeMlflow, entries: list[Entry] | None
     found = told(control, **mlflow)
     control.service_controller.reconfigure(found)
     made = MlflowAddon(control.control_loop, found, entries or [], lambda server: fake)
-    control.operations.models.register(made.find)
+    control.operations.models.register(made.find, made.refuse_promotion)
     control.control_loop.add_addons(made)
     return made
 
@@ -255,9 +257,12 @@ async def test_a_restart_goes_on_with_what_is_not_told(control: ControlHarness, 
 @pytest.mark.parametrize(
     ("fails", "give_up_after_s", "ended"),
     [
-        pytest.param(MlflowRefused(404, "not found"), 3600.0, True, id="it is not there any more"),
-        pytest.param(MlflowRefused(403, "who?"), 3600.0, False, id="a new token may help"),
+        pytest.param(
+            MlflowRefused(RefusalCode.MODEL_UNKNOWN, "not found"), 3600.0, True, id="it is not there any more"
+        ),
+        pytest.param(MlflowRefused(RefusalCode.MLFLOW_DENIED, "who?"), 3600.0, False, id="a new token may help"),
         pytest.param(DOWN, 3600.0, False, id="it may come back"),
+        pytest.param(Refusal(RefusalCode.NOT_MLFLOW, "a page"), 3600.0, False, id="a proxy's page"),
         pytest.param(DOWN, 1e-6, True, id="for too long"),
     ],
 )
@@ -353,3 +358,121 @@ async def test_a_rollback_that_was_never_stored_is_not_told(control: ControlHarn
 
 async def test_a_router_without_mlflow_says_nothing_of_it(control: ControlHarness) -> None:
     assert MlflowAddon(control.control_loop, control.settings, []).status("svc") == {}
+
+
+async def candidate(control: ControlHarness, fake: FakeMlflow) -> MlflowAddon:
+    """models:/fraud/3 is the ready candidate, after models:/fraud/2."""
+    made = await second(control, fake.add("3"))
+    await control.operations.deploy(service="svc", version="models:/fraud/3", endpoints=[], actor="ann")
+    control.probe("fraud-v3", times=5)
+    return made
+
+
+async def promoted(control: ControlHarness, **more: Any) -> str | None:
+    """Promote the candidate; return the code of the refusal."""
+    try:
+        await control.operations.promote(service="svc", version="fraud-v3", actor="ann", **more)
+    except Refusal as refusal:
+        assert control.states()["fraud-v2"] == "active"
+        return refusal.code
+    assert control.states()["fraud-v3"] == "active"
+    return None
+
+
+async def test_before_a_promotion_mlflow_is_asked_again(control: ControlHarness, fake: FakeMlflow) -> None:
+    await candidate(control, fake)
+    fake.versions["fraud", "3"].tags["rollback.reason"] = "biased"
+    with pytest.raises(Refusal, match="models:/fraud/3 is quarantined in MLflow: biased") as caught:
+        await control.operations.promote(service="svc", version="fraud-v3", actor="ann")
+    assert (caught.value.code, caught.value.facts) == (
+        "version_quarantined", {"quarantine": {"reason": "biased", "incident": None}},
+    )  # fmt: skip
+    assert await promoted(control, dry_run=True) == "version_quarantined"
+    fake.versions["fraud", "3"].tags["rollback.quarantined"] = "false"
+    assert await promoted(control) is None
+
+
+@pytest.mark.parametrize(
+    ("fails", "code"),
+    [
+        (DOWN, "mlflow_unreachable"),
+        (Refusal(RefusalCode.NOT_MLFLOW, "a page"), "not_mlflow"),
+        (MlflowRefused(RefusalCode.MLFLOW_DENIED, "who?"), "mlflow_denied"),
+        (MlflowRefused(RefusalCode.MODEL_UNKNOWN, "deleted"), "model_unknown"),
+    ],
+)
+async def test_a_promotion_needs_the_answer_of_mlflow_or_an_override(
+    control: ControlHarness, fake: FakeMlflow, fails: Refusal, code: str
+) -> None:
+    await candidate(control, fake)
+    fake.fails, fake.calls = fails, 0
+    assert await promoted(control) == code
+    assert fake.calls == 1
+    assert await promoted(control, override=Override("ann", "I know")) is None
+
+
+async def test_what_needs_no_answer_of_mlflow(control: ControlHarness, fake: FakeMlflow) -> None:
+    """A label of its own, an active version, a switch and a rollback: in an emergency nothing waits for MLflow."""
+    made = await candidate(control, fake)
+    fake.fails, fake.calls = DOWN, 0
+    await control.operations.promote(service="svc", version="fraud-v2", actor="ann")
+    await control.operations.deploy(
+        service="svc", version="v9", endpoints=["http://127.0.0.1:9"], actor="ann", replace=True
+    )
+    control.probe("v9", times=5)
+    await control.operations.promote(service="svc", version="v9", actor="ann")
+    await control.operations.switch(service="svc", to="fraud-v2", reason="back", actor="ann")
+    assert (control.states()["fraud-v2"], fake.calls) == ("active", 0)
+    made.reconfigure(settings(control.folder))
+    await control.operations.promote(service="svc", version="v9", actor="ann")
+
+
+async def test_a_release_here_is_newer_than_the_quarantine_there(control: ControlHarness, fake: FakeMlflow) -> None:
+    """While MLflow has not received the release, its tag is out of date."""
+    made = await candidate(control, fake)
+    await control.operations.quarantine(service="svc", version="fraud-v3", reason="bias", actor="ann")
+    await turn(control, lambda: made.status("svc")["mlflow"]["waiting"] == [])
+    assert fake.tags("3")["rollback.quarantined"] == "true"
+    fake.hangs = asyncio.Event()
+    await control.operations.release(service="svc", version="fraud-v3", reason="fair", actor="ann")
+    control.control_loop.tick(clock.now_ns(), 0.0)
+    fake.hangs = None
+    await control.operations.deploy(service="svc", version="fraud-v3", endpoints=[], actor="ann")
+    control.probe("fraud-v3", times=5)
+    assert await promoted(control) is None
+
+
+async def test_an_override_at_deploy_lifts_the_quarantine_there(control: ControlHarness, fake: FakeMlflow) -> None:
+    made = addon(control, fake.add("3", rollback__quarantined="true"))
+    await control.operations.deploy(
+        service="svc", version="models:/fraud/3", endpoints=[], actor="ann", override=Override("ann", "I know")
+    )
+    control.probe("fraud-v3", times=5)
+    await turn(control, lambda: made.status("svc")["mlflow"]["waiting"] == [])
+    assert fake.tags("3") == {"rollback.quarantined": "false"}
+    await control.operations.promote(service="svc", version="fraud-v3", actor="ann")
+    assert control.states()["fraud-v3"] == "active"
+
+
+async def test_a_name_that_is_no_label(control: ControlHarness, fake: FakeMlflow) -> None:
+    found = told(control).model_dump()
+    found["services"]["svc"]["mlflow"]["model"] = None
+    made = addon(
+        control, fake.add("3", name="Fraud Model").add("4", name="Fraud Model", rollback_router__version="no label")
+    )
+    control.service_controller.reconfigure(Settings.model_validate(found))
+    answer = await control.operations.deploy(service="svc", version="models:/Fraud Model/3", endpoints=[], actor="ann")
+    label = answer["version"]
+    assert re.fullmatch(r"Fraud-Model-v3\+[0-9a-f]{10}", label)
+    assert answer["source"] == "models:/Fraud Model/3"
+    assert answer["message"].startswith(f"{label} (models:/Fraud Model/3) is verifying")
+    await control.operations.quarantine(service="svc", version=label, reason="bias", actor="ann")
+    await turn(control, lambda: made.status("svc")["mlflow"]["waiting"] == [])
+    assert fake.versions["Fraud Model", "3"].tags["rollback.reason"] == "bias"
+    for uri, code, why in (
+        ("models:/Fraud%20Model/3", "model_unknown", "a name is written as it is: models:/Fraud Model/"),
+        ("models:/Fraud Model/4", "version_invalid", r"the tag rollback_router\.version of models:/Fraud Model/4"),
+    ):
+        with pytest.raises(Refusal, match=why) as caught:
+            await control.operations.deploy(service="svc", version=uri, endpoints=[], actor="ann")
+        assert caught.value.code == code

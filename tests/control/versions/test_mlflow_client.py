@@ -1,20 +1,16 @@
-"""The registry's REST API, and every way in which a server may be of no use."""
+"""The calls of the model registry: which paths, queries and bodies, and what is read from the answers."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import os
-import socket
-import threading
-from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import orjson
 import pytest
 
-from router.control.versions.mlflow_client import ANSWER_BYTES_MAX, Mlflow, MlflowRefused, ModelVersion
+from router.control.versions.mlflow_answer import MlflowRefused
+from router.control.versions.mlflow_client import Mlflow, ModelVersion
 from router.errors import Refusal
-from router.rollout.versions.model_uri import ModelUri
+from router.rollout.versions.model_uri import ModelUri, parse
 from router.settings.sections.mlflow import MlflowSettings
 from tests.control.scripted_server import answer, scripted
 
@@ -65,128 +61,87 @@ async def test_what_is_written() -> None:
     ]
 
 
-async def test_who_we_are_is_read_anew_at_each_call(tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("one\n")
-    async with scripted(document(THREE)) as script:
-        bearer = server(script.url, secret_file=str(secret))
-        await bearer.version(FRAUD_3)
-        secret.write_text("two")
-        await bearer.version(FRAUD_3)
-        await server(script.url, secret_file=str(secret), user="ann").version(FRAUD_3)
-        await server(script.url).version(FRAUD_3)
-    fields = [
-        [line for line in request.split(b"\r\n") if line.startswith(b"Authorization")] for request in script.requests
-    ]
-    basic = b"Authorization: Basic " + base64.b64encode(b"ann:two")
-    assert fields == [[b"Authorization: Bearer one"], [b"Authorization: Bearer two"], [basic], []]
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "is empty"),
-        ("two\nlines", "line break"),
-        ("\x00", "NUL"),
-        ("pass\x07word", "control"),
-        ("t\u00f6ken", "ASCII"),
-    ],
-)
-async def test_a_secret_that_is_none_is_not_sent(tmp_path: Path, text: str, reason: str) -> None:
-    (tmp_path / "secret").write_text(text)
-    async with scripted(document(THREE)) as script:
-        with pytest.raises(Refusal, match=reason):
-            await server(script.url, secret_file=str(tmp_path / "secret")).version(FRAUD_3)
-        with pytest.raises(Refusal, match="No such file"):
-            await server(script.url, secret_file=str(tmp_path / "none")).version(FRAUD_3)
-    assert script.requests == []
-
-
-USELESS = [
-    pytest.param(b"", "Server disconnected", id="hangs up"),
-    pytest.param(b"SSH-2.0-x\r\n\r\n", "Bad status line|Expected HTTP", id="another protocol"),
-    pytest.param(answer(200, b"<html>"), "answered 200, but not as MLflow", id="no JSON"),
-    pytest.param(answer(200, b"[1]"), "answered 200, but not as MLflow", id="no object"),
-    pytest.param(document({}), "not with a model version", id="no version"),
-    pytest.param(document({"model_version": {"name": "x", "version": "latest"}}), "not with a model version", id="no number"),
-    pytest.param(document({"model_version": {"name": "x", "version": "1", "tags": "x"}}), "not with a model", id="no tags"),
-    pytest.param(document({"message": "down"}, 503), "answered 503", id="down"),
-    pytest.param(answer(302, b"{}", b"Location: http://127.0.0.1:1/"), "answered 302", id="a redirect is not followed"),
-    pytest.param(b"HTTP/1.1 200 X\r\nContent-Length: 99\r\n\r\n{}", "Response payload|no answer within", id="cut short"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("bytes_answered", "why"), USELESS)
-async def test_a_server_of_no_use(bytes_answered: bytes, why: str) -> None:
-    async with scripted(bytes_answered, b"") as script:
-        with pytest.raises(Refusal, match=why) as caught:
-            await server(script.url, timeout_s=0.1).version(FRAUD_3)
-    assert caught.value.code == "mlflow_unreachable"
-    assert caught.value.detail.startswith(f"MLflow at {script.url} cannot be used now: ")
-    assert caught.value.detail.isprintable()
-
-
-async def test_a_server_that_hangs_is_waited_for_as_long_as_it_says() -> None:
-    async with scripted(None) as script:
-        with pytest.raises(Refusal, match=r"no answer within 0\.05 s"):
-            await server(script.url, timeout_s=0.05).version(FRAUD_3)
-
-
-async def test_nobody_listens() -> None:
-    with pytest.raises(Refusal, match="cannot be used now") as caught:
-        await server("http://127.0.0.1:1").version(FRAUD_3)
-    assert caught.value.code == "mlflow_unreachable"
-
-
-async def test_an_answer_without_end_is_not_read_to_it() -> None:
-    async with scripted(answer(200, b" " * (2 * ANSWER_BYTES_MAX))) as script:
-        with pytest.raises(Refusal, match=f"longer than {ANSWER_BYTES_MAX} bytes"):
-            await server(script.url).version(FRAUD_3)
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "final"),
-    [(404, "model_unknown", True), (400, "model_unknown", True), (401, "mlflow_denied", False),
-     (403, "mlflow_denied", False), (429, "mlflow_refused", False)],
-)  # fmt: skip
-async def test_a_server_that_says_no(status: int, code: str, final: bool) -> None:
-    async with scripted(document({"error_code": "X", "message": "Model Version not found"}, status)) as script:
-        with pytest.raises(MlflowRefused, match="Model Version not found") as caught:
-            await server(script.url).version(FRAUD_3)
-    assert (caught.value.code, caught.value.final) == (code, final)
-
-
 async def test_an_alias_that_is_not_there() -> None:
-    async with scripted(document({"message": "alias nope not found"}, 400), document({}, 403)) as script:
+    missing = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "alias nope not found"}
+    async with scripted(document(missing, 404), document({}, 403)) as script:
         assert await server(script.url).aliased("fraud", "nope") is None
         with pytest.raises(MlflowRefused):
             await server(script.url).aliased("fraud", "nope")
 
 
-async def test_one_thread_waits_for_a_secret_on_a_disk_that_hangs(tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Fraud Model",
+        " a ",
+        "a+b&c=d;e,f",
+        "50%off#1?",
+        "a%20b",
+        "ünï",
+        "e\u0301",
+        "🚀",
+        "欺诈",
+        "q\"'\\`",
+        "<b>|{}",
+        "x" * 256,
+    ],
+)
+async def test_every_name_is_encoded_in_every_call(name: str) -> None:
     async with scripted(document(THREE)) as script:
-        hanging = server(script.url, secret_file=str(fifo), timeout_s=0.05)
-        for _ in range(3):
-            with pytest.raises(Refusal, match=r"no answer within 0\.05 s"):
-                await hanging.version(FRAUD_3)
-        with fifo.open("w") as writer:  # opens only because a reader waits; a second reader would wait for ever
-            writer.write("token")
-        assert await asyncio.wait_for(asyncio.shield(hanging._credentials_read or asyncio.Future()), 5) == {
-            "Authorization": "Bearer token"
-        }
+        await server(script.url).version(ModelUri(name, "3"))
+        await server(script.url).aliased(name, "champion")
+        await server(script.url).set_tag(ModelUri(name, "3"), "k", "v")
+        await server(script.url).set_alias(name, "champion", "3")
+    lines = [request.split(b" ")[1].decode() for request in script.requests]
+    assert [parse_qs(urlsplit(line).query, keep_blank_values=True)["name"] for line in lines[:2]] == [[name]] * 2
+    assert [orjson.loads(request.partition(b"\r\n\r\n")[2])["name"] for request in script.requests[2:]] == [name] * 2
 
 
-async def test_its_name_is_resolved_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The threads of the loop resolve names for the gate."""
-    seen: list[str] = []
+async def test_the_newest_version_of_a_stage_and_of_all() -> None:
+    listed = [{"name": "fraud", "version": number} for number in ("9", "31", "4")]
+    async with scripted(document({"model_versions": listed}), document({})) as script:
+        assert (await server(script.url).version(parse("models:/fraud/latest"))).uri == ModelUri("fraud", "31")
+        with pytest.raises(MlflowRefused, match=r"has no models:/fraud/Production") as caught:
+            await server(script.url).version(parse("models:/fraud/production"))
+    assert caught.value.code == "model_unknown"
+    bodies = [orjson.loads(request.partition(b"\r\n\r\n")[2]) for request in script.requests]
+    assert bodies == [{"name": "fraud"}, {"name": "fraud", "stages": ["Production"]}]
 
-    def hangs(*_: object) -> list[object]:
-        seen.append(threading.current_thread().name)
-        raise OSError(None, "nobody knows it")
 
-    monkeypatch.setattr(socket, "getaddrinfo", hangs)
-    with pytest.raises(Refusal, match="mlflow_unreachable"):
-        await server("http://models.example").version(FRAUD_3)
-    assert set(seen) == {"mlflow"}
+async def test_a_logged_model() -> None:
+    info = {
+        "model_id": "m-1a2b",
+        "name": "net",
+        "artifact_uri": "s3://m/1",
+        "status": "LOGGED_MODEL_READY",
+        "tags": [{"key": "a", "value": "b"}],
+    }
+    async with scripted(document({"model": {"info": info}}), document({})) as script:
+        found = await server(script.url).version(parse("models:/m-1a2b"))
+        assert found == ModelVersion(ModelUri("", model_id="m-1a2b"), "s3://m/1", "READY", {"a": "b"})
+        await server(script.url).set_tag(found.uri, "rollback.reason", "slow")
+    assert [request.partition(b" HTTP")[0] for request in script.requests] == [
+        b"GET /api/2.0/mlflow/logged-models/m-1a2b",
+        b"PATCH /api/2.0/mlflow/logged-models/m-1a2b/tags",
+    ]
+    sent = orjson.loads(script.requests[1].partition(b"\r\n\r\n")[2])
+    assert sent == {"tags": [{"key": "rollback.reason", "value": "slow"}]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"model_version": {"name": "x", "version": "latest"}},
+        {"model_version": {"name": "x", "version": "1", "tags": "x"}},
+        {"model_version": {"name": "a/b", "version": "1"}},
+        {"model_version": []},
+        {"model_versions": "x"},
+    ],
+)
+async def test_json_that_is_no_model_version(body: object) -> None:
+    async with scripted(document(body)) as script:
+        for uri in ("models:/fraud/3", "models:/fraud@champion", "models:/m-1"):
+            with pytest.raises(Refusal, match="no model version of MLflow") as caught:
+                await server(script.url).version(parse(uri))
+            assert caught.value.code == "not_mlflow"
