@@ -12,7 +12,7 @@ from router.control.alerts.bodies import LABELS_MAX
 from router.control.cases import builder
 from router.control.history.advice_addon import TIMEOUT_S
 from router.control.monitors.alarm_table import ALARMS
-from router.control.notify import delivery
+from router.control.notify import delivery_queue
 from router.proxy.tap.failure_recorder import BURST, RATE_PER_S
 from router.proxy.tap.tap import KEPT_BYTES_MAX
 from router.proxy.tap.validation import FULL_SAMPLING_S
@@ -34,7 +34,7 @@ FACTS: Final = (
     ("alerts", f"{LABELS_MAX} labels an alert"),
     ("validators", f"all answers of that version for {FULL_SAMPLING_S:g} seconds".replace("10", "ten")),
     ("notifications", f"or {CONFIRM_WAIT_S:g} s later"),
-    ("notifications", f"up to {delivery.PAUSE_MAX_S / 60:g} min"),
+    ("notifications", f"up to {delivery_queue.PAUSE_MAX_S / 60:g} min"),
     ("cases", f"The ring keeps {BURST} requests at once, then {RATE_PER_S:g} a second".replace("10 a", "ten a")),
     ("cases", f"at most {KEPT_BYTES_MAX >> 20} MiB per worker and service"),
     ("cases", f"every text of more than {TEXT_CHARS_MAX:,} characters"),

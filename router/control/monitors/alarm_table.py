@@ -196,6 +196,13 @@ ALARMS: Final[dict[str, AlarmRow]] = {
         "`notify test`. Repair the receiver or its `url_file`: queued notifications are sent then.",
         "When the channel takes a notification.",
     ),
+    "notification_given_up": AlarmRow(
+        "warning",
+        "A notification was never delivered: it is no longer of use, or the queue was full. The detail names channel, "
+        "notification and reason.",
+        "Read what it was about (`incidents`, `journal`). Repair the receiver; `notify test`.",
+        "An hour after the last one.",
+    ),
     "outbox_unavailable": AlarmRow(
         "warning",
         "`STATE_DIR/outbox.sqlite` cannot be written. Notifications are sent, but one may be lost in a restart, or come twice.",

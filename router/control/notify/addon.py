@@ -19,7 +19,8 @@ from prometheus_client.metrics_core import Metric
 from router.control.addon import Addon, Document
 from router.control.core.loop import ControlLoop
 from router.control.notify.answers import ChannelTest, ChannelTests
-from router.control.notify.delivery import PAUSE_MIN_S, Delivery
+from router.control.notify.delivery import ABOUT_CHANNELS, Delivery
+from router.control.notify.delivery_queue import PAUSE_MIN_S
 from router.control.notify.senders import MakeSender, missing_extra, sender_of
 from router.control.proposals.links import base_url
 from router.control.store import outbox
@@ -42,6 +43,9 @@ CATCH_UP_S: Final = 86_400.0
 KNOWN_MAX: Final = 50_000
 PRUNE_EVERY_S: Final = 3600.0
 FAILING: Final = "notification_failing"
+GIVEN_UP: Final = "notification_given_up"
+GIVEN_UP_SHOWN_S: Final = 3600.0
+"""How long the alarm about a lost notification stands."""
 Links = Callable[[Notification], Mapping[str, str]]
 
 
@@ -152,11 +156,24 @@ class NotifyAddon(Addon):
             self._control_loop.alarms.up(FAILING, detail)
         else:
             self._control_loop.alarms.down(FAILING)
+        self._alarm_lost()
         for notification in self._feed.alarms(self._control_loop.alarms.listing(), clock.wall_s()):
             self._enqueue(notification)
         if self._outbox is not None and clock.now_s() - self._pruned_s > PRUNE_EVERY_S:
             self._pruned_s = clock.now_s()
             self._outbox.prune(clock.wall_s())
+
+    def _alarm_lost(self) -> None:
+        since_s = clock.wall_s() - GIVEN_UP_SHOWN_S
+        lost = {
+            name: delivery.last_lost
+            for name, delivery in self.deliveries.items()
+            if delivery.last_lost_at is not None and delivery.last_lost_at > since_s
+        }
+        if lost:
+            self._control_loop.alarms.up(GIVEN_UP, "; ".join(f"channel {name}: {what}" for name, what in lost.items()))
+        else:
+            self._control_loop.alarms.down(GIVEN_UP)
 
     def _enqueue(self, notification: Notification) -> None:
         for name, delivery in self.deliveries.items():
@@ -166,8 +183,8 @@ class NotifyAddon(Addon):
                 or (name, notification.id) in self._known
             ):
                 continue
-            if delivery.failing and notification.data.get("code") == FAILING:
-                continue  # a failing channel cannot deliver the alarm about itself
+            if delivery.failing and notification.data.get("code") in ABOUT_CHANNELS:
+                continue  # a failing channel cannot deliver an alarm about itself
             self._known[name, notification.id] = None
             if len(self._known) > KNOWN_MAX:
                 self._known.popitem(last=False)
@@ -261,6 +278,8 @@ class NotifyAddon(Addon):
 async def _test_channel(delivery: Delivery, notification: Notification) -> ChannelTest:
     begun_ns = clock.now_ns()
     error, answer = await delivery.send(notification)
+    if error is None and delivery.failing:
+        delivery.retry_now()
     return {
         "channel": delivery.channel.name,
         "kind": delivery.channel.kind,

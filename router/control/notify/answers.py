@@ -20,7 +20,12 @@ class ChannelStatus(TypedDict):
     failing: bool
     failures: int
     last_error: str | None
+    next_attempt_at: str | None
+    """When what waits is tried again, after a failure."""
     last_sent_at: str | None
+    last_lost: str | None
+    """The last notification that was given up or dropped, and why."""
+    last_lost_at: str | None
 
 
 class ChannelsList(TypedDict):

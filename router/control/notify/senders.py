@@ -12,8 +12,9 @@ from typing import Any, Final, Protocol
 import aiohttp
 
 from router.control.bulkhead import Bulkhead, BulkheadFull, BulkheadResolver
+from router.control.forward_proxy import ForwardProxy, proxy_for, request_options
 from router.control.notify.messages import USER_AGENT, cloud_event, plain, signing_secret, slack, webhook_fields
-from router.errors import RouterError
+from router.control.notify.receiver_answer import ANSWER_BYTES_MAX, DeliveryFailedError, described, failure
 from router.rollout.notifications.notification import Notification
 from router.rollout.text import shorten_line
 from router.runtime import clock
@@ -21,23 +22,16 @@ from router.runtime.printable import printable
 from router.runtime.text import secret_text
 from router.settings.sections.notify import Channel, is_http, receiver
 
-ANSWER_BYTES_MAX: Final = 300
 CALLS_MAX: Final = 2
 EXTRA: Final = "the kind apprise needs the extra: pip install 'rollback-router[apprise]'"
-_RETRIED_4XX: Final = (408, 425, 429)
 _TYPES: Final = {"critical": "failure", "warning": "warning", "info": "info"}
-
-
-class DeliveryFailedError(RouterError):
-    """One attempt failed. `refused`: the receiver rejected the notification, so retries are unlikely to help."""
-
-    def __init__(self, detail: str, *, refused: bool = False) -> None:
-        super().__init__("delivery_failed", detail)
-        self.refused = refused
 
 
 class Sender(Protocol):
     """Sends the notifications of one channel."""
+
+    route: str
+    """The proxy on the way to the receiver, for texts; empty without one."""
 
     async def send(self, notification: Notification, links: Mapping[str, str]) -> str:
         """Deliver; return the receiver's answer. Raise DeliveryFailedError. The caller sets the timeout."""
@@ -111,6 +105,7 @@ class HttpSender:
     """Webhooks: CloudEvents, or Slack's format. Redirects are not followed: they could send a secret elsewhere."""
 
     def __init__(self, channel: Channel, source: str) -> None:
+        self.route = ""
         self._channel = channel
         self._source = source
         bulkhead = Bulkhead(f"notify {channel.name}", CALLS_MAX)
@@ -123,7 +118,7 @@ class HttpSender:
         )
 
     async def send(self, notification: Notification, links: Mapping[str, str]) -> str:
-        """Post once. 2xx is success; any other 4xx than 408, 425 and 429 is a refusal."""
+        """Post once. An answer 2xx is success, unless its body says otherwise."""
         url, secret = await self._secrets.get()
         if self._channel.kind == "slack":
             body = slack(notification, links)
@@ -131,20 +126,29 @@ class HttpSender:
         else:
             body = cloud_event(notification, self._source, links)
             fields = webhook_fields(notification, body, secret, clock.wall_s())
+        proxy = self._proxy(url)
         try:
-            async with self._session.post(url, data=body, headers=fields, allow_redirects=False) as answer:
-                text = shorten_line(
-                    (await answer.content.read(ANSWER_BYTES_MAX)).decode("utf-8", "replace"), ANSWER_BYTES_MAX
-                )
-                answered = f"{answer.status} {text}".strip()
-                if 200 <= answer.status < 300:
-                    return answered
-                self._secrets.forget()
-                refused = 300 <= answer.status < 500 and answer.status not in _RETRIED_4XX
-                raise DeliveryFailedError(f"the receiver answered {answered}", refused=refused)
+            async with self._session.post(
+                url, data=body, allow_redirects=False, **request_options(proxy, url, fields)
+            ) as answer:
+                raw = b""
+                while len(raw) < ANSWER_BYTES_MAX and (more := await answer.content.read(ANSWER_BYTES_MAX - len(raw))):
+                    raw += more
         except (aiohttp.ClientError, OSError, ValueError) as error:
             self._secrets.forget()
-            raise DeliveryFailedError(_describe_connection(error)) from None
+            raise DeliveryFailedError(_describe_connection(error) + self.route) from None
+        if (failed := failure(self._channel.kind, answer.status, answer.headers, raw, clock.wall_s())) is not None:
+            self._secrets.forget()
+            raise failed
+        return described(answer.status, raw.decode("utf-8", "replace"))
+
+    def _proxy(self, url: str) -> ForwardProxy | None:
+        try:
+            proxy = proxy_for(url, self._channel.proxy, "proxy")
+        except ValueError as error:
+            raise DeliveryFailedError(str(error)) from None
+        self.route = "" if proxy is None else f", by {proxy}"
+        return proxy
 
     async def close(self) -> None:
         """Close the session."""
@@ -153,6 +157,9 @@ class HttpSender:
 
 def _describe_connection(error: Exception) -> str:
     """Return the failure as text, without the URL, which aiohttp's messages may contain."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        remedy = ": set its user and password in `proxy`" if error.status == 407 else ""
+        return f"the proxy answered {error.status} {shorten_line(error.message, 80)}{remedy}"
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno or 0
         why = os.strerror(number) if number > 0 else error.os_error.strerror
@@ -168,6 +175,7 @@ class AppriseSender:
     """All services of apprise. It blocks, so it runs in a thread. A call that hangs is given up, but counts in CALLS_MAX."""
 
     def __init__(self, channel: Channel) -> None:
+        self.route = ""
         self._channel = channel
         self._bulkhead = Bulkhead(f"notify {channel.name}", CALLS_MAX)
         self._secrets = _Secrets(channel, self._bulkhead)

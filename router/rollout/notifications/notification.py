@@ -19,6 +19,8 @@ Topic = Literal["rollback", "switch", "no_better_target", "proposal", "drill", "
 Severity = Literal["critical", "warning", "info"]
 
 TRIGGER_MEMBERS: Final = ("kind", "detail", "value", "limit", "baseline", "samples", "window_s", "reason")
+LASTING: Final[frozenset[Topic]] = frozenset({"rollback", "no_better_target", "proposal", "incident"})
+"""Topics that are of use for a day: somebody has to act on them. The others are of use for an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class Notification:
 def from_dict(plain: Mapping[str, Any]) -> Notification:
     """Return the notification that `as_dict` wrote."""
     return Notification(**{**plain, "facts": tuple((label, text) for label, text in plain["facts"])})
+
+
+def is_lasting(notification: Notification) -> bool:
+    """Return whether a notification is of use for a day, and not only for an hour."""
+    return notification.topic in LASTING
 
 
 def notification_of(entry: Entry, times: Mapping[str, Any] | None = None) -> Notification | None:

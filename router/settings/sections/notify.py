@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from router.rollout.notifications.notification import Topic
+from router.settings.sections.proxy import ENVIRONMENT, Proxy
 from router.settings.sections.values import NAME, Count, FilePath, Seconds, Strict
 
 TOPICS: Final[tuple[Topic, ...]] = tuple(topic for topic in get_args(Topic) if topic not in ("alert", "test"))
@@ -35,12 +36,18 @@ class Channel(Strict):
     (webhook-signature, version v1)."""
     timeout_s: Annotated[Seconds, Field(le=60)] = 10.0
     """Time limit of one attempt."""
-    attempts_max: Annotated[Count, Field(le=1000)] = 100
-    """Attempts per notification, with waits of 1 s to 5 min between them."""
+    proxy: Proxy = ENVIRONMENT
+    """HTTP proxy: "environment" (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY; never for loopback), "none", or
+    `http://USER:PASSWORD@HOST:PORT`. The kind apprise takes that of the environment only."""
+    attempts_max: Annotated[Count, Field(le=10_000)] = 1000
+    """Attempts per notification, with waits of 1 s to 5 min between them, or as long as the receiver's Retry-After asks (up to
+    1 h)."""
     give_up_after_s: Seconds = 86_400.0
-    """A notification that could not be sent for this time is given up."""
+    """A notification of a rollback, an incident, a proposal, or that no better version exists, is given up after this time."""
+    give_up_others_after_s: Seconds = 3600.0
+    """Every other notification is given up after this time, or after `give_up_after_s` if that is shorter."""
     queue_max: Annotated[Count, Field(le=10_000)] = 1000
-    """Notifications that may wait."""
+    """Notifications that may wait. One more drops the oldest that is of use for `give_up_others_after_s`, else the oldest."""
 
     @field_validator("url")
     @classmethod
@@ -55,6 +62,10 @@ class Channel(Strict):
             raise ValueError(f"channel {self.name!r}: url of kind {self.kind} begins with http:// or https://")
         if self.hmac_secret_file is not None and self.kind != "webhook":
             raise ValueError(f"channel {self.name!r}: only the kind webhook is signed, {self.kind} is not")
+        if self.kind == "apprise" and self.proxy != ENVIRONMENT:
+            raise ValueError(
+                f"channel {self.name!r}: apprise takes its proxy from the environment; set HTTPS_PROXY and NO_PROXY there"
+            )
         return self
 
 

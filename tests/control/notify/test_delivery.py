@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from router.control.notify.delivery import PAUSE_MAX_S, PAUSE_MIN_S, Delivery, pause_s
-from router.control.notify.senders import DeliveryFailedError
+from router.control.notify.delivery import Delivery
+from router.control.notify.delivery_queue import JITTER, PAUSE_MAX_S
+from router.control.notify.receiver_answer import DeliveryFailedError, failure
 from router.rollout.notifications.notification import Notification
 from router.runtime import clock
 from router.settings.sections.notify import Channel
 from tests.control.notify.test_messages import NOTIFICATION
+from tests.texts import golden
 from tests.waiting import until
 
 OK, DOWN, REFUSED = "200 ok", DeliveryFailedError("500"), DeliveryFailedError("400", refused=True)
@@ -22,6 +24,8 @@ OK, DOWN, REFUSED = "200 ok", DeliveryFailedError("500"), DeliveryFailedError("4
 
 class Scripted:
     """A sender that says what it is told to, in order; the last one for ever. "hangs" does."""
+
+    route = ", by the proxy p:1 (test)"
 
     def __init__(self, *answers: str | DeliveryFailedError) -> None:
         self.answers = list(answers)
@@ -41,21 +45,26 @@ class Scripted:
 
 
 class Line:
-    """A delivery that runs, what it has finished, and how long it has paused."""
+    """A delivery that runs on a clock of its own: a pause moves the clock, and is noted."""
 
-    def __init__(self, sender: Scripted, pause_min_s: float = PAUSE_MIN_S, **settings: Any) -> None:
+    def __init__(self, sender: Scripted, **settings: Any) -> None:
         document = {"name": "ops", "kind": "webhook", "url": "http://x"} | settings
         self.sender = sender
         self.finished: list[str] = []
         self.pauses: list[float] = []
+        self.now_s = 1000.0
         self.delivery = Delivery(
             Channel.model_validate(document),
             sender,
             lambda notification: {},
             lambda name, notification: self.finished.append(notification.id),
-            pause_min_s,
+            now_s=lambda: self.now_s,
         )
+        self.task: asyncio.Task[None] | None = None
+
+    def begin(self) -> Line:
         self.task = asyncio.create_task(self.delivery.run())
+        return self
 
     async def until(self, count: int) -> None:
         async with asyncio.timeout(5):
@@ -72,17 +81,23 @@ async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartLine]:
 
     async def begin(*answers: str | DeliveryFailedError, **settings: Any) -> Line:
         line = Line(Scripted(*answers), **settings)
+        waits = line.delivery._pause
 
-        async def pause(seconds: float) -> None:
+        async def pause(seconds: float | None) -> None:
+            if seconds is None:
+                await waits(None)
+                return
             line.pauses.append(seconds)
+            line.now_s += seconds + 1e-6
             await asyncio.sleep(0)
 
         monkeypatch.setattr(line.delivery, "_pause", pause)
-        lines.append(line)
+        lines.append(line.begin())
         return line
 
     yield begin
     for line in lines:
+        assert line.task is not None
         line.task.cancel()
         await asyncio.gather(line.task, return_exceptions=True)
 
@@ -110,7 +125,7 @@ async def test_a_channel_that_fails_says_so_until_it_works_again(start: StartLin
     seen = set()
     async with asyncio.timeout(5):
         while not line.finished:
-            seen.add((line.delivery.failures, line.delivery.failing, line.delivery.last_error))
+            seen.add((line.delivery.as_document()["failures"], line.delivery.failing, line.delivery.last_error))
             await asyncio.sleep(0)
     assert {(1, False, "500"), (2, True, "500")} <= seen
     document = line.delivery.as_document()
@@ -123,7 +138,7 @@ async def test_a_channel_that_fails_says_so_until_it_works_again(start: StartLin
     [
         pytest.param(DOWN, {"attempts_max": 4}, 0.0, 4, id="too often"),
         pytest.param(DOWN, {"give_up_after_s": 60}, 61.0, 1, id="too old"),
-        pytest.param(REFUSED, {}, 0.0, 3, id="refused"),
+        pytest.param(REFUSED, {"give_up_after_s": 60}, 61.0, 1, id="refused, and too old"),
     ],
 )
 async def test_where_it_ends(
@@ -131,6 +146,7 @@ async def test_where_it_ends(
 ) -> None:
     line = await start(*[answer] * tries, OK, **settings)
     line.delivery.enqueue(notification(0, age_s))
+    await line.until(1)
     line.delivery.enqueue(notification(1))
     await line.until(2)
     assert line.sender.sent == ["n0"] * tries + ["n1"]
@@ -156,16 +172,94 @@ async def test_a_full_queue_drops_the_oldest_that_is_not_under_way(start: StartL
 
 
 async def test_other_settings_are_tried_at_once() -> None:
-    line = Line(Scripted(DOWN), pause_min_s=100.0)
+    line = Line(Scripted(DeliveryFailedError("429", retry_after_s=3600))).begin()
     line.delivery.enqueue(notification(0))
-    async with asyncio.timeout(5):
-        while not line.sender.sent:
-            await asyncio.sleep(0)
+    await until(lambda: line.delivery.as_document()["failures"] == 1)
     other = Scripted(OK)
     line.delivery.reconfigure(line.delivery.channel, other)
     await line.until(1)
     assert other.sent == ["n0"]
+    assert line.task is not None
     line.task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("topic", "settings", "useful_s"),
+    [
+        ("rollback", {}, 86_400),
+        ("incident", {}, 86_400),
+        ("proposal", {}, 86_400),
+        ("no_better_target", {}, 86_400),
+        ("switch", {}, 3600),
+        ("alarm", {}, 3600),
+        ("drill", {}, 3600),
+        ("alert", {}, 3600),
+        ("alarm", {"give_up_others_after_s": 60}, 60),
+        ("alarm", {"give_up_after_s": 30}, 30),
+        ("rollback", {"give_up_others_after_s": 60}, 86_400),
+    ],
+)
+def test_how_long_a_notification_is_of_use(topic: str, settings: dict[str, Any], useful_s: float) -> None:
+    assert Line(Scripted(OK), **settings).delivery.useful_s(notification(0, topic=topic)) == useful_s
+
+
+async def test_default_limits_try_a_rollback_for_a_day() -> None:
+    """attempts_max must not end it before: the pauses are at least 240 s in the end."""
+    channel = Channel.model_validate({"name": "ops", "kind": "webhook", "url": "http://x"})
+    assert channel.attempts_max * PAUSE_MAX_S * (1 - JITTER) > channel.give_up_after_s
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 410, 413, 418, 422, 429, 451, 500, 502, 503, 504, 302])
+async def test_no_answer_ends_a_notification(start: StartLine, status: int) -> None:
+    """A receiver that comes back after minutes gets the rollback."""
+    error = failure("webhook", status, {}, b"", 0.0)
+    assert error is not None
+    line = await start(*[error] * 12, OK)
+    line.delivery.enqueue(notification(0))
+    await line.until(1)
+    assert (line.delivery.counts["sent"], len(line.sender.sent)) == (1, 13)
+    assert sum(line.pauses) > 600
+
+
+async def test_retry_after_is_kept_for_all_that_waits(start: StartLine) -> None:
+    line = await start(DeliveryFailedError("429", retry_after_s=30), OK)
+    line.delivery.enqueue(notification(0))
+    line.delivery.enqueue(notification(1, service="risk"))
+    await line.until(2)
+    assert line.finished == ["n0", "n1"]
+    assert sum(line.pauses) == pytest.approx(30, abs=0.1)
+
+
+async def test_what_is_over_its_time_is_given_up_with_what_failed(
+    start: StartLine, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = await start(DOWN, OK)
+    line.delivery.enqueue(notification(0, topic="rollback"))
+    line.delivery.enqueue(notification(1, 4000.0, topic="alarm"))
+    line.delivery.enqueue(notification(2, 4000.0, topic="incident"))
+    await line.until(3)
+    assert line.delivery.counts == {"sent": 2, "given_up": 1, "dropped": 0}
+    assert line.finished[0] == "n1"
+    document = line.delivery.as_document()
+    assert document["last_lost"] == golden("notify.lost", id="n1")
+    assert document["last_lost_at"] is not None
+    assert golden("notify.given_up_log", id="n1") in caplog.text
+
+
+async def test_a_lost_alarm_about_channels_is_not_news(start: StartLine) -> None:
+    line = await start(DOWN, OK)
+    line.delivery.enqueue(notification(0, 4000.0, topic="alarm", data={"code": "notification_given_up"}))
+    await line.until(1)
+    assert (line.delivery.counts["given_up"], line.delivery.last_lost) == (1, None)
+
+
+async def test_a_time_limit_names_the_proxy(start: StartLine) -> None:
+    line = await start("hangs", OK, timeout_s=0.01)
+    line.delivery.enqueue(notification(0))
+    await until(lambda: line.delivery.last_error is not None or line.finished != [])
+    error = (await Line(Scripted("hangs"), timeout_s=0.01).delivery.send(notification(0)))[0]
+    assert error is not None
+    assert error.detail == golden("notify.timeout_by_proxy")
 
 
 @pytest.mark.parametrize(
@@ -183,9 +277,3 @@ async def test_what_a_channel_is_told(
     start: StartLine, settings: dict[str, Any], of: Notification, wanted: bool
 ) -> None:
     assert (await start(OK, **settings)).delivery.accepts(of) is wanted
-
-
-def test_pauses_grow_up_to_a_limit_and_are_not_all_the_same() -> None:
-    assert [pause_s(attempt, 0.5) for attempt in (1, 2, 5, 9, 10, 90)] == [1, 2, 16, 256, PAUSE_MAX_S, PAUSE_MAX_S]
-    assert (pause_s(1, 0.0), pause_s(1, 1.0)) == pytest.approx((0.8, 1.2))
-    assert pause_s(2000, 0.5) == PAUSE_MAX_S

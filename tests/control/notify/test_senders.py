@@ -10,12 +10,17 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import connector
 
 from router.control.notify import senders
-from router.control.notify.senders import DeliveryFailedError, HttpSender, complaint, sender_of
+from router.control.notify.receiver_answer import DeliveryFailedError
+from router.control.notify.senders import HttpSender, complaint, sender_of
 from router.settings.sections.notify import Channel
+from tests.certificate_authority import CertificateAuthority
 from tests.control.notify.test_messages import LINKS, NOTIFICATION
+from tests.control.proxy_server import proxying
 from tests.control.receiver import receiving
+from tests.control.scripted_server import answer, scripted
 from tests.texts import golden
 
 
@@ -61,7 +66,7 @@ async def test_slack_with_its_address_in_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("status", "refused"),
-    [(500, False), (503, False), (429, False), (408, False), (400, True), (404, True), (302, True)],
+    [(500, False), (503, False), (429, False), (408, False), (400, True), (404, False), (302, False)],
 )
 async def test_what_a_receiver_says_no_with(status: int, refused: bool) -> None:
     async with receiving(status) as receiver:
@@ -130,6 +135,57 @@ async def test_a_name_server_that_hangs_takes_no_thread_of_others(monkeypatch: p
     with pytest.raises(DeliveryFailedError, match="no connection"):
         await sender.send(NOTIFICATION, {})
     await sender.close()
+
+
+async def test_a_proxy_of_the_environment_where_it_is_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the proxy reaches the receiver; its name is resolved by the proxy."""
+    async with receiving() as receiver:
+        async with proxying(int(receiver.url.split(":")[2].split("/")[0])) as proxy:
+            monkeypatch.setenv("http_proxy", proxy.address)
+            assert await sent(channel(kind="slack", url="http://hooks.invalid/SECRET")) == "200 ok"
+            assert (await failed(channel(url="http://hooks.invalid/SECRET", proxy="none"))).detail.startswith(
+                "no connection"
+            )
+            monkeypatch.setenv("NO_PROXY", ".invalid")
+            assert (await failed(channel(url="http://hooks.invalid/SECRET"))).detail.startswith("no connection")
+            assert await sent(channel(url=receiver.url)) == "200 ok", "loopback needs no proxy"
+    assert proxy.asked == ["POST http://hooks.invalid/SECRET"]
+
+
+async def test_a_proxy_of_the_channel_gets_its_credentials() -> None:
+    async with receiving() as receiver:
+        async with proxying(int(receiver.url.split(":")[2].split("/")[0]), "ann:pass@word") as proxy:
+            through = channel(url="http://hooks.invalid/x", proxy=f"http://ann:pass%40word@{proxy.address}")
+            assert await sent(through) == "200 ok"
+    assert len(receiver.got) == 1
+
+
+async def test_https_goes_through_a_tunnel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path)
+    monkeypatch.setattr(connector, "_SSL_CONTEXT_VERIFIED", authority.client())
+    async with scripted(answer(200, b"ok"), tls=authority.server("hooks.invalid")) as script:
+        async with proxying(int(script.url.rpartition(":")[2]), "ann:SECRET") as proxy:
+            through = channel(url="https://hooks.invalid/x", proxy=f"http://ann:SECRET@{proxy.address}")
+            assert await sent(through) == "200 ok"
+    assert proxy.asked == ["CONNECT hooks.invalid:443"]
+    assert b"Proxy-Authorization" not in script.requests[0]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_that_refuses_is_named_without_its_password(scheme: str) -> None:
+    async with proxying(login="ann:right") as proxy:
+        failure = await failed(
+            channel(url=f"{scheme}://hooks.invalid/SECRET", proxy=f"http://u:SECRET@{proxy.address}")
+        )
+    assert "the proxy answered 407" in failure.detail
+    assert not failure.refused
+
+
+async def test_a_proxy_that_is_away_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = await failed(channel(url="http://hooks.invalid/SECRET", proxy="http://u:SECRET@127.0.0.1:1"))
+    assert away.detail == golden("notify.proxy_away")
+    monkeypatch.setenv("HTTP_PROXY", "socks5://u:SECRET@127.0.0.1:1")
+    assert "HTTP_PROXY names no usable proxy" in (await failed(channel(url="http://hooks.invalid/x"))).detail
 
 
 APPRISE = pytest.mark.filterwarnings("ignore::DeprecationWarning")
