@@ -15,6 +15,9 @@ now_ns = time.monotonic_ns
 now_s = time.monotonic
 """Monotonic time in seconds, as the event loop sees it."""
 
+cpu_s = time.process_time
+"""Seconds of CPU that this process has used, in all threads."""
+
 
 def wall_s() -> float:
     """Return seconds since 1970-01-01T00:00Z, for display and for the journal; never for a decision."""

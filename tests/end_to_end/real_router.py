@@ -253,7 +253,20 @@ class Router:
         """Deploy `version`, wait until it is ready, promote it."""
         await self.verb("deploy", version=version, endpoints=[url])
         await self.wait_ready(version)
-        return await self.verb("promote", version=version)
+        return await self.promote(version)
+
+    async def promote(self, version: str) -> dict[str, Any]:
+        """Promote `version`; some seconds after a rollback its cases are still made and checked."""
+
+        async def promoted() -> dict[str, Any] | None:
+            try:
+                return await self.verb("promote", version=version)
+            except RefusedError as refused:
+                if refused.code != "cases_pending":
+                    raise
+                return None
+
+        return await until(promoted, 20, f"{version} may be promoted")
 
     # -- what must hold at the end of every test
     async def check(self) -> None:

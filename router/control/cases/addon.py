@@ -20,6 +20,7 @@ from router.control.addon import Addon
 from router.control.cases.builder import CaseBuilder
 from router.control.cases.captures import CapturedRequests
 from router.control.cases.checks import CheckRun, Checks
+from router.control.cases.redaction_process import RedactionResult
 from router.control.cases.runner import AnswerValidator, CaseRunOptions, RunTarget, run_cases
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
@@ -36,8 +37,8 @@ from router.rollout.incidents.timeline_text import cases_text
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
-from router.rollout.model.route import BOOT_SHIFT
 from router.rollout.model.target import State, Target
+from router.rollout.text import shorten
 from router.runtime import clock
 from router.settings.settings import Settings
 from router.shm import layout as at
@@ -52,8 +53,8 @@ CHECK_RETRY_S: Final = 10.0
 FAILING_NAMED_MAX: Final = 100
 ROLLBACKS_LISTED: Final = 20
 """Rollbacks of a service for which the list of cases shows how many cases they built."""
-FRESH_S: Final = 60.0
-"""A more recent rollback may not have reached this add-on yet."""
+PATTERNS_SHOWN: Final = 5
+PATTERN_CHARS_SHOWN: Final = 80
 _PENDING: Final = "not processed yet: cases are made some seconds after a rollback"
 _NONE_BUILT: Final = "no cases were made: the router ended before its failing requests were processed, or captured none"
 
@@ -65,7 +66,7 @@ class CasesAddon(Addon):
         self, control_loop: ControlLoop, settings: Settings, state_dir: Path, entries: Sequence[Entry]
     ) -> None:
         self.control_loop = control_loop
-        self.captured = CapturedRequests(control_loop.segment, settings)
+        self.captured = CapturedRequests(control_loop.segment, settings, self._redacted)
         self.store = CaseStore(state_dir, self._put_aside)
         self.checks = Checks(control_loop.tasks)
         self.builder = CaseBuilder(control_loop, self.captured, self.store, control_loop.segment.words[at.H_BOOT])
@@ -144,9 +145,7 @@ class CasesAddon(Addon):
     def _why_none(self, service: str, record: dict[str, Any]) -> str:
         if not self.control_loop.services[service].service.cases.capture:
             return "nothing was captured: [cases] capture is off"
-        boot = self.control_loop.segment.words[at.H_BOOT]
-        fresh = record["generation"] >> BOOT_SHIFT == boot and clock.wall_s() - record["detection_at"] < FRESH_S
-        return _PENDING if fresh or record["id"] in self.builder.pending else _NONE_BUILT
+        return _PENDING if record["id"] in self.builder.pending or self.builder.is_fresh(record) else _NONE_BUILT
 
     def metrics(self) -> Iterable[Metric]:
         """Return how many cases each service has, and how many of them its candidate fails."""
@@ -167,6 +166,21 @@ class CasesAddon(Addon):
         await self.store.close()
 
     # -- the suite
+    def _redacted(self, service: str, result: RedactionResult) -> None:
+        """Raise the alarm if texts were hidden because they could not be searched; end it if none were."""
+        alarms = self.control_loop.alarms
+        if not result.slow and not result.why:
+            alarms.down("redaction_slow", service)
+            return
+        named = ", ".join(repr(shorten(pattern, PATTERN_CHARS_SHOWN)) for pattern in result.slow[:PATTERNS_SHOWN])
+        slow = (
+            f"redact_patterns took too long, and what they did not search is redacted as a whole: {named}"
+            if named
+            else ""
+        )
+        why = f"captured requests are hidden: {result.why}" if result.why else ""
+        alarms.up("redaction_slow", "; ".join(filter(None, (slow, why))), service)
+
     def _put_aside(self, name: str, why: str) -> None:
         self.control_loop.alarms.up(
             "cases_unreadable", f"the file of cases was unreadable ({why}) and is kept as {name}"
@@ -234,10 +248,18 @@ class CasesAddon(Addon):
             self._summaries.get(service_controller.name, Summary()).revision,
             self._stale(service_controller),
         )
-        return PromotionCheck(required, revision, self._checked[service_controller.name], stale)
+        checked = self._checked[service_controller.name]
+        return PromotionCheck(required, revision, checked, stale, self._is_making(service_controller))
 
     def _stale(self, service_controller: ServiceController) -> bool:
         return self._changes[service_controller.name] != self._loaded[service_controller.name]
+
+    def _is_making(self, service_controller: ServiceController) -> bool:
+        """Return whether cases of a rollback are still made. The registry knows a rollback before this add-on does."""
+        if not service_controller.service.cases.capture:
+            return False
+        record = next(iter(service_controller.registry.incidents[-1:]), None)
+        return record is not None and self.builder.is_making(record, self._built[service_controller.name])
 
     def _unchecked_candidate(self, service_controller: ServiceController) -> Target | None:
         """Return the candidate if it is ready and still has to be checked."""
@@ -260,7 +282,7 @@ class CasesAddon(Addon):
         unchecked = self._unchecked_candidate(service_controller)
         if (
             unchecked is not None
-            and not self._stale(service_controller)
+            and not self._promotion_check(service_controller).unsettled
             and not _failed_recently(check, unchecked.version)
         ):
             self.begin(service_controller, unchecked, "control", automatic=True)

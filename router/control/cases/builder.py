@@ -1,18 +1,24 @@
 """Builds regression cases from the requests that a rolled-back version failed.
 
-It does so once, 2 s after the rollback, also if control was killed in between: a rollback without its `cases_frozen` entry is
-still to be built, and the captured requests are in shared memory, which outlives control.
+It does so 4 s after the rollback, also if control was killed in between: a rollback without its `cases_frozen` entry is still to
+be built, and the captured requests are in shared memory, which outlives control.
+
+A request that was in flight at the rollback may fail minutes later, by a time limit. So the builder looks again every
+LATE_EVERY_NS, until LATE_NS after the rollback. Cases that are found then are added with a further `cases_frozen` entry, which
+counts all of the incident.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections import Counter
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from router.control.cases.captures import CapturedRequests, cases_of, left_out_reasons
+from router.control.cases.captures import CapturedRequests
+from router.control.cases.case_maker import cases_of, left_out_reasons
 from router.control.core.loop import ControlLoop
 from router.control.store.case_store import CaseStore
 from router.control.store.cases_file import Added, Caps
@@ -20,6 +26,7 @@ from router.errors import Refusal
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
+from router.rollout.model.route import BOOT_SHIFT
 from router.rollout.stats.figures import CAPTURED_AFTER_NS
 from router.runtime import clock
 
@@ -27,23 +34,47 @@ log = logging.getLogger(__name__)
 
 DELAY_NS: Final = CAPTURED_AFTER_NS
 """After the rollback. Most rescued requests are answered by then, and the incident's page counts the same period."""
+LATE_NS: Final = 660_000_000_000
+"""After the rollback: a minute more than the default of `first_byte_timeout_s`. Requests that end later make no case."""
+LATE_EVERY_NS: Final = 10_000_000_000
+SETTLE_NS: Final = 200_000_000
+"""A capture is read at this age: a worker takes its time, and then writes it."""
 RETRY_NS: Final = 10_000_000_000
+HOLD_NS: Final = 600_000_000_000
+"""After the rollback. A build that is tried again for so long no longer holds up promotions."""
+FRESH_S: Final = 60.0
+"""A more recent rollback may not have reached the builder yet."""
 FAILURES_MAX: Final = 4096
-"""Read for one incident."""
+"""Read at once for one incident."""
 CASES_MAX: Final = 50
 """Built for one incident, so that it does not displace the cases of all others."""
 
 
 @dataclass(slots=True)
 class PendingBuild:
-    """A rollback whose cases are not built yet. `next_ns`: the time of the next try; `busy`: a try is under way."""
+    """The cases of one rollback, as far as they are built. Captures from `since_ns` to `until_ns` are read next, at `next_ns`.
+
+    `busy`: a try is under way. `frozen`: the data of the last `cases_frozen` entry; `found`: captures that were read since, by
+    what became of them (`seen`, and the reasons for no case). `generation`: the route of the rollback.
+    """
 
     service: str
     version: str
     incident: str
     rolled_back_ns: int
+    generation: int
+    since_ns: int
+    until_ns: int
     next_ns: int
     busy: bool = False
+    frozen: dict[str, Any] | None = None
+    seen: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def last(self) -> bool:
+        """Whether no captures are read after the next ones."""
+        return self.until_ns >= self.rolled_back_ns + LATE_NS
 
 
 class CaseBuilder:
@@ -56,6 +87,8 @@ class CaseBuilder:
         self._boot = boot
         self.pending: dict[str, PendingBuild] = {}
         """The rollbacks whose cases are not built yet, by incident."""
+        self.late: dict[str, PendingBuild] = {}
+        """The rollbacks whose cases are built, but for requests that are still in flight, by incident."""
 
     def restore(self, entries: Sequence[Entry]) -> None:
         """Fold the entries of the journal, without the changes that were abandoned."""
@@ -65,9 +98,9 @@ class CaseBuilder:
                 self.on_entry(entry)
 
     def on_entry(self, entry: Entry) -> None:
-        """Fold an entry: a rollback becomes pending; built cases end that."""
+        """Fold an entry: a rollback becomes pending; after its first cases only late requests are waited for."""
         if entry.type == entry_types.CASES_FROZEN:
-            self.pending.pop(entry.data["incident"], None)
+            self._frozen(entry.data)
         elif (
             entry.type == entry_types.ROLLED_BACK
             and entry.boot == self._boot
@@ -75,54 +108,113 @@ class CaseBuilder:
         ):
             data = entry.data
             if data.get("from") and self._control_loop.services[entry.service].service.cases.capture:
-                at_ns = entry.monotonic_ns
-                pending = PendingBuild(entry.service, data["from"], data["incident"], at_ns, at_ns + DELAY_NS)
-                self.pending.setdefault(pending.incident, pending)
+                self.pending.setdefault(data["incident"], self._begun(entry))
+
+    def _begun(self, entry: Entry) -> PendingBuild:
+        data, at_ns = entry.data, entry.monotonic_ns
+        window_ns = int(self._control_loop.services[entry.service].service.cases.freeze_window_s * 1e9)
+        due_ns = at_ns + DELAY_NS
+        return PendingBuild(
+            service=entry.service,
+            version=data["from"],
+            incident=data["incident"],
+            rolled_back_ns=at_ns,
+            generation=data["generation"],
+            since_ns=at_ns - window_ns,
+            until_ns=due_ns,
+            next_ns=due_ns + SETTLE_NS,
+        )
+
+    def _frozen(self, data: dict[str, Any]) -> None:
+        incident = data["incident"]
+        build = self.pending.pop(incident, None) or self.late.pop(incident, None)
+        if build is None:
+            return
+        build.frozen, build.seen, build.left_out = data, 0, Counter()
+        build.until_ns = data.get("until_ns", build.until_ns)
+        if not build.last:
+            self.late[incident] = build
+            _read_later(build)
+
+    def is_making(self, record: dict[str, Any], built: Container[str]) -> bool:
+        """Return whether the cases of an incident (registry) are still made; at most HOLD_NS long. `built`: those that were."""
+        if record["id"] in built:
+            return False
+        build = self.pending.get(record["id"])
+        if build is not None:
+            return clock.now_ns() - build.rolled_back_ns < HOLD_NS
+        return record["from"] is not None and self.is_fresh(record)
+
+    def is_fresh(self, record: dict[str, Any]) -> bool:
+        """Return whether an incident is so recent that it may not have reached the builder yet."""
+        generation: int = record["generation"]
+        return generation >> BOOT_SHIFT == self._boot and clock.wall_s() - record["detection_at"] < FRESH_S
 
     def tick(self, now_ns: int) -> None:
         """Start the builds that are due."""
-        for pending in self.pending.values():
-            if not pending.busy and now_ns >= pending.next_ns:
-                pending.busy, pending.next_ns = True, now_ns + RETRY_NS
-                self._control_loop.tasks.spawn(self._build(pending), f"cases of {pending.incident}")
+        for build in (*self.pending.values(), *self.late.values()):
+            if not build.busy and now_ns >= build.next_ns:
+                build.busy, build.next_ns = True, now_ns + RETRY_NS
+                self._control_loop.tasks.spawn(self._build(build, now_ns), f"cases of {build.incident}")
 
-    async def _build(self, pending: PendingBuild) -> None:
-        service_controller = self._control_loop.services[pending.service]
+    async def _build(self, build: PendingBuild, now_ns: int) -> None:
+        service_controller = self._control_loop.services[build.service]
         settings = service_controller.service.cases
-        since_ns = pending.rolled_back_ns - int(settings.freeze_window_s * 1e9)
-        until_ns = pending.rolled_back_ns + DELAY_NS
+        if build.frozen is not None:
+            build.until_ns = max(build.until_ns, min(now_ns - SETTLE_NS, build.rolled_back_ns + LATE_NS))
         try:
-            failures = await self._captured.failures(pending.service, since_ns, until_ns, FAILURES_MAX)
-            cases_max = min(CASES_MAX, settings.cases_max)
-            cases = await asyncio.to_thread(cases_of, failures, pending.version, pending.incident, cases_max)
-            left_out_counts = await asyncio.to_thread(left_out_reasons, failures, pending.version, pending.incident)
-            caps = Caps(settings.cases_max, settings.bytes_max)
-            added = await self._store.call(lambda file: file.add(pending.service, cases, caps, clock.wall_s()))
-        except Refusal as error:
-            self._control_loop.alarms.up(
-                "cases_not_kept", f"the cases of {pending.incident}: {error.detail}", pending.service
+            failures = await self._captured.failures(
+                build.service, build.since_ns, build.until_ns, FAILURES_MAX, build.version
             )
+            failures = [failure for failure in failures if failure["generation"] < build.generation]
+            made = len(build.frozen["cases"]) if build.frozen is not None else 0
+            cases_max = max(min(CASES_MAX, settings.cases_max) - made, 0)
+            cases = await asyncio.to_thread(cases_of, failures, build.version, build.incident, cases_max)
+            left_out = await asyncio.to_thread(left_out_reasons, failures, build.version, build.incident)
+            caps = Caps(settings.cases_max, settings.bytes_max)
+            added = Added()
+            if cases or build.frozen is None:
+                added = await self._store.call(lambda file: file.add(build.service, cases, caps, clock.wall_s()))
+        except Refusal as error:
+            detail = f"the cases of {build.incident}: {error.detail}"
+            self._control_loop.alarms.up("cases_not_kept", detail, build.service)
             return
         finally:
-            pending.busy = False
-        self._control_loop.alarms.down("cases_not_kept", pending.service)
-        seen = sum(failure["version"] == pending.version for failure in failures)
-        data = _entry_data(pending, added, seen, left_out_counts, settings.freeze_window_s)
-        service_controller.executor.perform([Record(entry_types.CASES_FROZEN, "control", data)], clock.now_ns())
-        self.pending.pop(pending.incident, None)
-        log.info("incident %s: %d cases of %d failing requests", pending.incident, len(added.added), seen)
+            build.busy = False
+        self._control_loop.alarms.down("cases_not_kept", build.service)
+        build.seen += len(failures)
+        build.left_out.update(left_out)
+        if build.frozen is None or added.added or added.refused or (build.last and build.seen):
+            data = _entry_data(build, added, settings.freeze_window_s)
+            service_controller.executor.perform([Record(entry_types.CASES_FROZEN, "control", data)], clock.now_ns())
+            log.info("incident %s: %d cases of %d failing requests", build.incident, len(added.added), len(failures))
+        elif build.last:
+            self.late.pop(build.incident, None)
+        else:
+            _read_later(build)
 
 
-def _entry_data(
-    pending: PendingBuild, added: Added, seen: int, left_out_counts: dict[str, int], window_s: float
-) -> dict[str, object]:
-    return {
-        "incident": pending.incident,
-        "version": pending.version,
-        "seen": seen,
-        "cases": [*added.added, *added.known],
-        "dropped": len(added.dropped),
-        "refused": len(added.refused),
-        "left_out": left_out_counts,
+def _read_later(build: PendingBuild) -> None:
+    """Let the captures that follow be read next."""
+    build.since_ns = build.until_ns + 1
+    build.until_ns = min(build.until_ns + LATE_EVERY_NS, build.rolled_back_ns + LATE_NS)
+    build.next_ns = build.until_ns + SETTLE_NS
+
+
+def _entry_data(build: PendingBuild, added: Added, window_s: float) -> dict[str, Any]:
+    """Return the data of a `cases_frozen` entry: the counts of the whole incident."""
+    before = build.frozen or {"seen": 0, "cases": [], "dropped": 0, "refused": 0, "left_out": {}}
+    cases = dict.fromkeys((*before["cases"], *added.added, *added.known))
+    data = {
+        "incident": build.incident,
+        "version": build.version,
+        "seen": before["seen"] + build.seen,
+        "cases": list(cases),
+        "dropped": before["dropped"] + len(added.dropped),
+        "refused": before["refused"] + len(added.refused),
+        "left_out": dict(Counter(before.get("left_out", {})) + build.left_out),
         "window_s": window_s,
+        "until_ns": build.until_ns,
     }
+    late = before.get("late", 0) + (build.seen if build.frozen is not None else 0)
+    return data | ({"late": late} if late else {})

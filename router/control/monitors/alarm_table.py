@@ -280,6 +280,13 @@ ALARMS: Final[dict[str, AlarmRow]] = {
         _DISK,
         "When the cases are stored, or given up.",
     ),
+    "redaction_slow": AlarmRow(
+        "warning",
+        "A pattern of `cases.redact_patterns` needs too long for a text of a client. What it did not search is redacted as a "
+        "whole, so fewer captured requests become cases. Nothing is stored unredacted.",
+        "Write the pattern that the detail names without nested repeats, like `(a+)+`.",
+        "When captured requests were redacted in time.",
+    ),
     "cases_unavailable": AlarmRow(
         "warning",
         "`STATE_DIR/cases.sqlite` cannot be read. Until it is read, promotions are refused with 409 `cases_pending`.",

@@ -15,6 +15,7 @@ import orjson
 
 from router.proxy.tap.body_buffer import BodyBuffer
 from router.proxy.tap.tapped import TappedAttempt, TappedExchange
+from router.rollout.cases.body_fields import FIELDS_MAX, LISTS, is_body_field
 from router.rollout.outcome import FAULTS, Outcome
 from router.runtime import clock
 from router.shm import layout as at
@@ -75,12 +76,14 @@ class FailureRecorder:
     def _document(self, exchange: TappedExchange, outcome: Outcome) -> tuple[dict[str, Any], bytes, bytes]:
         head, attempt, failed, tap = exchange.head, exchange.attempt, exchange.failed, exchange.tap
         request = response = None
+        headers, headers_whole = self._kept_headers(head.upstream)
         fields: dict[str, str] = {}
         if tap is not None:
             request = _payload(tap.request, self._bodies.request_bytes_max) if exchange.body_complete else None
             if tap.head is not None and tap.response is not None:
-                fields = self._kept_headers(tap.head.downstream)
-                response = _payload(tap.response, self._bodies.response_bytes_max) if outcome in _WHOLE else None
+                fields, readable = self._kept_headers(tap.head.downstream)
+                if outcome in _WHOLE and readable:
+                    response = _payload(tap.response, self._bodies.response_bytes_max)
         elif head.length == 0:
             request = b""
         assert failed is not None
@@ -89,7 +92,8 @@ class FailureRecorder:
             "method": head.method.decode("latin-1"),
             "target": head.target[:TARGET_BYTES_MAX].decode("latin-1"),
             "target_whole": len(head.target) <= TARGET_BYTES_MAX,
-            "headers": self._kept_headers(head.upstream),
+            "headers": headers,
+            "headers_whole": headers_whole,
             "request_id": exchange.request_id.decode("latin-1"),
             "fingerprint": f"{exchange.request_print:016x}",
             "client": f"{exchange.downstream.client_print:016x}",
@@ -104,14 +108,39 @@ class FailureRecorder:
         }
         return document, request or b"", response or b""
 
-    def _kept_headers(self, head: bytes) -> dict[str, str]:
-        """Return the fields of a head that may be kept, by name in lower case; of repeated fields the first."""
+    def _kept_headers(self, head: bytes) -> tuple[dict[str, str], bool]:
+        """Return the fields of a head that may be kept, by name in lower case, and whether a body can be read with them.
+
+        Fields without which a body cannot be read are always kept. Of other repeated fields the first is kept.
+        """
         found: dict[str, str] = {}
+        whole, left = True, FIELDS_MAX
         for line in head.split(b"\r\n")[1:]:
-            name, _, value = line.partition(b":")
-            if (lower := name.lower()) in self._headers:
-                found.setdefault(lower.decode("latin-1"), value[:FIELD_BYTES_MAX].strip().decode("latin-1"))
-        return found
+            written, _, content = line.partition(b":")
+            lower = written.lower()
+            name = lower.decode("latin-1")
+            if is_body_field(name):
+                value, sound = _value(content)
+                if name in found and (name in LISTS or found[name] != value):
+                    value, sound = f"{found[name]}, {value}", sound and name in LISTS
+                left -= 1
+                whole = whole and sound and left >= 0
+                if left >= 0:
+                    found[name] = value
+            elif lower == b"trailer":  # trailers are not captured
+                whole = False
+            elif lower in self._headers:
+                found.setdefault(name, _value(content)[0])
+        return found, whole
+
+
+def _value(content: bytes) -> tuple[str, bool]:
+    """Return the value of a field, cut if it is too long, and whether it is sent again as it came: whole, and UTF-8."""
+    sound, value = len(content) <= FIELD_BYTES_MAX, content[:FIELD_BYTES_MAX].strip()
+    try:
+        return value.decode(), sound
+    except UnicodeDecodeError:
+        return value.decode("latin-1"), False
 
 
 def make_failure_recorder(context: WorkerContext, index: int, options: ServiceOptions) -> FailureRecorder | None:

@@ -26,6 +26,23 @@ NEVER_KEPT: Final = frozenset(
         "api-key",
         "x-auth-token",
         "x-amz-security-token",
+        "x-goog-api-key",
+        "ocp-apim-subscription-key",
+        "private-token",
+        "x-vault-token",
+        "x-access-token",
+        "x-csrf-token",
+        "x-xsrf-token",
+        "dpop",
+        # tokens that identity-aware proxies add
+        "x-forwarded-access-token",
+        "x-auth-request-access-token",
+        "x-amzn-oidc-data",
+        "x-amzn-oidc-accesstoken",
+        "x-goog-iap-jwt-assertion",
+        "cf-access-jwt-assertion",
+        "x-ms-token-aad-access-token",
+        "x-ms-token-aad-id-token",
     )
 )
 """Header fields with credentials: no case has them, even if the settings or a file name them."""

@@ -82,12 +82,17 @@ class Result:
 
 def judge_answer(case: Case, answer: CaseAnswer, limits: ComparisonLimits, complaint: str | None = None) -> Result:
     """Return whether `answer` is good enough for `case`; `complaint`: the violation that the service's validators found."""
-    if not answer.error and answer.status in _UNAUTHORIZED and case.expect.status == NO_FAULT:
+    if not answer.error and answer.status in _UNAUTHORIZED and _lacks_credentials(case, answer.status):
         problem = f"status {answer.status}: it requires credentials, which cases never hold"
         return Result(case.id, "skipped", (problem,), answer.status, answer.first_byte_ms)
     found = chain(_problems(case.expect, answer, limits), [f"invalid: {complaint}"] if complaint else [])
     problems = tuple(islice(found, PROBLEMS_MAX))
     return Result(case.id, "fail" if problems else "pass", problems, answer.status, answer.first_byte_ms)
+
+
+def _lacks_credentials(case: Case, status: int) -> bool:
+    """Whether the answer may be due to the credentials that the captured request had, and the case has not."""
+    return case.expect.status == NO_FAULT or (case.captured and case.expect.status != str(status))
 
 
 def _problems(expect: Expectation, answer: CaseAnswer, limits: ComparisonLimits) -> Iterator[str]:

@@ -27,20 +27,27 @@ class SuiteResult:
 @dataclass(frozen=True, slots=True)
 class PromotionCheck:
     """The state for one service. `required`: failing cases prevent a promotion; `revision` of the suite is "" without cases;
-    `checked`: the last result by version. `stale`: the suite has changed and was not read since.
+    `checked`: the last result by version. `stale`: the suite has changed and was not read since. `making`: a rollback has just
+    happened, and its cases are still made.
     """
 
     required: bool = False
     revision: str = ""
     checked: Mapping[str, SuiteResult] = field(default_factory=dict)
     stale: bool = False
+    making: bool = False
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the present suite is not known."""
+        return self.stale or self.making
 
     def of(self, target: Target) -> SuiteResult | None:
         """Return the result for this deployment of the candidate and the present suite; None without one."""
         found = self.checked.get(target.version)
         fits = (
             found is not None
-            and not self.stale
+            and not self.unsettled
             and (found.incarnation, found.revision) == (target.incarnation, self.revision)
         )
         return found if fits else None
@@ -50,17 +57,23 @@ class PromotionCheck:
         found = self.checked.get(target.version)
         if found is not None and found.incarnation == target.incarnation:
             return not found.failed, f"{found.cases - found.failed} of {found.cases} cases passed"
-        return None if self.revision or self.stale else (True, "there are no cases")
+        return None if self.revision or self.unsettled else (True, "there are no cases")
 
     def is_pending(self, target: Target) -> bool:
         """Whether the cases must still be run on this candidate."""
-        return (self.stale or bool(self.revision)) and self.of(target) is None
+        return (self.unsettled or bool(self.revision)) and self.of(target) is None
 
     def refusal(self, target: Target) -> Refusal | None:
         """Return the refusal of a promotion without an override; None if it is allowed."""
-        if not self.required or not (self.revision or self.stale):
+        if not self.required or not (self.revision or self.unsettled):
             return None
         found = self.of(target)
+        if self.making:
+            return Refusal(
+                RefusalCode.CASES_PENDING,
+                f"the cases of the last rollback are still made, so {target.version} is not checked with them yet: wait until "
+                "it is (status shows it), or override with actor and reason",
+            )
         if found is None:
             return Refusal(
                 RefusalCode.CASES_PENDING,

@@ -3,19 +3,20 @@
 A redacted value keeps its type, so the model still accepts the request: a text becomes `[redacted]`, a number 0, a truth value
 false. If a rule cannot be applied, because a body is not JSON or was cut off, the whole body is dropped.
 
-The client chooses the text, so it chooses the cost of a pattern, and a search blocks the interpreter and with it the judge. A
-pattern for mail addresses takes 27 s for 64 KiB of the letter a, and 9 ms for 1,024 of them. So a text longer than TEXT_CHARS_MAX
-is not searched: if there are patterns, it is redacted as a whole.
+The client chooses the text, so it chooses the cost of a pattern. A pattern for mail addresses takes 27 s for 64 KiB of the
+letter a, and 9 ms for 1,024 of them. So a text longer than TEXT_CHARS_MAX is not searched: if there are patterns, it is redacted
+as a whole.
+Some patterns, like `(a+)+$`, take ages for 30 characters, so control does not search texts itself: a process does, and gives a
+search little time (control/cases/search_limit.py). What was not searched to its end is redacted as a whole.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-
-import orjson
+from urllib.parse import unquote, unquote_plus
 
 from router.rollout import json_pointer
 from router.rollout.json_pointer import start, step
@@ -24,20 +25,28 @@ REDACTED: Final = "[redacted]"
 TEXT_CHARS_MAX: Final = 1024
 
 
+def substitute(pattern: re.Pattern[str], value: str) -> str:
+    """Return `value` with all matches of `pattern` replaced. Takes as long as the pattern takes."""
+    return pattern.sub(REDACTED, value)
+
+
 @dataclass(frozen=True, slots=True)
 class Redaction:
     """`paths`: JSON pointers in bodies; `patterns`: regular expressions for all texts; `query`: names of the query parameters
-    whose values are kept.
+    whose values are kept. `substitute` applies a pattern to a text; it returns REDACTED for a text that it has not searched to
+    its end. `hide_all`: every text and every body is redacted as a whole.
     """
 
     paths: tuple[tuple[str, ...], ...] = ()
     patterns: tuple[re.Pattern[str], ...] = ()
     query: frozenset[str] = frozenset()
+    substitute: Callable[[re.Pattern[str], str], str] = substitute
+    hide_all: bool = False
 
     @property
     def rules(self) -> bool:
         """Whether there are rules for bodies."""
-        return bool(self.paths or self.patterns)
+        return bool(self.paths or self.patterns or self.hide_all)
 
 
 def redaction(paths: Sequence[str], patterns: Sequence[str], query: Sequence[str]) -> Redaction:
@@ -53,12 +62,16 @@ def redaction(paths: Sequence[str], patterns: Sequence[str], query: Sequence[str
     )
 
 
+HIDDEN: Final = Redaction(hide_all=True)
+"""The rules for what could not be searched in time: nothing of it is kept."""
+
+
 def text(rules: Redaction, value: str) -> str:
-    """Return `value` with all matches replaced; REDACTED if it is too long to search."""
-    if rules.patterns and len(value) > TEXT_CHARS_MAX:
+    """Return `value` with all matches replaced; REDACTED if it is too long to search, or a search took too long."""
+    if rules.hide_all or (rules.patterns and len(value) > TEXT_CHARS_MAX):
         return REDACTED
     for pattern in rules.patterns:
-        value = pattern.sub(REDACTED, value)
+        value = rules.substitute(pattern, value)
     return value
 
 
@@ -68,18 +81,26 @@ def target(rules: Redaction, value: str) -> str:
     kept = []
     for part in query.split("&") if query else ():
         name, equals, content = part.partition("=")
-        if name in rules.query:
-            kept.append(text(rules, part))
+        if name in rules.query and not rules.hide_all:
+            kept.append(encoded(rules, part, unquote_plus))
         elif equals:
-            kept.append(f"{text(rules, name)}={_in_query(content)}")
+            kept.append(f"{encoded(rules, name, unquote_plus)}={_in_query(content)}")
         else:  # it may be a value, for example a token
             kept.append(_in_query(part))
     return _path(rules, path) + mark + "&".join(kept)
 
 
+def encoded(rules: Redaction, value: str, decode: Callable[[str], str]) -> str:
+    """Return a percent-encoded text with all matches replaced, also those that show only after `decode`."""
+    found = text(rules, value)
+    if not rules.patterns or ("%" not in found and "+" not in found) or (plain := decode(found)) == found:
+        return found
+    return found if text(rules, plain) == plain else REDACTED
+
+
 def _path(rules: Redaction, path: str) -> str:
     """Return the redacted path; it still begins with a slash, so that it can be sent again."""
-    found = text(rules, path)
+    found = encoded(rules, path, unquote)
     return f"/{found}" if path.startswith("/") and not found.startswith("/") else found
 
 
@@ -87,46 +108,22 @@ def _in_query(content: str) -> str:
     return "redacted" if content else ""
 
 
-def body(rules: Redaction, content: bytes, *, complete: bool) -> bytes | None:
-    """Return the redacted body; None if the rules cannot be applied to it. `complete`: the body was not cut off."""
-    if not rules.rules or not content:
-        return content
-    try:
-        document = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None if rules.paths or not complete else _plain(rules, content)
-    cleaned, changed = _cleaned(rules, document)
-    if not changed:
-        return content
-    try:
-        return orjson.dumps(cleaned)
-    except orjson.JSONEncodeError:  # deeper than can be written
-        return None
-
-
-def _plain(rules: Redaction, content: bytes) -> bytes | None:
-    try:
-        decoded = content.decode()
-        return text(rules, decoded).encode() if len(decoded) <= TEXT_CHARS_MAX else None
-    except UnicodeDecodeError:
-        return None
-
-
-def _cleaned(rules: Redaction, document: Any) -> tuple[Any, bool]:
-    """Return a redacted copy of `document`, and whether it differs. A stack, not recursion: the client chooses the depth."""
+def document(rules: Redaction, value: Any) -> tuple[Any, bool]:
+    """Return a redacted copy of a JSON document, and whether it differs. A stack, not recursion: the client chooses the depth."""
     changed = False
     result: list[Any] = [None]
     top = tuple(start(path) for path in rules.paths)
-    stack: list[tuple[Any, Any, Any, tuple[frozenset[int], ...], bool]] = [(result, 0, document, top, False)]
+    stack: list[tuple[Any, Any, Any, tuple[frozenset[int], ...], bool]] = [(result, 0, value, top, False)]
     while stack:
         parent, key, value, reached, hidden = stack.pop()
         hidden = hidden or any(len(path) in ends for path, ends in zip(rules.paths, reached, strict=True))
         if isinstance(value, dict):
-            copy: dict[str, Any] = {text(rules, name): None for name in value}
+            names = {name: text(rules, name) for name in value}
+            copy: dict[str, Any] = dict.fromkeys(names.values())
             changed = changed or copy.keys() != value.keys()
             parent[key] = copy
             stack.extend(
-                (copy, text(rules, name), inner, _inside(rules, reached, name), hidden) for name, inner in value.items()
+                (copy, names[name], inner, _inside(rules, reached, name), hidden) for name, inner in value.items()
             )
         elif isinstance(value, list):
             items = [None] * len(value)

@@ -117,6 +117,8 @@ def cases_text(data: _Data) -> str:
         reasons.append(f"{same} duplicate, or above the limit")
     text = f"{made} regression case{' was' if made == 1 else 's were'} made of {seen} failing "
     text += f"request{'' if seen == 1 else 's'} of {data['version']}{span}"
+    if late := data.get("late", 0):
+        text += f", {late} of which ended more than 4 s after it"
     return text + (f"; no case: {', '.join(reasons)}" if reasons else "")
 
 

@@ -28,14 +28,17 @@ class Cases(Strict):
     body_bytes_max: Annotated[int, Field(ge=1, le=192 * 1024)] = 64 * 1024
     """A request with a larger body is kept without it, and cannot be sent again."""
     headers: Annotated[list[str], Field(max_length=64)] = ["accept", "content-type", "traceparent", "x-request-id"]
-    """Header fields that are kept. All others are dropped."""
+    """Header fields that are kept, beside those without which a body cannot be read, which are always kept: Content-Type,
+    Content-Encoding, Inference-Header-Content-Length, ce-* of CloudEvents and others (docs/features/cases.md). All others are
+    dropped. Fields with credentials are refused."""
     query: Rules = []
     """Query parameters whose values are kept. The values of all others are redacted."""
     redact_paths: Rules = []
     """Places in JSON bodies that are redacted before anything reaches the disk, as JSON pointers with wildcards:
     "/user/cards/*/number", "/**/email"."""
     redact_patterns: Rules = []
-    """Regular expressions. Matching text anywhere in a body or target is redacted before anything reaches the disk."""
+    """Regular expressions. Matching text anywhere in a body or target is redacted before anything reaches the disk. A search of
+    one text has 50 ms of CPU time; after that the whole text is redacted."""
     freeze_window_s: Seconds = 300.0
     """Failures in this time before a rollback become cases."""
     cases_max: Count = 200

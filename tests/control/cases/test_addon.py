@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 from prometheus_client.core import GaugeMetricFamily
 
 from router.control.cases.addon import TIDY_EVERY_NS
+from router.control.cases.builder import HOLD_NS
+from router.control.cases.redaction_process import RedactionResult
 from router.errors import Refusal
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
@@ -16,6 +19,7 @@ from router.runtime import clock
 from tests.control.cases.case_examples import written_case
 from tests.control.cases.conftest import CasesHarness
 from tests.control.cases.model_server import model_server
+from tests.control.cases.test_captures import attempt, record
 from tests.texts import golden
 
 Begin = Callable[..., Any]
@@ -233,3 +237,117 @@ async def test_a_disk_that_hangs_holds_up_no_tick(start_harness: Begin) -> None:
     harness.tick(5)
     assert (clock.now_ns() - began_ns) / 50 < 20_000_000, "milliseconds a tick, on a busy machine"
     stuck.set()
+
+
+FAILED = record(b'{"x": 7}', attempts=[attempt("v1")])
+
+
+async def promotable(harness: CasesHarness) -> str:
+    """Promote v3 if that is allowed; return what it was refused with, "" if it was promoted."""
+    try:
+        await promote(harness)
+    except Refusal as error:
+        return str(error.code)
+    return ""
+
+
+@pytest.mark.parametrize("slow", ["nothing", "reading", "storing", "loading"])
+async def test_no_candidate_is_promoted_between_a_rollback_and_its_check_with_the_cases_of_it(
+    start_harness: Begin, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    """Whatever takes long: at every moment a promotion is refused, until the candidate has failed or passed the new case."""
+    harness = await start_harness(replay="always")
+    addon, go_on = harness.addon, asyncio.Event()
+    failures, call = addon.captured.failures, addon.store.call
+
+    async def slowly_read(*arguments: Any) -> Any:
+        await go_on.wait()
+        return await failures(*arguments)
+
+    async def slowly_stored(operation: Any) -> Any:
+        if slow == "storing" or addon.rollbacks("svc")[0]["made"] is not None:
+            await go_on.wait()
+        return await call(operation)
+
+    async with model_server(unless(b'{"x": 7}')) as server:
+        await harness.candidate(server.url)
+        await harness.until(lambda: not harness.status()["pending"])
+        harness.fail(FAILED)
+        await harness.rollback()
+        if slow == "reading":
+            monkeypatch.setattr(addon.captured, "failures", slowly_read)
+        elif slow != "nothing":
+            monkeypatch.setattr(addon.store, "call", slowly_stored)
+        codes = []
+        for turn in range(120):
+            codes.append(await promotable(harness))
+            harness.tick()
+            await asyncio.sleep(0)
+            if turn == 90:
+                go_on.set()
+        await harness.until(lambda: not harness.status()["pending"])
+        codes.append(await promotable(harness))
+    assert set(codes[:-1]) <= {"cases_pending", "cases_failing"}, codes
+    assert (codes[0], codes[-1]) == ("cases_pending", "cases_failing")
+
+
+async def test_the_refusal_names_the_cases_that_are_still_made(start_harness: Begin) -> None:
+    harness = await start_harness()
+    async with model_server() as server:
+        await harness.candidate(server.url)
+        await harness.rollback()
+        with pytest.raises(Refusal) as caught:
+            await promote(harness)
+        assert (caught.value.code, caught.value.detail) == ("cases_pending", golden("cases.making"))
+        assert harness.status()["pending"]
+        assert (await promote(harness, override=Override("ann", "it is urgent")))["active"] == "v3"
+
+
+async def test_a_rollback_that_makes_no_case_holds_up_nobody_for_long(start_harness: Begin) -> None:
+    harness = await start_harness()
+    async with model_server() as server:
+        await harness.candidate(server.url)
+        await harness.rollback()
+        await harness.until(lambda: not harness.status()["pending"])
+        assert (await promote(harness))["active"] == "v3"
+
+
+@pytest.mark.parametrize("cases", [{"capture": False}, {"on_promote": "report"}, {"on_promote": "off"}])
+async def test_where_no_cases_are_made_or_required_a_rollback_holds_up_nobody(
+    start_harness: Begin, cases: dict[str, Any]
+) -> None:
+    harness = await start_harness(cases=cases)
+    async with model_server() as server:
+        await harness.candidate(server.url)
+        await harness.rollback()
+        assert (await promote(harness))["active"] == "v3"
+
+
+async def test_a_build_that_never_succeeds_holds_up_promotions_for_ten_minutes(
+    start_harness: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = await start_harness()
+    async with model_server() as server:
+        await harness.candidate(server.url)
+        await harness.until(lambda: not harness.status()["pending"])
+        incident = (await harness.rollback())["incident"]
+        await harness.until(lambda: incident in harness.addon.builder.pending)
+        build = harness.addon.builder.pending[incident]
+        build.next_ns = 1 << 62
+        build.rolled_back_ns = clock.now_ns() - HOLD_NS + 10**9
+        assert await promotable(harness) == "cases_pending"
+        build.rolled_back_ns -= 2 * 10**9
+        assert await promotable(harness) == ""
+
+
+async def test_a_pattern_that_takes_ages_raises_an_alarm_that_ends_when_it_is_gone(start_harness: Begin) -> None:
+    harness = await start_harness(cases={"redact_patterns": ["(a+)+$"]})
+    harness.fail(record(b'{"t":"%bb"}' % (b"a" * 40), attempts=[attempt("v1")]))
+    await harness.rollback()
+    await harness.until(lambda: harness.status()["count"] == 1)
+    (alarm,) = [one for one in harness.control_loop.alarms.listing() if one["code"] == "redaction_slow"]
+    assert (golden("cases.slow_pattern"), alarm["service"]) == (alarm["detail"], "svc")
+    (stored,) = await harness.addon.store.call(lambda file: file.suite("svc"))
+    assert stored.case.request.body == '{"t":"[redacted]"}'
+    harness.addon._redacted("svc", RedactionResult([], [], ""))
+    assert "redaction_slow" not in harness.alarms()

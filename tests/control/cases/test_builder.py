@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from router.control.cases.builder import CASES_MAX
+from router.control.cases.builder import CASES_MAX, LATE_NS
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.shm import layout as at
@@ -34,6 +34,7 @@ async def test_what_the_version_failed_at_becomes_cases_a_moment_after_the_rollb
     assert bodies(suite) == [0, 1, 2, 7]
     assert {(one.case.incident, one.case.version, one.case.by) for one in suite} == {(incident, "v1", "rollback")}
     (journalled,) = await frozen(harness)
+    assert journalled.pop("until_ns") > 0
     assert sorted(journalled.pop("cases")) == sorted(one.case.id for one in suite)
     assert journalled == {
         "type": "cases_frozen", "actor": "control", "incident": incident, "version": "v1",
@@ -174,3 +175,92 @@ async def test_after_a_new_boot_the_list_of_cases_says_that_requests_are_lost(st
     second = await start_harness()
     (document,) = (await second.case_operations.listing("svc", full=False))["rollbacks"]
     assert (document["made"], document["why"][:44]) == (None, golden("cases.none_made"))
+
+
+def in_flight(number: int, generation: int = 9) -> bytes:
+    """A request that began on v1, and times out late."""
+    timed_out = attempt("v1", "timed_out", status=None, generation=generation)
+    return record(b'{"x": %d}' % number, attempts=[timed_out])
+
+
+async def first_cases(harness: CasesHarness, *records: bytes) -> str:
+    """Roll back, and return the incident when its first cases are made."""
+    harness.fail(*records)
+    incident: str = (await harness.rollback())["incident"]
+    await harness.until(lambda: incident in harness.addon.builder.late)
+    return incident
+
+
+def fail_at(harness: CasesHarness, at_ns: int, one: bytes) -> None:
+    CaptureRing(harness.control.segment, 0, at.CAPTURE_FAILURES).write(at_ns, 0, one)
+
+
+@pytest.mark.parametrize("late_s", [4.5, 30.0, 300.0, 600.0])
+async def test_a_request_that_times_out_long_after_the_rollback_becomes_a_case_of_it(
+    start_harness: Begin, late_s: float
+) -> None:
+    harness = await start_harness()
+    incident = await first_cases(harness, FAILED[0])
+    build = harness.addon.builder.late[incident]
+    fail_at(harness, build.rolled_back_ns + int(late_s * 1e9), in_flight(7))
+    fail_at(harness, build.rolled_back_ns + int(late_s * 1e9), in_flight(8, generation=1 << 50))
+    harness.tick(late_s)
+    await harness.until(lambda: harness.status()["count"] == 2)
+    suite = await harness.addon.store.call(lambda file: file.suite("svc"))
+    assert (bodies(suite), {one.case.incident for one in suite}) == ([0, 7], {incident})
+    first, second = await frozen(harness)
+    assert (first["seen"], len(first["cases"]), "late" in first) == (1, 1, False)
+    assert (second["seen"], len(second["cases"]), second["late"]) == (2, 2, 1)
+    assert second["until_ns"] > first["until_ns"]
+    assert harness.addon.rollbacks("svc")[0]["why"] == golden("cases.made_late")
+
+
+async def test_after_eleven_minutes_nothing_is_waited_for(start_harness: Begin) -> None:
+    harness = await start_harness()
+    incident = await first_cases(harness, FAILED[0])
+    build = harness.addon.builder.late[incident]
+    fail_at(harness, build.rolled_back_ns + LATE_NS + 10**9, in_flight(7))
+    harness.tick(LATE_NS / 1e9)
+    await harness.until(lambda: harness.addon.builder.late == {})
+    assert (harness.status()["count"], len(await frozen(harness))) == (1, 1)
+
+
+async def test_late_requests_that_make_no_case_are_counted_in_the_end(start_harness: Begin) -> None:
+    harness = await start_harness()
+    incident = await first_cases(harness, FAILED[0])
+    build = harness.addon.builder.late[incident]
+    unknown = record(request_whole=False, attempts=[attempt("v1", "timed_out")])
+    fail_at(harness, build.rolled_back_ns + 30 * 10**9, unknown)
+    harness.tick(LATE_NS / 1e9)
+    await harness.until(lambda: harness.addon.builder.late == {})
+    *_, last = await frozen(harness)
+    assert (last["seen"], len(last["cases"]), last["late"]) == (2, 1, 1)
+    assert last["left_out"] == {golden("cases.not_whole"): 1}
+
+
+async def test_a_control_that_was_killed_goes_on_waiting_and_brings_back_no_removed_case(start_harness: Begin) -> None:
+    first = await start_harness()
+    incident = await first_cases(first, *FAILED)
+    build = first.addon.builder.late[incident]
+    await first.settle()
+    for stored in await first.addon.store.call(lambda file: file.suite("svc")):
+        await first.case_operations.remove("svc", stored.case.id, "ann")
+    fail_at(first, build.rolled_back_ns + 20 * 10**9, in_flight(7))
+    await first.settle()
+    await first.end()
+    second = await start_harness()
+    second.tick(40)
+    await second.until(lambda: second.status()["count"] == 1)
+    assert bodies(await second.addon.store.call(lambda file: file.suite("svc"))) == [7]
+
+
+async def test_late_requests_do_not_exceed_the_limit_of_an_incident(start_harness: Begin) -> None:
+    harness = await start_harness()
+    many = [record(b'{"x": %d}' % number, attempts=[attempt("v1")]) for number in range(CASES_MAX - 1)]
+    incident = await first_cases(harness, *many)
+    build = harness.addon.builder.late[incident]
+    for number in range(3):
+        fail_at(harness, build.rolled_back_ns + 20 * 10**9, in_flight(1000 + number))
+    harness.tick(30)
+    await harness.until(lambda: harness.status()["count"] == CASES_MAX)
+    assert len((await frozen(harness))[-1]["cases"]) == CASES_MAX

@@ -1,20 +1,28 @@
 from __future__ import annotations
 
+import asyncio
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from router.control.cases.captures import CapturedRequests, CaptureTime, cases_of, failures
-from router.rollout.cases.case import Case, Expectation, Request
+from router.control.cases.captures import CapturedRequests, CaptureTime, captures
+from router.control.cases.failed_request import failed_request
+from router.rollout.cases.redaction import redaction
+from router.runtime import clock
 from router.settings.sections.cases import Cases
 from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
 from router.shm.segment import Segment
 from tests.control.control_harness import new_segment, settings
+from tests.waiting import until
 
 MOMENT = CaptureTime(10_000_000_000, 1_700_000_000.0)
+
+
+SLOW_PATTERN = "(a+)+$"
 
 
 def attempt(version: str = "v2", outcome: str = "server_error", **more: Any) -> dict[str, Any]:
@@ -59,7 +67,13 @@ def write(segment: Segment, *records: bytes, worker: int = 0, at_ns: int = 9_000
 def read(
     segment: Segment, since_ns: int = 0, until_ns: int = 10**18, limit: int = 99, **settings: Any
 ) -> list[dict[str, Any]]:
-    return failures(segment, 0, Cases(**settings), since_ns, until_ns, limit, MOMENT)
+    """Return the failures as `CapturedRequests.failures` does, but redacted in this process."""
+    cases = Cases(**settings)
+    rules = redaction(cases.redact_paths, cases.redact_patterns, cases.query)
+    found = captures(segment, 0, since_ns, until_ns, limit)
+    return [
+        {"at": MOMENT.wall_of(one.at_ns), "at_ns": one.at_ns, **failed_request(one.payload, rules)} for one in found
+    ]
 
 
 def test_a_failure_as_plain_data(segment: Segment) -> None:
@@ -82,7 +96,9 @@ def test_a_failure_as_plain_data(segment: Segment) -> None:
             "request": {"body": '{"x": 1}'},
             "response": {"body": "sorry"},
             "redacted": True,
+            "response_redacted": False,
             "complete": True,
+            "incomplete": "",
         }
     ]
 
@@ -122,83 +138,36 @@ async def test_services_are_found_by_name_and_settings_may_change(segment: Segme
     assert (await captured.failures("svc", 0, 10**18, 9))[0]["request"] == {"body": '{"name":"[redacted]"}'}
 
 
-def cases(segment: Segment, cases_max: int = 99, **settings: Any) -> list[Case]:
-    return cases_of(read(segment, **settings), "v2", "svc-1-9", cases_max)
+async def test_failures_of_one_version(segment: Segment, tmp_path: Path) -> None:
+    write(segment, record(request_id="r1"), record(request_id="r2", attempts=[attempt("v1")]))
+    captured = CapturedRequests(segment, settings(tmp_path))
+    assert [one["request_id"] for one in await captured.failures("svc", 0, 10**18, 9, "v1")] == ["r2"]
+    assert len(await captured.failures("svc", 0, 10**18, 1, "v2")) == 1
 
 
-def test_a_case_of_a_failure(segment: Segment) -> None:
-    write(segment, record(), record())
-    assert cases(segment) == [
-        Case(
-            Request("POST", "/score?user=redacted", {"content-type": "application/json"}, '{"x": 1}', None, 8, True),
-            Expectation("no_fault"),
-            by="rollback",
-            at=1_699_999_999.0,
-            version="v2",
-            incident="svc-1-9",
-            failed={
-                "outcome": "server_error",
-                "status": 500,
-                "complaint": None,
-                "endpoint": "http://h:1",
-                "lasted_ms": 12.5,
-                "request_id": "r1",
-            },
-        )
-    ]
-
-
-def test_a_rescued_request_expects_what_the_standby_answered(segment: Segment) -> None:
-    write(segment, record(b"", b'{"score": 0.5}', rescue=GOOD, attempts=[attempt(outcome="timed_out", status=None)]))
-    assert cases(segment)[0].expect == Expectation("2xx", body='{"score": 0.5}')
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        pytest.param({"attempts": [attempt("v1")]}, id="another version"),
-        pytest.param({"attempts": [attempt(outcome="connect_failed", status=None)]}, id="nobody there"),
-        pytest.param({"attempts": [attempt(), attempt("v1")]}, id="the other one failed too"),
-        pytest.param({"rescue": attempt("v1", "timed_out")}, id="the rescue failed"),
-        pytest.param({"request_whole": False}, id="a body that was not kept"),
-        pytest.param({"target_whole": False}, id="a target that was cut"),
-    ],
-)
-def test_what_makes_no_case(segment: Segment, changed: dict[str, Any]) -> None:
-    write(segment, record(**changed))
-    assert cases(segment) == []
-
-
-@pytest.mark.parametrize(
-    ("request_body", "changed", "rules"),
-    [
-        pytest.param(b"1", {"target": "/" + "4" * 1000}, {"redact_patterns": ["4"]}, id="a target that grew"),
-        pytest.param(b"4" * 1000 + b"x", {"target": "/" + "\x80"}, {}, id="a target that is no ASCII"),
-        pytest.param(
-            b"[" + b",".join([b'"%b"' % (b"4" * 900)] * 130) + b"]",
-            {},
-            {"redact_patterns": ["4"]},
-            id="a body that grew",
-        ),
-        pytest.param(b"1", {"headers": {"te": "trailers"}}, {}, id="a field that is ours to set"),
-    ],
-)
-def test_what_could_not_be_read_again_makes_no_case(
-    segment: Segment, request_body: bytes, changed: dict[str, Any], rules: dict[str, Any]
+async def test_a_pattern_that_takes_ages_does_not_hold_control_and_is_reported(
+    segment: Segment, tmp_path: Path
 ) -> None:
-    write(segment, record(request_body, **changed))
-    assert len(read(segment, **rules)) == 1
-    assert cases(segment, **rules) == []
+    """In a thread of control it would hold the interpreter for hours: a search does not let other threads run."""
+    write(segment, record(b'{"t":"%bb"}' % (b"a" * 40)))
+    seen: list[tuple[str, list[str]]] = []
+    cases = {"redact_patterns": [SLOW_PATTERN]}
+    captured = CapturedRequests(
+        segment, settings(tmp_path, cases=cases), lambda service, result: seen.append((service, result.slow))
+    )
+    reading = asyncio.ensure_future(captured.failures("svc", 0, 10**18, 9))
+    turns_s: list[float] = []
+    await until(lambda: turns_s.append(clock.now_s()) or reading.done())
+    (found,) = await reading
+    assert found["request"] == {"body": '{"t":"[redacted]"}'}
+    assert seen == [("svc", [SLOW_PATTERN])]
+    assert max(after_s - before_s for before_s, after_s in pairwise(turns_s)) < 1.0
 
 
-def test_of_every_kind_some(segment: Segment) -> None:
-    for number in range(9):
-        write(segment, record(b"%d" % number, target="/common"), at_ns=number)
-    write(segment, record(b"0", target="/rare?a=b"), at_ns=1)
-    write(segment, record(b"0", target="/common", attempts=[attempt(outcome="truncated")]), at_ns=2)
-    assert [(case.request.target, case.failed["outcome"], case.request.body) for case in cases(segment, 4)] == [
-        ("/common", "server_error", "8"),
-        ("/common", "truncated", "0"),
-        ("/rare?a=redacted", "server_error", "0"),
-        ("/common", "server_error", "7"),
-    ]
+async def test_a_caller_that_leaves_does_not_keep_the_next_from_reading(segment: Segment, tmp_path: Path) -> None:
+    write(segment, record())
+    captured = CapturedRequests(segment, settings(tmp_path, cases={"redact_paths": ["/name"]}))
+    first = asyncio.ensure_future(captured.failures("svc", 0, 10**18, 9))
+    await until(captured._turn.locked)
+    first.cancel()
+    assert len(await captured.failures("svc", 0, 10**18, 9)) == 1

@@ -66,6 +66,7 @@ async def test_a_server_error_is_kept_without_bodies_and_without_secrets() -> No
         "target": "/score?k=5",
         "target_whole": True,
         "headers": {"content-type": "text/plain", "x-request-id": "r1"},
+        "headers_whole": True,
         "request_id": "r1",
         "request_bytes": 5,
         "request_whole": False,
@@ -79,6 +80,80 @@ async def test_a_server_error_is_kept_without_bodies_and_without_secrets() -> No
         "response_kept": 0,
     }
     assert bodies == b""
+
+
+TRITON = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n%b\r\nhello"
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept_fields", "whole"),
+    [
+        pytest.param(
+            b"Inference-Header-Content-Length: 2\r\n", {"inference-header-content-length": "2"}, True, id="Triton"
+        ),
+        pytest.param(b"Content-Encoding: gzip\r\n", {"content-encoding": "gzip"}, True, id="gzip"),
+        pytest.param(
+            b"Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n",
+            {"content-encoding": "gzip, gzip"},
+            True,
+            id="twice gzip",
+        ),
+        pytest.param(
+            b"Content-Type: multipart/form-data; boundary=x\r\n",
+            {"content-type": "multipart/form-data; boundary=x"},
+            True,
+            id="multipart",
+        ),
+        pytest.param(
+            b"Ce-Type: t\r\nCE-Id: \xc3\xa9\r\n", {"ce-type": "t", "ce-id": "é"}, True, id="CloudEvents, UTF-8"
+        ),
+        pytest.param(b"ce-id: \xe9\r\n", {"ce-id": "é"}, False, id="no UTF-8: it would be sent as other bytes"),
+        pytest.param(
+            b"grpc-encoding: gzip\r\nx-grpc-web: 1\r\n", {"grpc-encoding": "gzip", "x-grpc-web": "1"}, True, id="gRPC"
+        ),
+        pytest.param(
+            b"Content-Type: a/b\r\nContent-Type: a/b\r\n", {"content-type": "a/b"}, True, id="repeated, the same"
+        ),
+        pytest.param(
+            b"Content-Type: a/b\r\nContent-Type: c/d\r\n", {"content-type": "a/b, c/d"}, False, id="repeated, ambiguous"
+        ),
+        pytest.param(b"ce-a: " + b"x" * 1025 + b"\r\n", {"ce-a": "x" * 1023}, False, id="too long"),
+        pytest.param(
+            b"".join(b"ce-a%d: 1\r\n" % number for number in range(33)),
+            {f"ce-a{number}": "1" for number in range(32)},
+            False,
+            id="too many",
+        ),
+        pytest.param(b"Authorization: x\r\nX-Other: 1\r\n", {}, True, id="others are not kept"),
+    ],
+)
+async def test_fields_without_which_a_body_cannot_be_read_are_kept(
+    fields: bytes, kept_fields: dict[str, str], whole: bool
+) -> None:
+    async with Backend(SORRY) as backend, Rig(captured_headers=frozenset(), tap=KEEPS) as rig:
+        rig.serve(backend.url)
+        assert (await rig.ask(TRITON % fields))[0] == 500
+        ((document, _),) = kept(rig)
+    assert (document["headers"], document["headers_whole"]) == (kept_fields, whole)
+
+
+async def test_a_request_with_trailers_is_not_kept_whole() -> None:
+    post = b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n"
+    async with Backend(SORRY) as backend, Rig(captured_headers=HEADERS, tap=KEEPS) as rig:
+        rig.serve(backend.url)
+        await rig.ask(post)
+        ((document, _),) = kept(rig)
+    assert document["headers_whole"] is False
+
+
+async def test_the_encoding_of_an_answer_is_kept_with_it() -> None:
+    answer = backends.response(200, b"zip", content_type="a/b").replace(b"\r\n", b"\r\nContent-Encoding: gzip\r\n", 1)
+    async with Backend(backends.status(500)) as bad, Backend(backends.sending(answer)) as standby:
+        async with Rig(captured_headers=frozenset(), tap=KEEPS, replay="always") as rig:
+            rig.serve(bad.url, standby.url)
+            assert (await rig.ask(POST))[0] == 200
+            ((document, bodies),) = kept(rig)
+    assert (document["response_headers"], bodies) == ({"content-encoding": "gzip", "content-type": "a/b"}, b"hellozip")
 
 
 async def test_where_bodies_are_kept_they_are_kept_on_both_sides() -> None:

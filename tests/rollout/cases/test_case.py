@@ -68,6 +68,15 @@ def test_settings_apply_where_the_case_has_none() -> None:
     assert judge_answer(lenient, answer, limits).state == "pass"
 
 
+@pytest.mark.parametrize(("by", "state"), [("rollback", "skipped"), ("ann", "fail")])
+@pytest.mark.parametrize("expected", ["2xx", "4xx"])
+def test_only_a_captured_case_lacks_credentials(by: str, state: str, expected: str) -> None:
+    """The captured request may have had some; who writes a case means what it says."""
+    written = replace(case(status=expected), by=by)
+    found = judge_answer(written, CaseAnswer(403), ComparisonLimits()).state
+    assert found == ("pass" if by == "ann" and expected == "4xx" else state)
+
+
 @pytest.mark.parametrize(
     ("wanted", "found", "told"),
     [
