@@ -106,20 +106,21 @@ class Networks:
 @dataclass(frozen=True, slots=True)
 class Peer:
     """`address` is an IP address, UNIX or UNKNOWN; `scheme` is that of the connection, `http` or `https`. `shown`: the
-    certificate with which another process made the connection, if this process has adopted it.
+    certificate with which another process made the connection, if this process has adopted it. `sender`: the address that sent
+    the PROXY header with `address`; empty without a header.
     """
 
     address: str
     scheme: str
     shown: PresentedCertificate | None = None
+    sender: str = ""
 
 
 def peer_of(transport: asyncio.BaseTransport, announced: str = "") -> Peer:
     """Return the peer: its address is the `announced` one, or the one that the kernel reports."""
     scheme = "https" if transport.get_extra_info("ssl_object") else "http"
-    if announced:
-        return Peer(announced, scheme)
-    return Peer(socket_address(transport.get_extra_info("socket"), transport.get_extra_info("peername")), scheme)
+    address = socket_address(transport.get_extra_info("socket"), transport.get_extra_info("peername"))
+    return Peer(announced, scheme, sender=address) if announced else Peer(address, scheme)
 
 
 def socket_address(sock: socket.socket, name: object) -> str:

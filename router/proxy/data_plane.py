@@ -231,6 +231,8 @@ class DataPlane:
         """Apply changed settings. The set of services stays. The caches of heads are emptied."""
         self.context.reconfigure(options)
         self.proxy_protocol.reconfigure(options)
+        for downstream in list(self.limiter.connections):
+            downstream.reconsider_trust()
         self.limiter.reconfigure()
         self._via = VIA if options.via else b""
         self._requests.clear()

@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     because a client could then forge a header. A change concerns new connections."""
     proxy_protocol_from: Annotated[list[str], Field(max_length=256)] = []
     """Networks (CIDR, one address, or "unix") of the balancers that send the PROXY header. Connections from other
-    addresses are closed."""
+    addresses are closed; open ones after the response in flight, if a balancer is removed."""
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: min(len(os.sched_getaffinity(0)), 64))
     """Number of worker processes. Unset: one for each core."""
     state_dir: Path | None = None

@@ -1,7 +1,8 @@
 """Hands client connections on to the new router's workers in a take-over, so that none is closed and no request is lost.
 
-    message      {"address": the client's, "scheme": "http" | "https", "certificate": its names and the SNI names that select
-                 it, null if there is only one, "held": whether there is a second descriptor}
+    message      {"address": the client's, "scheme": "http" | "https", "sender": the sender of its PROXY header,
+                 empty without one, "certificate": its names and the SNI names that select it, null if there is only one,
+                 "held": whether there is a second descriptor}
     descriptors  the connection; a sealed memfd with bytes that were read but not processed, if there are any
 
 If a server closes an idle connection, a request may be on its way (RFC 9112 §9.5), so the old worker does not close it. An idle
@@ -200,6 +201,7 @@ def _message(peer: Peer, certificate: PresentedCertificate | None, buffered: byt
     document = {
         "address": peer.address,
         "scheme": peer.scheme,
+        "sender": peer.sender,
         "certificate": certificate and certificate.identity(),
         "held": bool(buffered),
     }
@@ -256,7 +258,8 @@ class Adoption:
         downstream.closing = downstream.adopted = True
         if descriptors[1:]:
             downstream.buffer = _contents(descriptors[1])
-        downstream.peer = Peer(document["address"], document["scheme"], self._presented(document["certificate"]))
+        shown = self._presented(document["certificate"])
+        downstream.peer = Peer(document["address"], document["scheme"], shown, document.get("sender", ""))
         sock.setblocking(False)
         await self._context.loop.connect_accepted_socket(lambda: cast(asyncio.Protocol, downstream), sock)
         if not self._context.handing_on:

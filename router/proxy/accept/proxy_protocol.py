@@ -41,8 +41,10 @@ class ProxyProtocolAcceptor:
         self.reconfigure(context.options)
 
     def reconfigure(self, options: Options) -> None:
-        """Apply changed settings to new connections."""
+        """Apply changed settings to new connections, and close those whose sender is not allowed any more."""
         self._required = options.proxy_protocol.required
+        for pending in list(self.context.proxy_header_wait.since):
+            pending.check_sender()
 
     def wrap(self, above: Above) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
@@ -81,12 +83,17 @@ class PendingHeader(asyncio.Protocol):
         """Called by the loop for each accepted connection."""
         self._transport = cast(asyncio.Transport, transport)
         self._address = peer_of(transport).address
-        if not self._context.allowed_senders.covers(self._address):
-            self._refuse("it is not in proxy_protocol_from")
-        else:
+        if self.check_sender():
             if self._limiter.at_connection_limit():
                 self._limiter.reserve.take(self, self._address, PendingHeader.reject_full)
             self._context.proxy_header_wait.start(self, clock.now_s())
+
+    def check_sender(self) -> bool:
+        """Refuse the connection unless its sender is allowed; return whether it is."""
+        allowed = self._context.allowed_senders.covers(self._address)
+        if not allowed:
+            self._refuse("it is not in proxy_protocol_from")
+        return allowed
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop with received bytes."""

@@ -103,15 +103,43 @@ class Downstream:
         self.transport.set_write_buffer_limits(high=context.options.buffer_bytes)
         if self.peer is None:  # an adopted connection has its peer from the other process
             self.peer = peer_of(transport, self._source)
-        self.forwarded, self.client = context.forwarding.connection_fields(self.peer), self.peer.address
-        if context.forwarding.trusted.covers(self.client):
-            self._translate = TrustedProxy(self, self.peer).request_head
-        if self.peer.scheme == "https":
-            self._translate = misdirection.guard(self, request_head.over_tls(self._translate))
+        self._decide_trust(self.peer)
         if (limit := self._admission.admit(self)) is not None:
             local_replies.reject_connection(self, limit)
         elif context.handing_on:
             self.prepare_handoff()
+        elif self.peer.sender and not context.allowed_senders.covers(self.peer.sender):  # since its PROXY header came
+            self.reconsider_trust()
+
+    def _decide_trust(self, peer: Peer) -> None:
+        """Decide by the present settings which fields of the next requests are trusted, and who the client is."""
+        context = self.context
+        self.forwarded, self.client = context.forwarding.connection_fields(peer), peer.address
+        self.client_print = 0
+        self._translate = context.request_head
+        if context.forwarding.trusted.covers(self.client):
+            self._translate = TrustedProxy(self, peer).request_head
+        if peer.scheme == "https":
+            self._translate = misdirection.guard(self, request_head.over_tls(self._translate))
+
+    def reconsider_trust(self) -> None:
+        """Decide anew at the next request: the settings have changed. A request in flight keeps what was decided for it.
+
+        If the sender of its PROXY header is not allowed any more, the connection counts as that sender's, and closes after the
+        response in flight.
+        """
+        peer = self.peer
+        if peer is None or self.transport is None:
+            return
+        self._translate = self._translate_anew
+        if peer.sender and not self.context.allowed_senders.covers(peer.sender):
+            self.peer = Peer(peer.sender, peer.scheme, peer.shown)
+            self.drain()
+
+    def _translate_anew(self, raw: bytes) -> RequestHead:
+        if self.peer is not None:
+            self._decide_trust(self.peer)
+        return self._translate(raw)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop with the bytes that have arrived."""

@@ -11,8 +11,8 @@ from router.settings.sections.values import Strict
 
 
 class ForwardingSettings(Strict):
-    """The proxies in front that are trusted to name the client, and the forwarded fields that backends receive. Trust
-    is decided once per connection: open connections keep it after a change."""
+    """The proxies in front that are trusted to name the client, and the forwarded fields that backends receive. A
+    change holds from the next request on, on open connections, too."""
 
     trusted: Annotated[list[str], Field(max_length=256)] = []
     """Networks (CIDR, one address, or "unix") whose X-Forwarded-* and Forwarded fields are trusted. The fields of other

@@ -218,6 +218,40 @@ async def test_settings_count_from_the_next_connection() -> None:
     assert refused(rig) == 1
 
 
+KEPT = GET.replace(b"Connection: close\r\n", b"")
+OTHERS = required("10.0.0.0/8")
+
+
+async def test_connections_of_a_removed_balancer_are_closed() -> None:
+    async with Backend(backends.ok()) as backend, Rig(required()) as rig:
+        rig.serve(backend.url)
+        idle, busy, pending = await rig.client(), await rig.client(), await rig.client()
+        assert (await idle.ask(LINE + KEPT))[0] == 200
+        await busy.send(LINE + KEPT.replace(b"\r\n\r\n", b"\r\nContent-Length: 2\r\n\r\nh"))
+        await pending.send(LINE[:9])
+        await until(lambda: len(rig.data_plane.limiter.connections) == 2 and rig.context.proxy_header_wait.since)
+        rig.data_plane.reconfigure(OTHERS)
+        assert await ends(idle) == b""
+        assert await ends(pending) == b""
+        await busy.send(b"i" + KEPT)
+        answers = await ends(busy)
+        assert answers.startswith(b"HTTP/1.1 200 ")
+        addresses = [request.field("x-forwarded-for") for request in backend.requests]
+        assert addresses[:2] == [b"192.0.2.7", b"192.0.2.7"]
+        assert set(addresses[2:]) <= {b"127.0.0.1"}
+    assert refused(rig) == 1
+
+
+async def test_connections_of_a_balancer_that_stays_are_kept() -> None:
+    async with Backend(backends.ok()) as backend, Rig(required()) as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        assert (await client.ask(LINE + KEPT))[0] == 200
+        rig.data_plane.reconfigure(required("10.0.0.0/8", "127.0.0.1"))
+        assert (await client.ask(KEPT))[0] == 200
+        assert [request.field("x-forwarded-for") for request in backend.requests] == [b"192.0.2.7"] * 2
+
+
 async def test_the_log_names_the_client_and_now_and_then_a_refusal(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with Backend(backends.ok()) as backend, Rig(required(options=replace(OPTIONS, access_log=True))) as rig:

@@ -170,12 +170,47 @@ async def test_a_proxy_on_a_unix_socket_is_believed(tmp_path: Path) -> None:
         listener.stop()
 
 
-async def test_trust_follows_the_settings_with_the_next_connection() -> None:
+async def test_trust_follows_the_settings() -> None:
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
         rig.data_plane.reconfigure(TRUSTING)
         assert (await rig.ask(request(b"X-Forwarded-For: 192.0.2.7")))[0] == 200
         assert told(backend) == [OWN[0], b"X-Forwarded-For: 192.0.2.7, 127.0.0.1", OWN[2]]
+
+
+async def test_a_revoked_proxy_is_a_client_with_the_next_request_of_its_connection() -> None:
+    line = b"X-Forwarded-For: 192.0.2.7"
+    async with Backend(backends.ok()) as backend, Rig(TRUSTING) as rig:
+        rig.serve(backend.url)
+        client, idle = await rig.client(), await rig.client()
+        assert (await client.ask(request(line)))[0] == 200
+        assert told(backend)[1] == line + b", 127.0.0.1"
+        rig.data_plane.reconfigure(OPTIONS)
+        for one in (client, client, idle):
+            assert (await one.ask(request(line)))[0] == 200
+            assert told(backend) == OWN
+        rig.data_plane.reconfigure(TRUSTING)
+        assert (await client.ask(request(line)))[0] == 200
+        assert told(backend)[1] == line + b", 127.0.0.1"
+        rig.data_plane.reconfigure(TRUSTING)
+        assert (await client.ask(request(line)))[0] == 200
+        assert told(backend)[1] == line + b", 127.0.0.1"
+
+
+async def test_a_request_in_flight_keeps_what_was_decided_for_it() -> None:
+    line = b"X-Forwarded-For: 192.0.2.7"
+    async with Backend(backends.ok()) as backend, Rig(TRUSTING) as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(request(line, b"Content-Length: 2")[:-4] + b"\r\n\r\nh")
+        await until(lambda: any(one.exchange for one in rig.data_plane.limiter.connections))
+        rig.data_plane.reconfigure(OPTIONS)
+        [downstream] = rig.data_plane.limiter.connections
+        assert downstream.client == "192.0.2.7"
+        await client.send(b"i" + request(line))
+        assert [(await client.response())[0] for _ in range(2)] == [200, 200]
+        seen = [request.field("x-forwarded-for") for request in backend.requests]
+        assert seen == [b"192.0.2.7, 127.0.0.1", b"127.0.0.1"]
 
 
 async def test_an_intermediary_and_its_connection_do_not_hold_each_other() -> None:
