@@ -37,7 +37,7 @@ from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm import settings_memory
 from router.shm.segment import Segment, attach
-from router.tls import contexts
+from router.tls import contexts, kept_files
 
 log = logging.getLogger(__name__)
 _LAG_TICKS: Final = 10
@@ -77,8 +77,10 @@ class Control:
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._on_sighup, control_loop, application)
         loop.add_reader(self._args.life_fd, self._on_life_pipe)
-        tls = contexts.server_of(self._settings.admin.tls.model_dump())
-        context = contexts.server_context(tls) if tls is not None else None
+        kept = self._args.certificates_fd
+        files = {} if kept is None else kept_files.decode(settings_memory.read(kept))
+        tls = contexts.server_of(self._settings.admin.tls.model_dump(), files.get(kept_files.ADMIN))
+        context = kept_files.server_context(tls) if tls is not None else None
         admin.apply_fd_limit(application, fd_limits.left())
         runner = await admin.serve(application, socket.socket(fileno=self._args.admin_fd), context)
         gc.collect()

@@ -23,6 +23,7 @@ from router.runtime.child_args import WorkerArgs
 from router.runtime.tasks import Tasks
 from router.shm import layout as at
 from router.shm import segment, settings_memory
+from router.tls import kept_files
 
 log = logging.getLogger(__name__)
 CONTROL_POLL_S: Final = 0.02
@@ -35,7 +36,9 @@ async def serve(args: WorkerArgs) -> None:
     loop = asyncio.get_running_loop()
     memory = segment.attach(args.segment_fd)
     tasks = Tasks()
-    data_plane = DataPlane(args.index, memory, proxy_options.from_descriptor(args.settings_fd), tasks, args.acks_fd)
+    kept = {} if args.certificates_fd is None else kept_files.decode(settings_memory.read(args.certificates_fd))
+    options = proxy_options.from_descriptor(args.settings_fd, kept)
+    data_plane = DataPlane(args.index, memory, options, tasks, args.acks_fd)
     row = memory.layout.worker(args.index)
     memory.words[row + at.W_PID] = os.getpid()
     memory.words[row + at.W_DRAINING] = 0
@@ -54,7 +57,7 @@ async def serve(args: WorkerArgs) -> None:
     def reread() -> None:
         if not settings_memory.receive(args.updates_fd, args.settings_fd):
             log.warning("SIGHUP, but no newer settings have arrived")
-        data_plane.reconfigure(proxy_options.from_descriptor(args.settings_fd))
+        data_plane.reconfigure(proxy_options.from_descriptor(args.settings_fd, kept))
 
     loop.add_reader(args.wake_fd, wake)
     loop.add_reader(args.life_fd, orphaned)

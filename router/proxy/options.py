@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from router.shm import settings_memory
-from router.tls import contexts
+from router.tls import contexts, kept_files
 from router.tls.contexts import BackendTls, ServerTls
+from router.tls.kept_files import KeptFiles
 from router.uri import authority
 
 
@@ -152,12 +153,15 @@ class Options:
     refuse_lookalikes: bool = False
 
 
-def from_document(document: dict[str, Any]) -> Options:
-    """Return the options in a settings document (`loader.dump`)."""
+def from_document(document: dict[str, Any], kept: KeptFiles | None = None) -> Options:
+    """Return the options in a settings document (`loader.dump`); `kept` are copies of TLS files."""
+    kept = kept or {}
     limits, timeouts = document["limits"], document["timeouts"]
     ready = document["ready_path"]
     return Options(
-        services=tuple(_service(name, document["services"][name], timeouts) for name in sorted(document["services"])),
+        services=tuple(
+            _service(name, document["services"][name], timeouts, kept) for name in sorted(document["services"])
+        ),
         ready_path=None if ready == "none" else ready.encode(),
         access_log=document["access_log"],
         via=document["via"],
@@ -168,7 +172,7 @@ def from_document(document: dict[str, Any]) -> Options:
             tuple(document["proxy_protocol_from"]),
             limits["proxy_header_bytes_max"],
         ),
-        tls=contexts.server_of(document["tls"]),
+        tls=contexts.server_of(document["tls"], kept.get(kept_files.LISTEN)),
         tunnel_idle_s=_or_never(timeouts["tunnel_idle_s"]),
         connection_age_max_s=_or_never(timeouts["connection_age_max_s"]),
         connections_per_client_max=_or_never(limits["connections_per_client_max"]),
@@ -224,7 +228,7 @@ def _or_never(value: float | str) -> float:
     return math.inf if isinstance(value, str) else value
 
 
-def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any]) -> ServiceOptions:
+def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any], kept: KeptFiles) -> ServiceOptions:
     return ServiceOptions(
         name=name,
         hosts=frozenset(found for host in section["hosts"] if (found := authority.host_of(host.encode())) is not None),
@@ -234,7 +238,7 @@ def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any]) -> Se
         first_byte_timeout_s=section["first_byte_timeout_s"] or timeouts["first_byte_timeout_s"],
         idle_timeout_s=section["idle_timeout_s"] or timeouts["idle_timeout_s"],
         hang_wait_min_s=section["rules"]["hard_failure"]["hang_wait_min_s"],
-        backend_tls=contexts.backend_of(section["backend_tls"]),
+        backend_tls=contexts.backend_of(section["backend_tls"], kept.get(kept_files.backend_place(name))),
         tap=_tap_options(section["cases"]),
         captured_headers=_captured_headers(section["cases"]),
         validation=_validation(section["validation"]),
@@ -284,6 +288,6 @@ def _captured_headers(cases: dict[str, Any]) -> frozenset[bytes] | None:
     return frozenset(name.encode() for name in cases["headers"]) if cases["capture"] else None
 
 
-def from_descriptor(fd: int) -> Options:
-    """Return the options in the settings memory behind `fd`."""
-    return from_document(json.loads(settings_memory.read(fd)))
+def from_descriptor(fd: int, kept: KeptFiles | None = None) -> Options:
+    """Return the options in the settings memory behind `fd`; `kept` are copies of TLS files."""
+    return from_document(json.loads(settings_memory.read(fd)), kept)

@@ -1,7 +1,8 @@
 """Arguments of a child process: the purpose of each inherited descriptor. One JSON argument, made and parsed here only.
 
 All `*_fd` are descriptor numbers that the supervisor passes on. `life_fd` is the read end of a pipe; its end of file means that
-the supervisor has ended. `updates_fd` is a socket that receives newer settings (shm/settings_memory.py).
+the supervisor has ended. `updates_fd` is a socket that receives newer settings (shm/settings_memory.py). `certificates_fd` is
+memory with copies of TLS files (tls/kept_files.py); None: there are no copies.
 Every user of the machine can read the argument (ps), so it holds no secret.
 """
 
@@ -27,6 +28,7 @@ class ControlArgs:
     life_fd: int
     state_dir: str
     settings_origin: str
+    certificates_fd: int | None = None
     assume_active: str | None = None
     """`run --assume-active`: the version to make active although the journal does not name one."""
     journal_from: str | None = None
@@ -48,6 +50,7 @@ class WorkerArgs:
     acks_fd: int
     life_fd: int
     state_dir: str
+    certificates_fd: int | None = None
     inlet_fd: int | None = None
     """Receives connections of the router that is taken over."""
 

@@ -15,6 +15,7 @@ from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm import segment, settings_memory
 from router.supervisor.child import Child
+from router.supervisor.kept_certificates import KeptCertificates
 from router.supervisor.run_options import RunOptions
 from router.supervisor.sockets import AdminSocket, DataSockets
 from router.supervisor.state_directory import StateDirectory
@@ -39,6 +40,7 @@ class ProcessSet:
         self._resumes = False
         self._options = options
         self._control_fd, self._worker_fd = _documents(settings)
+        self.certificates = KeptCertificates(settings)
         wakes = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(settings.workers)]
         self._acks = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._life, self._life_write = os.pipe()
@@ -48,7 +50,10 @@ class ProcessSet:
         self.control = Child(
             "control",
             lambda: (*control_argv, self._control_args(admin_fd, wakes, str(state.path))),
-            lambda: (*self._shared, self._control_fd, self._updates("control"), admin_fd, *wakes, state.lock_fd),
+            lambda: (
+                *(*self._shared, self._control_fd, self.certificates.present("control"), self._updates("control")),
+                *(admin_fd, *wakes, state.lock_fd),
+            ),
             lambda: self.segment.words[at.H_CONTROL_HEARTBEAT_NS],
             environment=interpreter.environment(interpreter.OUTWARD),
         )
@@ -72,6 +77,7 @@ class ProcessSet:
         """Replace the settings; `deliver` sends them to a child."""
         before = self._control_fd, self._worker_fd
         self._control_fd, self._worker_fd = _documents(settings)
+        self.certificates.reconfigure(settings)
         for fd in before:
             os.close(fd)
 
@@ -94,6 +100,7 @@ class ProcessSet:
             child_args.ControlArgs(
                 segment_fd=self.segment.fd,
                 settings_fd=self._control_fd,
+                certificates_fd=self.certificates.descriptor("control", control=True),
                 updates_fd=self._updates("control", renew=True),
                 admin_fd=admin_fd,
                 wake_fds=wake_fds,
@@ -125,6 +132,7 @@ class ProcessSet:
                     index=index,
                     segment_fd=self.segment.fd,
                     settings_fd=self._worker_fd,
+                    certificates_fd=self.certificates.descriptor(name, control=False),
                     updates_fd=self._updates(name, renew=True),
                     listen_fds=listen_fds,
                     wake_fd=wake_fd,
@@ -139,7 +147,10 @@ class ProcessSet:
         return Child(
             name,
             lambda: (*argv, argument()),
-            lambda: (*self._shared, self._worker_fd, self._updates(name), *listen_fds, *inlet_fds, wake_fd),
+            lambda: (
+                *(*self._shared, self._worker_fd, self.certificates.present(name), self._updates(name)),
+                *(*listen_fds, *inlet_fds, wake_fd),
+            ),
             lambda: self.segment.words[heartbeat],
             index,
             interpreter.environment(),

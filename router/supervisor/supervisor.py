@@ -95,12 +95,14 @@ class Supervisor:
         """Start the children, watch them, end them; return the exit code."""
         try:
             with Signals() as signals:
+                self._processes.certificates.start()
                 while self._exit_code is None:
                     self._step(signals)
             if self._failure is not None:
                 raise self._failure
             return self._exit_code
         finally:
+            self._processes.certificates.stop()
             self._kill_all()
             if self._old_router is not None:
                 self._old_router.close()

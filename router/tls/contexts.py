@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from router.tls.certificate_info import check_readable, read, reason, unusable
@@ -34,6 +34,10 @@ AEAD: Final = (
 """The suites of TLS 1.2 with authenticated encryption and forward secrecy (RFC 9325 §4.2); no CBC suite is among them."""
 
 
+KeptContents = Mapping[str, bytes]
+"""Contents of files that were usable, by path (kept_files.py)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A certificate with its chain, and its key: paths of PEM files. `names` are the SNI names that select it."""
@@ -42,10 +46,16 @@ class Pair:
     key: str
     names: tuple[str, ...] = ()
 
+    def relocated(self, places: Mapping[str, str]) -> Pair:
+        """Return the pair with other paths."""
+        return Pair(places[self.certificate], places[self.key], self.names)
+
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """Certificates of a listener, and its rule for client certificates. SNI selects one of `others`; the default is `pair`."""
+    """Certificates of a listener, and its rule for client certificates. SNI selects one of `others`; the default is `pair`.
+    `kept`: copies for a start while the files cannot be used.
+    """
 
     pair: Pair
     others: tuple[Pair, ...] = ()
@@ -53,6 +63,13 @@ class ServerTls:
     ciphers: tuple[str, ...] = AEAD
     client_ca: str | None = None
     client_auth: str = "required"
+    kept: KeptContents | None = field(default=None, compare=False, repr=False)
+
+    def relocated(self, places: Mapping[str, str]) -> ServerTls:
+        """Return the same with other paths."""
+        others = tuple(pair.relocated(places) for pair in self.others)
+        client_ca = None if self.client_ca is None else places[self.client_ca]
+        return replace(self, pair=self.pair.relocated(places), others=others, client_ca=client_ca, kept=None)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -64,7 +81,7 @@ class ServerTls:
 
 @dataclass(frozen=True, slots=True)
 class BackendTls:
-    """The verification of a service's backends, and the client certificate that they receive."""
+    """The verification of a service's backends, and the client certificate that they receive. `kept` as in `ServerTls`."""
 
     ca: str | None = None
     server_name: str | None = None
@@ -72,9 +89,21 @@ class BackendTls:
     minimum_version: str = "TLSv1.2"
     ciphers: tuple[str, ...] = ()
     pair: Pair | None = None
+    kept: KeptContents | None = field(default=None, compare=False, repr=False)
+
+    def relocated(self, places: Mapping[str, str]) -> BackendTls:
+        """Return the same with other paths."""
+        pair = None if self.pair is None else self.pair.relocated(places)
+        return replace(self, ca=None if self.ca is None else places[self.ca], pair=pair, kept=None)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that the context is built from."""
+        paths = [self.ca, *((self.pair.certificate, self.pair.key) if self.pair is not None else ())]
+        return tuple(dict.fromkeys(path for path in paths if path is not None))
 
 
-def server_of(section: dict[str, Any]) -> ServerTls | None:
+def server_of(section: dict[str, Any], kept: KeptContents | None = None) -> ServerTls | None:
     """Return the settings of a `tls` section (plain data); None if it names no certificate."""
     if section["certificate"] is None:
         return None
@@ -89,10 +118,11 @@ def server_of(section: dict[str, Any]) -> ServerTls | None:
         ciphers=tuple(section["ciphers"]),
         client_ca=section.get("client_ca"),
         client_auth=section.get("client_auth", "required"),
+        kept=kept,
     )
 
 
-def backend_of(section: dict[str, Any]) -> BackendTls:
+def backend_of(section: dict[str, Any], kept: KeptContents | None = None) -> BackendTls:
     """Return the settings of a `backend_tls` section (plain data)."""
     certificate = section["certificate"]
     return BackendTls(
@@ -102,6 +132,7 @@ def backend_of(section: dict[str, Any]) -> BackendTls:
         minimum_version=section["minimum_version"],
         ciphers=tuple(section["ciphers"]),
         pair=Pair(certificate, section["key"] or certificate) if certificate is not None else None,
+        kept=kept,
     )
 
 

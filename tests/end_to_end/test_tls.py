@@ -17,6 +17,7 @@ from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import Router, children, free_port, service_settings, until
 from tests.end_to_end.steady import Steady
 from tests.end_to_end.test_load_balancers import balancer
+from tests.end_to_end.test_take_over import successor
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
 
@@ -98,6 +99,56 @@ async def test_certificates_on_both_sides(start_router: StartRouter, tmp_path: P
         assert load.answered > 100
 
 
+BROKEN = """
+[tls]
+certificate = "{pair.certificate}"
+key = "{pair.key}"
+
+[timeouts]
+certificates_every_s = 0.1
+"""
+
+
+async def test_processes_that_start_while_the_pair_is_broken(start_router: StartRouter, tmp_path: Path) -> None:
+    """A killed worker has the last good certificate again; a take-over is refused, and the old router goes on."""
+    authority = CertificateAuthority(tmp_path)
+    pair = authority.pair("127.0.0.1", "one.test")
+    settings_text = service_settings(f"http://127.0.0.1:{free_port()}", more=BROKEN.format(pair=pair))
+    router = await start_router(settings_text, tls=authority.client())
+    authority.pair("127.0.0.1", "two.test")
+    await until(lambda: said(router, "the copies of the TLS files are renewed"), 5, "the supervisor has the new pair")
+    await until(lambda: everywhere(router, "two.test"), 5, "the new certificate is shown")
+    spoil(pair.key)
+    spoil(pair.certificate)
+    await until(lambda: alarmed(router), 5, "an alarm is up")
+    killed = workers_of(router)
+    await router.kill(killed)
+
+    async def replaced() -> bool:
+        return not set(killed) & set(workers_of(router)) and await router.ready()
+
+    await until(replaced, 20, "other workers serve")
+    assert await everywhere(router, "two.test")
+    assert await alarmed(router)
+    assert await said(router, "the certificates that were last usable are in use: ")
+    new = await successor(router)
+    assert new.process is not None
+    assert await asyncio.wait_for(new.process.wait(), 20) != 0
+    assert pair.certificate in router.log.splitlines()[-1]
+    assert await everywhere(router, "two.test")
+    authority.pair("127.0.0.1", "three.test")
+    await until(lambda: everywhere(router, "three.test"), 5, "the mended pair is shown")
+    await until(lambda: said(router, "alarm certificate_unusable is over"), 5, "the alarm is over")
+    assert "PRIVATE KEY" not in router.log
+
+
+def workers_of(router: Router) -> list[int]:
+    commands = {pid: Path(f"/proc/{pid}/cmdline") for pid in children(router.pid)}
+    return [
+        pid for pid, command in commands.items() if command.exists() and b"router.proxy.main" in command.read_bytes()
+    ]
+
+
 def spoil(path: str) -> None:
     Path(path).write_text("broken")
 
@@ -155,7 +206,7 @@ def anonymous_mib(pid: int) -> float:
 
 
 def worker_of(router: Router) -> int:
-    [found] = [pid for pid in children(router.pid) if b"router.proxy.main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    [found] = workers_of(router)
     return found
 
 

@@ -177,15 +177,15 @@ def test_control_is_told_everything_and_the_first_one_what_to_assume(run: Run) -
     first = run.wait_for(r"control started (\d+) (.*)")
     args = json.loads(first[2])
     assert sorted(args) == [
-        "acks_fd", "admin_fd", "assume_active", "life_fd", "segment_fd", "settings_fd", "settings_origin", "state_dir",
-        "updates_fd", "wake_fds",
+        "acks_fd", "admin_fd", "assume_active", "certificates_fd", "life_fd", "segment_fd", "settings_fd",
+        "settings_origin", "state_dir", "updates_fd", "wake_fds",
     ]  # fmt: skip
     assert (args["assume_active"], args["settings_origin"]) == ("v9", str(run.settings))
     run.serving()
     os.kill(int(first[1]), signal.SIGKILL)
     second = json.loads(run.wait_for(r"control started (\d+) (.*)")[2])
-    own = ("assume_active", "updates_fd")
-    assert {**second, "updates_fd": 0} == {**{name: args[name] for name in args if name not in own}, "updates_fd": 0}
+    renewed = {"updates_fd": 0, "certificates_fd": 0}
+    assert {**second, **renewed} == {**{name: args[name] for name in args if name != "assume_active"}, **renewed}
 
 
 def test_a_killed_worker_is_restarted_and_its_counts_are_closed(run: Run) -> None:

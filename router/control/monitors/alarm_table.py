@@ -315,7 +315,7 @@ ALARMS: Final[dict[str, AlarmRow]] = {
     "certificate_unusable": AlarmRow(
         "critical",
         "A start with the certificate files on the disk would fail. Workers keep the certificates that they have loaded, but "
-        "a worker that starts now has none.",
+        "a process that starts now gets copies of them from the supervisor. A start of the router fails.",
         "Repair the files.",
         "Within `timeouts.certificates_every_s` of the repair.",
     ),

@@ -1,7 +1,7 @@
 """Watches the files of the certificates that the router presents: whether they are usable, and when they expire.
 
-Two alarms and a gauge. The files are read, not the certificates in use: with a broken pair the workers keep the old one, but
-the next worker that starts has none.
+Two alarms and a gauge. The files are read, not the certificates in use: with a broken pair the workers keep the old one,
+also those that start (supervisor/kept_certificates.py), but the router itself cannot be started.
 """
 
 from __future__ import annotations

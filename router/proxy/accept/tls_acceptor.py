@@ -1,7 +1,8 @@
 """The TLS handshakes of one worker's listener: their certificate, their timeout, their counters.
 
 The certificate files are checked every `certificates_every_s` and at each SIGHUP, in a thread. An unusable pair is logged and
-changes nothing. New handshakes use the new certificate; established connections keep theirs.
+changes nothing. New handshakes use the new certificate; established connections keep theirs. A worker that starts while the pair
+is unusable has the certificate from the supervisor's copy (tls/kept_files.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from router.proxy.tls.transport import TlsTransport
 from router.runtime import clock
 from router.runtime.logs import LogThrottle
 from router.shm import layout as at
-from router.tls import certificate_info, contexts
+from router.tls import certificate_info, contexts, kept_files
 from router.tls.contexts import ServerTls
 
 if TYPE_CHECKING:
@@ -35,13 +36,13 @@ class TlsAcceptor:
     """`ssl_context` is that of the next handshake; None for a listener without TLS."""
 
     def __init__(self, context: WorkerContext, limiter: ClientConnectionLimiter) -> None:
-        """Raise StartError if the files cannot be used."""
+        """Raise StartError if neither the files nor their copies can be used."""
         options = context.options
         self._context = context
         self._limiter = limiter
         self._tls = options.tls
         self._signature = contexts.signature(options.tls.files) if options.tls else ()
-        self.ssl_context: ssl.SSLContext | None = contexts.server_context(options.tls) if options.tls else None
+        self.ssl_context: ssl.SSLContext | None = kept_files.server_context(options.tls) if options.tls else None
         self._throttle = LogThrottle(_LOG_EVERY_S)
 
     def wrap(self, above: asyncio.Protocol, announced: str = "") -> asyncio.Protocol:

@@ -10,7 +10,7 @@ from functools import partial
 from router.errors import StartError
 from router.proxy.tls.transport import TlsTransport, Wrap
 from router.rollout.model.endpoint import Endpoint
-from router.tls import certificate_info, contexts
+from router.tls import certificate_info, contexts, kept_files
 from router.tls.contexts import BackendTls
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,8 @@ class BackendContext:
                     self._context = await loop.run_in_executor(None, contexts.backend_context, self._options)
                 except StartError as error:
                     log.error("backend_tls is not applied: %s", error.detail)
+                    if self._context is None and kept_files.is_kept(self._options):
+                        self._context = await loop.run_in_executor(None, kept_files.backend_context, self._options)
                 if self._context is not None:
                     self._made = requested
         if self._context is None:
