@@ -93,6 +93,7 @@ def examine(config: str, client: Client) -> Iterator[DoctorCheck]:
     yield _files()
     yield _clock(clock.wall_s())
     if settings is not None:
+        yield from _host(settings)
         yield from _certificates(settings)
         yield from _soundness(settings)
     if status is not None:
@@ -120,6 +121,24 @@ def _files() -> DoctorCheck:
         f"{hard} open files allowed here (soft limit {soft}; the router raises it)",
         remedy,
     )
+
+
+def _host(settings: Settings) -> Iterator[DoctorCheck]:
+    """Yield the limits of the container, beside what the settings need; nothing without limits."""
+    from router.runtime.host import memory, processors
+
+    found, limit_bytes = processors.of(), memory.limit_bytes()
+    too_many = found.excess(settings.workers)
+    detail = f"{settings.workers} workers, {found.described}"
+    remedy = f"set workers = {found.usable}, or raise the CPU quota" if too_many else ""
+    if too_many is not None or found.quota is not None:
+        yield DoctorCheck("processors", True, detail, remedy, warning=too_many is not None)
+    if limit_bytes is None:
+        return
+    need = memory.needed_bytes(settings.workers, len(settings.services)) // memory.MIB
+    short = memory.shortage(settings.workers, len(settings.services), limit_bytes) is not None
+    detail = f"limit {limit_bytes // memory.MIB} MiB, about {need} MiB are needed before the first connection"
+    yield DoctorCheck("memory", True, detail, "raise the limit, or set fewer workers" if short else "", warning=short)
 
 
 def _clock(now_s: float) -> DoctorCheck:
@@ -183,18 +202,24 @@ def _port(name: str, address: Address) -> DoctorCheck:
 def _state(settings: Settings) -> DoctorCheck:
     import shutil
 
+    from router.runtime.host import mounts
     from router.supervisor.patience import Patience
     from router.supervisor.state_directory import StateDirectory
 
-    path = settings.resolved_state_dir()
     try:
+        path = settings.resolved_state_dir()
         StateDirectory(path, Patience(0.0)).close()
     except RouterError as error:
         return DoctorCheck("state directory", False, error.detail, "another directory: --state-dir DIR")
     free_bytes = shutil.disk_usage(path).free
     good = free_bytes >= FREE_BYTES_MIN
     remedy = "" if good else f"free {FREE_BYTES_MIN >> 20} MiB or choose another: --state-dir DIR"
-    return DoctorCheck("state directory", good, f"{path} is writable, {free_bytes >> 20} MiB free", remedy)
+    mount = mounts.of(path)
+    detail = f"{path} is writable, {free_bytes >> 20} MiB free, {mount}"
+    if good and mount.is_remote:
+        remedy = "locks and syncs of such a file system may fail later: use a local disk or a block volume"
+        return DoctorCheck("state directory", True, detail, remedy, warning=True)
+    return DoctorCheck("state directory", good, detail, remedy)
 
 
 def _target(name: str, url: str) -> DoctorCheck:

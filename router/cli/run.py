@@ -34,7 +34,7 @@ AdminListen = Annotated[
 ]
 
 Workers = Annotated[
-    int | None, typer.Option(metavar="N", help="Number of worker processes. Default: the number of cores.")
+    int | None, typer.Option(metavar="N", help="Number of worker processes. Default: the number of usable cores.")
 ]
 
 Observe = Annotated[

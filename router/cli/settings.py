@@ -109,12 +109,16 @@ def _load(config: str) -> Settings:
 
 def effective(settings: Settings) -> dict[str, Any]:
     """Return the settings as plain data, without the hashes of tokens, and the passwords in URLs."""
+    from router.errors import StartError
     from router.settings.sections.proxy import masked_proxy
 
     document: dict[str, Any] = settings.model_dump(mode="json")
     for name in ("listen", "admin_listen"):
         document[name] = str(getattr(settings, name))
-    document["state_dir"] = str(settings.resolved_state_dir())
+    try:
+        document["state_dir"] = str(settings.resolved_state_dir())
+    except StartError:  # no home directory: `run` says so
+        document["state_dir"] = None
     for token in [*document["admin"]["tokens"], *document["alerts"]["tokens"]]:
         token["sha256"] = "(hidden)"
     for channel in document["notify"]:

@@ -292,6 +292,7 @@ class StartCode(_Code):
     SETTINGS_UNKNOWN = "settings_unknown", "An environment variable of the router names no setting."
     STATE_IN_USE = "state_in_use", "Another router uses the state directory."
     STATE_NOT_OURS = "state_not_ours", "Files of the state directory belong to another user, or are links."
+    STATE_UNSUITABLE = "state_unsuitable", "The file system of the state directory cannot lock, map or sync files."
     STATE_UNWRITABLE = "state_unwritable", "The state directory cannot be made or written."
     TAKE_OVER_FAILED = "take_over_failed", "The take-over failed, and the old router goes on."
     VERSION_UNKNOWN = "version_unknown", "--assume-active names a version that is not known."

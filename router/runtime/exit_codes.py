@@ -80,8 +80,8 @@ STARTS: Final = StartCode.table(
             certificate_unusable descriptors_too_few settings_invalid settings_missing settings_unknown""",
         ExitCode.PORT: "address_unavailable address_unknown path_taken port_forbidden port_in_use",
         ExitCode.STATE: """
-            address_differs journal_unavailable nothing_to_take_over state_in_use state_not_ours state_unwritable
-            take_over_failed""",
+            address_differs journal_unavailable nothing_to_take_over state_in_use state_not_ours state_unsuitable
+            state_unwritable take_over_failed""",
         ExitCode.JOURNAL: "journal_busy journal_corrupt journal_newer journal_unreadable",
         ExitCode.ENDPOINTS_DIFFER: "endpoints_differ",
     },

@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import secrets
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +26,10 @@ _KINDS: Final = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISREG, "a file"),
 )
+
+
+_SHARED: Final = ("/", "/tmp", "/var/tmp", "/dev/shm", "/run", "/run/lock", "/var/lock")
+_PROBE: Final = ".owner-check-"
 
 
 class NotOwned(PermissionError):
@@ -86,17 +92,23 @@ def folder(path: Path, *, make: bool = True) -> None:
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode):
         raise _refusal(path, f"is {_kind(found)} where a directory of this router belongs", "move it away")
-    if found.st_uid != os.geteuid():
+    if found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+        return
+    given = _given_to_new_files(path.parent)
+    if found.st_uid not in (os.geteuid(), given.uid):
         raise _refusal(path, _foreign(found.st_uid), _hand_over(path))
-    if found.st_mode & 0o022:
+    if found.st_mode & 0o022 and given.keeps_modes:
         raise _refusal(path, f"can be written by others (mode {found.st_mode & 0o7777:o})", f"chmod 700 {path}")
 
 
-def close_to_others(path: Path) -> None:
+def close_to_others(path: Path) -> str | None:
     """Give the directory `path` mode 0700; raise OSError if it is another user's, or one that users share.
 
     A link to a directory is followed if root or the router's user owns the link (systemd's DynamicUser= makes one). The mode
     of its target stays as it is, because the link may be intended for a shared directory.
+
+    A volume of a container often belongs to root or to a user of its image, and only root could change its mode. Such a
+    directory stays as it is. Return a warning that names the users who can replace its files; None if there are none.
     """
     named = os.lstat(path)
     is_link = stat.S_ISLNK(named.st_mode)
@@ -106,18 +118,42 @@ def close_to_others(path: Path) -> None:
     try:
         found = os.fstat(fd)
         mode = stat.S_IMODE(found.st_mode)
-        if found.st_uid != os.geteuid():
-            raise _refusal(path, _foreign(found.st_uid), _hand_over(path))
-        if mode & stat.S_ISVTX and mode & 0o022:
+        volume = _is_volume(path)
+        if mode & stat.S_ISVTX and mode & 0o022 and not volume:
             raise _refusal(
                 path, f"is shared by users (mode {mode:o})", "name a directory of its own, for example one below it"
             )
+        if found.st_uid != os.geteuid():
+            if found.st_uid != 0 and os.geteuid() == 0 and not volume:
+                raise _refusal(path, _foreign(found.st_uid), _hand_over(path))
+            return f"{described(path)}: its owner and whoever can write to it can replace its files"
         if is_link and mode & 0o022:
             raise _refusal(path, f"can be written by others (mode {mode:o})", f"chmod 700 {os.path.realpath(path)}")
         if not is_link and mode != 0o700:
-            os.fchmod(fd, 0o700)
+            try:
+                os.fchmod(fd, 0o700)
+            except OSError as error:  # a file system without modes, as shares of Windows have
+                return f"{described(path)}, and its mode cannot be changed: {error.strerror}"
+        return None
     finally:
         os.close(fd)
+
+
+def _is_volume(path: Path) -> bool:
+    """Return whether the directory is a mount point of its own, and none that all users share by tradition."""
+    real = os.path.realpath(path)
+    return os.path.ismount(real) and real not in _SHARED
+
+
+def described(path: Path) -> str:
+    """Return `PATH belongs to alice (uid 1000), group 0, mode 775` of what is at `path` or at the nearest place above."""
+    for place in (path, *path.parents):
+        try:
+            found = os.stat(place)
+        except OSError:
+            continue
+        return f"{place} belongs to {user(found.st_uid)}, group {found.st_gid}, mode {stat.S_IMODE(found.st_mode):o}"
+    return f"{path} does not exist"
 
 
 def exposed(path: Path) -> str | None:
@@ -148,10 +184,36 @@ def user(uid: int) -> str:
 def _refuse(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise _refusal(path, f"is {_kind(found)} where a file of this router belongs", "move it away")
-    if found.st_uid != os.geteuid():
+    if found.st_uid != os.geteuid() and found.st_uid != _given_to_new_files(path.parent).uid:
         raise _refusal(path, _foreign(found.st_uid), f"move it away, or chown {os.geteuid()} it if it is this router's")
     if found.st_nlink > 1:
         raise _refusal(path, f"has {found.st_nlink} names (hard links)", "copy it, and put the copy in its place")
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The owner that a file system gives to a new file, and whether it keeps the mode that the file was created with."""
+
+    uid: int
+    keeps_modes: bool
+
+
+def _given_to_new_files(folder: Path) -> _Given:
+    """Create and remove a file in `folder`: shares (CIFS, 9p, NFS with all_squash) give every file to one user.
+
+    Only this process can have made that file, so a file of the same owner is as much this router's as any can be there.
+    """
+    path = folder / f"{_PROBE}{secrets.token_hex(8)}"  # in a container, every start has the same pid
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return _Given(os.geteuid(), keeps_modes=True)
+    try:
+        found = os.fstat(fd)
+        return _Given(found.st_uid, keeps_modes=not found.st_mode & 0o177)
+    finally:
+        os.close(fd)
+        path.unlink(missing_ok=True)
 
 
 def _foreign(uid: int) -> str:

@@ -9,6 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from router.errors import StartError
+from router.errors.codes import StartCode
+from router.runtime.host import processors
 from router.settings.environment import ENV_PREFIX
 from router.settings.sections.address import Address, FileMode
 from router.settings.sections.admin import Admin
@@ -47,8 +50,9 @@ class Settings(BaseSettings):
     proxy_protocol_from: Annotated[list[str], Field(max_length=256)] = []
     """Networks (CIDR, one address, or "unix") of the balancers that send the PROXY header. Connections from other
     addresses are closed; open ones after the response in flight, if a balancer is removed."""
-    workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: min(len(os.sched_getaffinity(0)), 64))
-    """Number of worker processes. Unset: one for each core."""
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: min(processors.of().usable, 64))
+    """Number of worker processes. Unset: one for each core that this process may use, or as many as the CPU quota of its
+    container (cgroup) covers, rounded up."""
     state_dir: Path | None = None
     """Directory of the journal and of all other state. Unset: $STATE_DIRECTORY, else
     ~/.local/state/rollback-router/PORT."""
@@ -138,10 +142,17 @@ class Settings(BaseSettings):
         return self
 
     def resolved_state_dir(self) -> Path:
-        """Return the folder of the journal: the setting, $STATE_DIRECTORY, or the user's state folder by listen port or path."""
+        """Return the folder of the journal: the setting, $STATE_DIRECTORY, or the user's state folder by listen port or path.
+
+        Raise StartError if none of them is there.
+        """
         if self.state_dir is not None:
             return self.state_dir
         if state_directory := os.environ.get("STATE_DIRECTORY"):
             return Path(state_directory.split(":")[0])
-        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        try:
+            base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        except RuntimeError:  # a container may have neither HOME nor an entry of its user in /etc/passwd
+            detail = f"there is no home directory: HOME is not set, and uid {os.getuid()} is unknown; name one: --state-dir DIR"
+            raise StartError(StartCode.STATE_UNWRITABLE, detail) from None
         return Path(base) / "rollback-router" / (self.listen.unix.strip("/").replace("/", "-") or str(self.listen.port))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 from collections.abc import Sequence
 from typing import Final
@@ -11,6 +12,7 @@ from router.errors import StartError
 from router.errors.codes import StartCode
 from router.runtime import clock, fd_limits, interpreter
 from router.runtime.failpoint import FailPoint
+from router.runtime.host import memory, processors
 from router.runtime.inlets import Inlets
 from router.settings import loader
 from router.settings.settings import Settings
@@ -25,6 +27,8 @@ from router.supervisor.takeover.new_router import NewRouter
 from router.tls import contexts
 
 log = logging.getLogger(__name__)
+UMASK: Final = 0o077
+"""Of the router and its children. A container may start with one that takes the owner's own rights."""
 CONTROL: Final = tuple(interpreter.command("router.control.main"))
 WORKER: Final = tuple(interpreter.command("router.proxy.main"))
 
@@ -33,9 +37,8 @@ def run(
     settings: Settings, options: RunOptions, control_argv: Sequence[str] = CONTROL, worker_argv: Sequence[str] = WORKER
 ) -> int:
     """Run the router until it is stopped; return the exit code. Raise StartError if it cannot start."""
-    if notice := loader.passed_over():
-        log.info("%s", notice)
     _raise_file_limit()
+    os.umask(UMASK)
     if shortage := fd_limits.shortage(settings.workers, fd_limits.available()):
         raise StartError(StartCode.DESCRIPTORS_TOO_FEW, shortage)
     for warning in contexts.check(settings.model_dump(), clock.wall_s()):
@@ -47,6 +50,7 @@ def run(
     try:
         if options.fresh and (archive := state.archive(clock.wall_s())):
             options.announce(f"--fresh: the old state is now in {archive}")
+        _report_host(settings)
         patience = Patience(PATIENCE_S if state.unclean else 0.0)
         resources.append(data := DataSockets(settings.listen, settings.workers, patience, settings.listen_mode))
         resources.append(admin := AdminSocket(settings.admin_listen, patience, settings.admin_listen_mode))
@@ -81,6 +85,7 @@ def _take_over(settings: Settings, options: RunOptions, control_argv: Sequence[s
                 )
                 raise StartError(StartCode.ADDRESS_DIFFERS, detail)
         resources.append(state := StateDirectory(path, lock=False))
+        _report_host(settings)
         bound = settings.model_copy(update={"listen": data.address, "admin_listen": admin.address, "state_dir": path})
         processes = ProcessSet(bound, options, state, data, admin, control_argv, worker_argv, inlets)
         return Supervisor(bound, options, state, data, admin, processes, old, inlets).run()
@@ -88,6 +93,23 @@ def _take_over(settings: Settings, options: RunOptions, control_argv: Sequence[s
         for opened in resources:
             opened.close()
         old.close()
+
+
+def _report_host(settings: Settings) -> None:
+    """Log what this process may use, and warn if the settings need more. Name the variables that are passed over."""
+    if notice := loader.passed_over():
+        log.info("%s", notice)
+    found, limit_bytes = processors.of(), memory.limit_bytes()
+    log.info(
+        "workers=%d: this process may use %s%s",
+        settings.workers,
+        found.described,
+        "" if limit_bytes is None else f" and {limit_bytes // memory.MIB} MiB of memory",
+    )
+    shortage = memory.shortage(settings.workers, len(settings.services), limit_bytes)
+    for warning in (found.excess(settings.workers), shortage):
+        if warning is not None:
+            log.warning("%s", warning)
 
 
 def _raise_file_limit() -> None:

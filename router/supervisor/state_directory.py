@@ -16,6 +16,7 @@ from typing import Final
 from router.errors import StartError
 from router.errors.codes import StartCode
 from router.runtime import clock, owned_files
+from router.runtime.host import file_system, mounts
 from router.runtime.processes import process_exists
 from router.supervisor.patience import Patience
 
@@ -39,15 +40,19 @@ class StateDirectory:
         self._locked = False
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            owned_files.close_to_others(path)
+            if (warning := owned_files.close_to_others(path)) is not None:
+                log.warning("state directory %s", warning)
+            file_system.check(path)
             self.lock_fd = owned_files.opened(path / LOCK, os.O_RDWR | os.O_CREAT)
         except owned_files.NotOwned as error:
             detail = f"state directory {path}: {error.strerror}; or choose another: --state-dir DIR"
             raise StartError(StartCode.STATE_NOT_OURS, detail) from None
+        except file_system.FileSystemUnfit as error:
+            raise _unfit(path, error) from None
         except OSError as error:
             raise StartError(
-                StartCode.STATE_UNWRITABLE,
-                f"state directory {path}: {_remedy(error)} or choose another: --state-dir DIR",
+                StartCode.STATE_NOT_OURS if _is_foreign(path, error) else StartCode.STATE_UNWRITABLE,
+                f"state directory {path}: {_remedy(path, error)} or choose another: --state-dir DIR",
             ) from None
         if (reason := owned_files.exposed(path)) is not None:
             log.warning(
@@ -89,7 +94,9 @@ class StateDirectory:
         while True:
             try:
                 return fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            except OSError as error:
+                if not file_system.is_busy(error):
+                    raise _unfit(self.path, file_system.unfit(self.path, "lock files (flock)", error)) from None
                 owner = _owner(self.lock_fd)
                 if (owner is not None and process_exists(owner)) or patience.is_over:
                     raise StartError(
@@ -122,13 +129,34 @@ def _owner(lock_fd: int) -> int | None:
     return int(text) if text.isdigit() and len(text) < 10 else None  # pids have at most 22 bits
 
 
-def _remedy(error: OSError) -> str:
+def _is_foreign(path: Path, error: OSError) -> bool:
+    """Return whether the directory is there, and its owner lets no other user write to it."""
+    try:
+        return error.errno in (errno.EACCES, errno.EPERM) and os.stat(path).st_uid != os.geteuid()
+    except OSError:
+        return False
+
+
+def _unfit(path: Path, error: OSError) -> StartError:
+    detail = f"state directory {path}: {error.strerror}; or choose another: --state-dir DIR"
+    return StartError(StartCode.STATE_UNSUITABLE, detail)
+
+
+def _remedy(path: Path, error: OSError) -> str:
     match error.errno:
         case errno.EEXIST | errno.ENOTDIR:
             return f"{error.filename} is no directory, or a link to nothing; remove it"
         case errno.ENOSPC | errno.EDQUOT:
-            return f"{error.strerror}; make room"
+            return f"{error.strerror} on {mounts.of(path)}; make room"
         case errno.ENAMETOOLONG | errno.ELOOP:
             return f"{error.strerror}; correct it"
+        case errno.EROFS:
+            return f"{mounts.of(path)} is read-only; mount a volume that can be written there"
+        case errno.EACCES | errno.EPERM:
+            uid = os.geteuid()
+            return (
+                f"{error.strerror} for {owned_files.user(uid)}: {owned_files.described(path)}; make it writable for this user "
+                f"(chown -R {uid}; in Kubernetes securityContext.fsGroup),"
+            )
         case _:
             return f"{error.strerror}; make it writable for this user"

@@ -127,3 +127,30 @@ def test_who_may_replace_a_directory_is_told(tmp_path: Path) -> None:
     assert owned_files.exposed(place) == golden("state.open_parent", folder=tmp_path)
     (tmp_path / "link").symlink_to(place)
     assert owned_files.exposed(tmp_path / "link") == golden("state.open_parent", folder=tmp_path)
+
+
+def test_a_file_system_that_gives_every_file_to_one_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As NFS with all_squash, CIFS and 9p: a new file belongs to that user, too, and has the mode of the mount."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "folder", tmp_path / "file"):
+        place.chmod(0o777)
+    real = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: real + 1)  # so that every file, a new one too, is another user's
+    os.close(owned_files.opened(tmp_path / "file", os.O_RDWR))
+    previous = os.umask(0)
+    try:
+        with pytest.raises(owned_files.NotOwned, match="mode 777"):
+            owned_files.folder(tmp_path / "folder")
+        monkeypatch.setattr(owned_files, "_given_to_new_files", lambda _: owned_files._Given(real, keeps_modes=False))
+        owned_files.folder(tmp_path / "folder")
+        monkeypatch.setattr(
+            owned_files, "_given_to_new_files", lambda _: owned_files._Given(real + 1, keeps_modes=True)
+        )
+        with pytest.raises(owned_files.NotOwned, match="belongs to"):
+            owned_files.folder(tmp_path / "folder")
+        with pytest.raises(owned_files.NotOwned, match="belongs to"):
+            owned_files.check(tmp_path / "file")
+    finally:
+        os.umask(previous)
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["file", "folder"]

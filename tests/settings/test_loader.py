@@ -295,3 +295,18 @@ def test_observe_overrules_every_action_and_survives_the_way_to_control(tmp_path
         assert (service.inputs.action, service.proposals.at_expiry) == ("observe", "hold")
         assert settings.observe
     assert load(file).services["svc"].rules.quality.action == "rollback"
+
+
+def test_without_a_home_directory_the_start_names_the_flag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with an arbitrary user, which /etc/passwd does not have."""
+
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    settings = load()
+    with pytest.raises(StartError, match="--state-dir") as caught:
+        settings.resolved_state_dir()
+    assert (caught.value.code, exit_code(caught.value)) == ("state_unwritable", 5)
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert settings.resolved_state_dir() == Path("/state/rollback-router/8080")

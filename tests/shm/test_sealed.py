@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 
@@ -44,3 +45,31 @@ def test_a_pipe_has_no_seals() -> None:
         sealed.check(read, sealed.SIZE, "memory")
     os.close(read)
     os.close(write)
+
+
+def test_a_kernel_that_gives_only_memory_that_cannot_be_executed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, asked = os.memfd_create, []
+
+    def strict(name: str, flags: int) -> int:
+        asked.append(flags)
+        if not flags & 0x8:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(name, flags & ~0x8)
+
+    monkeypatch.setattr(os, "memfd_create", strict)
+    fd = sealed.of_size("memory", 4096)
+    assert os.fstat(fd).st_size == 4096
+    os.close(fd)
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.ENOMEM, errno.EMFILE])
+def test_memory_that_is_refused_is_named(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "memfd_create", refused)
+    with pytest.raises(InternalError, match="memfd_create") as caught:
+        sealed.holding("memory", b"x")
+    assert caught.value.code == "memory_refused"
+    assert ("seccomp" in caught.value.detail) is (number in (errno.EPERM, errno.ENOSYS))

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import ctypes
+import errno
+import fcntl
+import logging
+import mmap
 import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from router.errors import StartError
+from router.runtime import owned_files
 from router.runtime.exit_codes import exit_code
 from router.supervisor.patience import Patience
 from router.supervisor.state_directory import StateDirectory
+from tests.other_users import as_user, needs_root
 from tests.texts import golden
 
 
@@ -182,3 +191,177 @@ def refusal(path: Path) -> tuple[str, str]:
         StateDirectory(path)
     assert exit_code(caught.value) == 5
     return caught.value.code, caught.value.detail
+
+
+# -- volumes of containers
+def started(path: Path) -> dict[str, Any]:
+    """What a start does with the directory: code and detail of its error, warnings, and the mode of a file that it makes."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("router.supervisor.state_directory")
+    logger.addHandler(handler)
+    try:
+        state = StateDirectory(path)
+    except StartError as error:
+        return {"code": error.code, "detail": error.detail, "warnings": lines}
+    owned_files.folder(path / "incidents")
+    owned_files.database(path / "journal.sqlite")
+    state.close()
+    again = StateDirectory(path)
+    again.close()
+    return {
+        "code": "",
+        "detail": "",
+        "warnings": list(dict.fromkeys(lines)),
+        "left": sorted(item.name for item in path.iterdir()),
+    }
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    """A directory that other users reach."""
+    for place in (tmp_path, *tmp_path.parents):
+        if place == Path("/tmp") or place.stat().st_uid != os.geteuid() or place == Path("/"):
+            break
+        place.chmod(place.stat().st_mode | 0o055)
+    path = tmp_path / "volume"
+    path.mkdir()
+    return path
+
+
+LEFT = ["incidents", "journal.sqlite", "lock"]
+USER, OPENSHIFT = 1000, 1000650000
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "uid", "gid", "groups"),
+    [
+        pytest.param(0, 2000, 0o2775, USER, USER, [2000], id="fsGroup, setgid"),
+        pytest.param(0, 2000, 0o0775, USER, USER, [2000], id="group-writable, of root"),
+        pytest.param(0, 0, 0o0777, USER, USER, [], id="emptyDir"),
+        pytest.param(0, 0, 0o0775, OPENSHIFT, 0, [0], id="OpenShift: any uid, gid 0"),
+        pytest.param(1001, 0, 0o0775, OPENSHIFT, 0, [0], id="OpenShift: owned by the image's user"),
+        pytest.param(1001, 2000, 0o0770, USER, USER, [2000], id="of another user, by the group"),
+        pytest.param(0, 2000, 0o3775, USER, 2000, [], id="sticky for the group only by its own gid"),
+    ],
+)
+def test_a_volume_of_another_owner_is_used_with_a_warning(
+    volume: Path, owner: int, group: int, mode: int, uid: int, gid: int, groups: list[int]
+) -> None:
+    os.chown(volume, owner, group)
+    volume.chmod(mode)
+    sticky = bool(mode & 0o1000)
+    found = as_user(uid, gid, groups, lambda: started(volume))
+    if sticky:
+        assert (found["code"], "is shared by users" in found["detail"]) == ("state_not_ours", True)
+        return
+    assert (found["code"], found["left"]) == ("", LEFT), found
+    assert len(found["warnings"]) >= 1
+    assert all(part in found["warnings"][0] for part in (f"uid {owner}", f"group {group}", f"mode {mode:o}"))
+    assert volume.stat().st_mode & 0o7777 == mode
+    assert {item.stat().st_uid for item in volume.iterdir()} == {uid}
+
+
+@needs_root
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077, 0o177])
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o2770, 0o777])
+def test_an_own_directory_needs_no_warning(volume: Path, umask: int, mode: int) -> None:
+    os.chown(volume, USER, USER)
+    volume.chmod(mode)
+
+    def run() -> Any:
+        os.umask(umask)
+        return started(volume)
+
+    found = as_user(USER, USER, [], run)
+    assert (found["code"], found["warnings"], found.get("left")) == ("", [], LEFT)
+    assert volume.stat().st_mode & 0o777 == 0o700
+
+
+@needs_root
+@pytest.mark.parametrize(("owner", "mode"), [(0, 0o755), (0, 0o700), (1001, 0o755), (1001, 0o750)])
+def test_a_volume_that_cannot_be_written_names_owner_mode_user_and_remedy(volume: Path, owner: int, mode: int) -> None:
+    os.chown(volume, owner, owner)
+    volume.chmod(mode)
+    found = as_user(USER, USER, [], lambda: started(volume))
+    assert found["code"] == "state_not_ours"
+    wanted = (
+        str(volume),
+        f"uid {owner}",
+        f"mode {mode:o}",
+        f"uid {USER}",
+        f"chown -R {USER}",
+        "fsGroup",
+        "--state-dir",
+    )
+    assert [part for part in wanted if part not in found["detail"]] == []
+
+
+@needs_root
+def test_a_place_below_one_that_cannot_be_written_names_it(volume: Path) -> None:
+    found = as_user(USER, USER, [], lambda: started(volume / "a" / "b"))
+    assert found["code"] == "state_unwritable"
+    assert f"{volume} belongs to root (uid 0)" in found["detail"]
+
+
+@needs_root
+def test_a_mount_point_is_a_volume_also_for_root(volume: Path) -> None:
+    """As `docker run --tmpfs /state` (mode 1777) and a bind mount of a user's directory make it."""
+
+    def run() -> Any:
+        ctypes.CDLL(None).unshare(0x20000)  # CLONE_NEWNS
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(volume)], check=True)
+        before = volume.stat().st_mode & 0o7777
+        if drop is not None:
+            os.setresuid(drop, drop, drop)
+        found = started(volume)
+        return [found, before, volume.stat().st_mode & 0o7777]
+
+    for options, drop, warnings in (
+        ("mode=1777", None, 0),
+        ("mode=1777", USER, 1),
+        ("mode=0755,uid=1000", None, 1),
+        ("mode=0755,uid=1000", USER, 0),
+        ("mode=0777", USER, 1),
+    ):
+        found, _, after = as_user(0, 0, [], run)
+        assert (found["code"], len(found["warnings"]), found.get("left")) == ("", warnings, LEFT), (
+            options,
+            drop,
+            found,
+        )
+        assert warnings or after == 0o700
+    options, drop = "mode=0755,ro", None
+    found, _, _ = as_user(0, 0, [], run)
+    assert (found["code"], "tmpfs at" in found["detail"], "read-only" in found["detail"]) == (
+        "state_unwritable",
+        True,
+        True,
+    )
+    options, drop = "mode=0755,nr_inodes=1", None
+    found, _, _ = as_user(0, 0, [], run)
+    assert (found["code"], "tmpfs at" in found["detail"], "make room" in found["detail"]) == (
+        "state_unwritable",
+        True,
+        True,
+    )
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL])
+@pytest.mark.parametrize(("place", "name"), [(fcntl, "flock"), (fcntl, "lockf"), (mmap, "mmap"), (os, "fsync")])
+def test_a_lock_that_does_not_work_is_not_one_that_another_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any, name: str, number: int
+) -> None:
+    def failing(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(place, name, failing)
+    with pytest.raises(StartError) as caught:
+        StateDirectory(tmp_path)
+    assert (exit_code(caught.value), caught.value.code) == (5, "state_unsuitable")
+    assert os.strerror(number) in caught.value.detail
+    assert "in use" not in caught.value.detail
+    assert "--state-dir" in caught.value.detail

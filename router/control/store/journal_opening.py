@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from router.control.store import journal_rows, mark
 from router.control.store.journal_rows import FILE, Corrupt
@@ -16,6 +17,26 @@ from router.errors.codes import StartCode
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.runtime import clock, owned_files
+from router.runtime.host import file_system, mounts
+
+_REFUSED_BY_FILE_SYSTEM: Final = (
+    "SQLITE_FULL",
+    "SQLITE_READONLY",
+    "SQLITE_CANTOPEN",
+    "SQLITE_PROTOCOL",
+    "SQLITE_PERM",
+    "SQLITE_IOERR_SHM",
+    "SQLITE_IOERR_LOCK",
+    "SQLITE_IOERR_RDLOCK",
+    "SQLITE_IOERR_UNLOCK",
+    "SQLITE_IOERR_CHECKRESERVEDLOCK",
+    "SQLITE_IOERR_FSYNC",
+    "SQLITE_IOERR_DIR_FSYNC",
+    "SQLITE_IOERR_TRUNCATE",
+    "SQLITE_IOERR_WRITE",
+    "SQLITE_IOERR_MMAP",
+)
+"""Errors that say nothing about the contents of the file, so it is not called damaged."""
 
 
 def opened(state_dir: Path, at_s: float) -> tuple[sqlite3.Connection, list[Entry]]:
@@ -84,10 +105,8 @@ def _close_without_checkpoint(database: sqlite3.Connection, path: Path) -> None:
 def corrupt(state_dir: Path, error: Exception, at_s: float) -> StartError:
     """Return the error that ends the start: it names the file and its readable copy, and gives the command that continues."""
     path = state_dir / FILE
-    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-        return StartError(
-            StartCode.JOURNAL_BUSY, f"{path} is locked by another program ({error}): close that one first"
-        )
+    if isinstance(error, sqlite3.OperationalError) and (refused := _by_file_system(path, error)) is not None:
+        return refused
     entries = journal_rows.readable(path)
     copy = path.with_name(f"journal-readable-{clock.file_stamp(at_s)}.jsonl")
     try:
@@ -103,6 +122,35 @@ def corrupt(state_dir: Path, error: Exception, at_s: float) -> StartError:
         + "Find out which version serves, then continue with: "
         f"rollback-router run --assume-active {version} --journal-from {copy} (and your other options)",
     )
+
+
+def _by_file_system(path: Path, error: sqlite3.OperationalError) -> StartError | None:
+    """Return the error of a start if the file is locked, or its file system lacks an operation; None if it may be damaged.
+
+    SQLite reports "database is locked" also where locks do not work (ENOLCK), so the holder of the lock is looked for.
+    """
+    name = error.sqlite_errorname or ""
+    if "locked" in str(error):
+        try:
+            pid = next(
+                (pid for suffix in ("", "-shm") if (pid := file_system.locked_by(Path(f"{path}{suffix}")))), None
+            )
+        except OSError as failed:
+            unfit = file_system.unfit(path.parent, "lock files (fcntl)", failed)
+            return StartError(StartCode.STATE_UNSUITABLE, f"{path}: {unfit.strerror}")
+        if pid is None:
+            detail = (
+                f"{path} cannot be locked ({error}), and no process here has locked it: {mounts.of(path)} may not support "
+                "locks, or a program on another machine has the file open"
+            )
+            return StartError(StartCode.JOURNAL_BUSY, detail)
+        return StartError(
+            StartCode.JOURNAL_BUSY, f"{path} is locked by the program with pid {pid} ({error}): close that one first"
+        )
+    if name.startswith(_REFUSED_BY_FILE_SYSTEM):
+        detail = f"{path}: {mounts.of(path)} refuses an operation of SQLite ({name}: {error}): check the disk, or use another"
+        return StartError(StartCode.JOURNAL_UNREADABLE, f"{detail}: --state-dir DIR")
+    return None
 
 
 def begun_anew(
