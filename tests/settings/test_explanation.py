@@ -19,6 +19,8 @@ CHANNEL = {"name": "a", "kind": "webhook", "url": "https://h/x"}
         {"notify": [{**CHANNEL, "url": "https://h/\nSECRET"}]},
         {"notify": [{**CHANNEL, "secret": "SECRET"}]},
         {"notify": "SECRET"},
+        {"notify": [{**CHANNEL, "proxy": "ann:SECRET@host"}]},
+        {"mlflow": {"proxy": "ann:SECRET@host:1"}},
         {"notify": ["SECRET"]},
         {"admin": {"tokens": [{"name": "a", "role": "viewer", "sha256": "SECRET"}]}},
         {"admin": {"tokens": [{"name": "a", "role": "viewer", "token": "SECRET"}]}},
