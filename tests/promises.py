@@ -39,6 +39,7 @@ TOPICS: Final[dict[str, str]] = {
     "state directory": "what is not this router's own is not opened",
     "start": "nothing of the working directory is run, and no child is told a secret that it does not need",
     "replicas": "one bad replica is not the version, and a bad version is not spared for a good replica",
+    "outgoing calls": "a notification is tried while it is of use, and credentials go to the host that they are for",
     "work": "what requests come to is counted once, kept, and shown; a version without a useful answer is not shown as good",
 }
 """What is promised beside the ten of the table in README."""

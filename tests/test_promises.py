@@ -14,6 +14,7 @@ import pytest
 
 from tests.promises import ROUTES_AND_VERDICTS, TOPICS, Guard
 from tests.promises_evidence import EVIDENCE
+from tests.promises_outgoing import OUTGOING
 from tests.promises_probes import PROBES
 from tests.promises_replicas import REPLICAS
 from tests.promises_state import STATE
@@ -21,7 +22,7 @@ from tests.promises_wire import WIRE
 from tests.promises_work import WORK
 
 ROOT: Final = Path(__file__).parent.parent
-GUARDS: Final = (*ROUTES_AND_VERDICTS, *EVIDENCE, *PROBES, *REPLICAS, *STATE, *WIRE, *WORK)
+GUARDS: Final = (*ROUTES_AND_VERDICTS, *EVIDENCE, *PROBES, *REPLICAS, *STATE, *WIRE, *WORK, *OUTGOING)
 
 
 def in_one_line(text: str) -> str:

@@ -4,7 +4,8 @@ A failed attempt delays its notification and the channel, each by a pause that d
 again first, so an outage keeps the order. Two rules keep one notification from holding up the others:
 
 1. A refusal that is about the notification (400, 413) delays the channel only after it was the third failure in a row.
-2. After each third failure in a row another notification is tried. If it is delivered, the receiver works.
+2. After each third failure in a row another notification is tried at once, of another service if one waits. If it is delivered,
+   the receiver works. The first one was tried before it, so the end of an outage keeps the order.
 
 When the receiver works again after an outage, everything is due at once. A notification never ends here: the delivery decides
 when it is no longer of use.
@@ -47,6 +48,8 @@ class DeliveryQueue:
         self.failures = 0
         self._pause_min_s = pause_min_s
         self._due_s = 0.0
+        self._service_tried: str | None = None
+        """The service whose notification has just failed, while another notification is tried."""
         self._waiting: list[WaitingNotification] = []
         self._sending: WaitingNotification | None = None
 
@@ -77,9 +80,8 @@ class DeliveryQueue:
         if not due:
             return None
         self._sending = due[0]
-        if self.failures and self.failures % OUTAGE_FROM == 0 and len(due) > 1:
-            service = due[0].notification.service
-            self._sending = min(due[1:], key=lambda other: (other.failures, other.notification.service == service))
+        if (tried := self._service_tried) is not None:
+            self._sending = min(due, key=lambda other: (other.failures, other.notification.service == tried))
         return self._sending
 
     def wait_s(self, now_s: float) -> float | None:
@@ -94,7 +96,7 @@ class DeliveryQueue:
         self._waiting.remove(waiting)
         if self.failures >= OUTAGE_FROM:
             self.hurry(now_s)
-        self.failures, self._due_s = 0, now_s
+        self.failures, self._due_s, self._service_tried = 0, now_s, None
 
     def failed(
         self, waiting: WaitingNotification, now_s: float, jitter: float, *, refused: bool, retry_after_s: float | None
@@ -104,7 +106,9 @@ class DeliveryQueue:
         waiting.failures += 1
         self.failures += 1
         waiting.due_s = now_s + pause_s(waiting.failures, jitter, self._pause_min_s)
-        if not refused or self.failures >= OUTAGE_FROM:
+        other_next = self._service_tried is None and self.failures % OUTAGE_FROM == 0 and retry_after_s is None
+        self._service_tried = waiting.notification.service if other_next else None
+        if not other_next and (not refused or self.failures >= OUTAGE_FROM):
             self._due_s = now_s + pause_s(self.failures, jitter, self._pause_min_s)
         if retry_after_s is not None:
             self._due_s = max(self._due_s, now_s + retry_after_s)

@@ -251,3 +251,48 @@ async def test_a_test_message_says_what_came_back(start: Start) -> None:
         assert len((await addon.test("works", "ann"))["channels"]) == 1
         with pytest.raises(Refusal, match="there is no channel 'mail'; there are: works, fails"):
             await addon.test("mail", "ann")
+
+
+async def test_what_is_lost_is_an_alarm_that_the_other_channels_get(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with receiving(404) as gone, receiving() as works:
+        control, addon = await start(
+            channel("gone", gone, give_up_after_s=0.001), channel("works", works), pause_min_s=0.001
+        )
+        await rolled_back(control)
+        await until(lambda: addon.deliveries["gone"].counts["given_up"] == 1)
+        addon.on_second(clock.now_ns())
+        (alarm,) = [
+            found for found in control.control_loop.alarms.listing() if found["code"] == "notification_given_up"
+        ]
+        assert alarm["detail"].startswith("channel gone: svc: rolled back by ann from v1 to v2 (id svc-rolled_back-")
+        await until(lambda: "notification_given_up" in [event["data"].get("code") for event in works.events()])
+        listed = addon.listing()["channels"][0]
+        assert (listed["given_up"] >= 1, listed["last_lost"] in alarm["detail"]) == (True, True)
+        monkeypatch.setattr(notify_addon, "GIVEN_UP_SHOWN_S", -1.0)
+        addon.on_second(clock.now_ns())
+        assert "notification_given_up" not in {found["code"] for found in control.control_loop.alarms.listing()}
+
+
+async def test_a_rollback_is_delivered_by_a_receiver_that_said_404_before_the_restart(start: Start) -> None:
+    async with receiving(404) as moved:
+        control, _ = await start(channel("ops", moved), pause_min_s=0.001)
+        await rolled_back(control)
+        await moved.until(5)
+        moved.statuses = [200]
+        _, addon = await start(channel("ops", moved))
+        await until(lambda: addon.deliveries["ops"].counts["sent"] == 1)
+        assert len({event["id"] for event in moved.events() if event["data"].get("from")}) == 1
+
+
+async def test_a_test_message_that_arrives_sends_what_waits(start: Start) -> None:
+    async with receiving(503) as down:
+        control, addon = await start(channel("ops", down), pause_min_s=3600.0)
+        await rolled_back(control)
+        await until(lambda: addon.listing()["channels"][0]["failures"] == 1)
+        addon.deliveries["ops"].mark_failing("down")
+        assert addon.listing()["channels"][0]["next_attempt_at"] is not None
+        down.statuses = [200]
+        await addon.test("ops", "ann")
+        await until(lambda: addon.deliveries["ops"].counts["sent"] == 1)

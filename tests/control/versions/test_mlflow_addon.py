@@ -427,16 +427,21 @@ async def test_what_needs_no_answer_of_mlflow(control: ControlHarness, fake: Fak
     await control.operations.promote(service="svc", version="v9", actor="ann")
 
 
-async def test_a_release_here_is_newer_than_the_quarantine_there(control: ControlHarness, fake: FakeMlflow) -> None:
+async def test_a_release_here_is_newer_than_the_quarantine_there(
+    control: ControlHarness, fake: FakeMlflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While MLflow has not received the release, its tag is out of date."""
+
+    async def refused(*_: object) -> None:
+        raise DOWN
+
     made = await candidate(control, fake)
     await control.operations.quarantine(service="svc", version="fraud-v3", reason="bias", actor="ann")
     await turn(control, lambda: made.status("svc")["mlflow"]["waiting"] == [])
     assert fake.tags("3")["rollback.quarantined"] == "true"
-    fake.hangs = asyncio.Event()
+    monkeypatch.setattr(fake, "set_tag", refused)
     await control.operations.release(service="svc", version="fraud-v3", reason="fair", actor="ann")
-    control.control_loop.tick(clock.now_ns(), 0.0)
-    fake.hangs = None
+    await turn(control, lambda: made.status("svc")["mlflow"]["waiting"] != [])
     await control.operations.deploy(service="svc", version="fraud-v3", endpoints=[], actor="ann")
     control.probe("fraud-v3", times=5)
     assert await promoted(control) is None
