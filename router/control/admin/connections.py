@@ -3,6 +3,9 @@
 aiohttp bounds neither the number of connections nor the time until a head is complete. At the limit, the connection that has
 waited longest without a request in flight is evicted for a new one: 2,000 silent connections cannot lock the operator out. A
 connection with a request in flight is never evicted; if all have one, the new connection is answered 503.
+
+TLS handshakes count apart: HANDSHAKES_MAX at once, HANDSHAKE_TIMEOUT_S each. At the limit the oldest handshake of the address
+with the most is closed, so that slow handshakes of one address keep nobody else out.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections import Counter
+from collections.abc import Callable
 from typing import Final, cast
 
 import orjson
@@ -22,8 +27,11 @@ from router.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_HANDSHAKE_TIMEOUT_S: Final = 10.0
+HANDSHAKE_TIMEOUT_S: Final = 10.0
+HANDSHAKES_MAX: Final = 64
+"""A handshake takes a client milliseconds, and about 35 KiB of memory meanwhile."""
 SWEEP_S: Final = 1.0
+REASONS: Final = ("evicted", "header_timeout", "keepalive_idle", "refused", "handshake_evicted", "handshake_timeout")
 _FULL: Final = orjson.dumps(
     {
         "type": "about:blank",
@@ -45,7 +53,7 @@ class ConnectionLimiter:
     """The connections of the admin port. `counts`: the connections closed by us since control began, by reason."""
 
     def __init__(self, settings: Settings) -> None:
-        self.counts = {"evicted": 0, "header_timeout": 0, "keepalive_idle": 0, "refused": 0}
+        self.counts = dict.fromkeys(REASONS, 0)
         self.malformed = MalformedRequests()
         self._fd_limit: int | None = None
         self._connections: dict[asyncio.BaseTransport, LimitedConnection] = {}
@@ -124,14 +132,22 @@ class ConnectionLimiter:
             )
             if now_s - since_s >= limit_s and not (connection.idle and connection.has_unread()):
                 self._evict(connection, why)
-        since_logged = {why: self.counts[why] - self._logged[why] for why in ("evicted", "refused")}
-        if any(since_logged.values()):
-            self._logged = dict(self.counts)
+        self._log_limits()
+
+    def _log_limits(self) -> None:
+        """Log which limits have acted since they were logged last."""
+        new = {why: self.counts[why] - self._logged[why] for why in REASONS}
+        if new["evicted"] or new["refused"]:
             log.warning(
                 "admin.connections_max = %d is reached: %d idle connections put out, %d refused",
-                self.connections_max,
-                *since_logged.values(),
+                *(self.connections_max, new["evicted"], new["refused"]),
             )
+        if new["handshake_evicted"]:
+            log.warning(
+                "%d TLS handshakes at the admin port are under way: %d were closed, the oldest of the address with the most",
+                *(HANDSHAKES_MAX, new["handshake_evicted"]),
+            )
+        self._logged = dict(self.counts)
 
     def start_sweeping(self) -> None:
         """Sweep every SWEEP_S from now on."""
@@ -211,6 +227,103 @@ class LimitedConnection(asyncio.Protocol):
             self._transport.abort()
 
 
+class Handshakes:
+    """The TLS handshakes of the admin port that are under way. `counts` are those of the limiter."""
+
+    def __init__(self, tls: ssl.SSLContext, counts: dict[str, int]) -> None:
+        self.tls = tls
+        self.counts = counts
+        self._pending: dict[PendingHandshake, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def begin(self, pending: PendingHandshake, address: str) -> None:
+        """Record a handshake; at the limit close the oldest one of the address with the most."""
+        if len(self._pending) >= HANDSHAKES_MAX:
+            [(busiest, _)] = Counter(self._pending.values()).most_common(1)
+            oldest = next(other for other, its in self._pending.items() if its == busiest)
+            self.counts["handshake_evicted"] += 1
+            self.end(oldest)
+            oldest.abort()
+        self._pending[pending] = address
+
+    def end(self, pending: PendingHandshake) -> None:
+        """Forget a handshake."""
+        self._pending.pop(pending, None)
+
+    def close(self) -> None:
+        """Close all."""
+        for pending in list(self._pending):
+            pending.abort()
+
+
+class PendingHandshake(asyncio.Protocol):
+    """One TCP connection until its TLS handshake is done; then its TLS transport gets the protocol that `make` returns."""
+
+    def __init__(self, handshakes: Handshakes, make: Callable[[], asyncio.Protocol]) -> None:
+        self._handshakes = handshakes
+        self._make = make
+        self._early: list[bytes] = []
+        self._ended = self._lost = False
+        self._transport: asyncio.Transport
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop for each accepted connection."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.pause_reading()  # the first bytes belong to the handshake, which reads again
+        name = transport.get_extra_info("peername")
+        self._handshakes.begin(self, str(name[0]) if isinstance(name, tuple) else "")
+        self._task = asyncio.get_running_loop().create_task(self._shake_hands())
+
+    async def _shake_hands(self) -> None:
+        loop, secured = asyncio.get_running_loop(), None
+        try:
+            async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
+                secured = await loop.start_tls(
+                    *(self._transport, self, self._handshakes.tls),
+                    server_side=True,
+                    ssl_handshake_timeout=2 * HANDSHAKE_TIMEOUT_S,  # the limit above acts first, and is counted
+                )
+        except TimeoutError:
+            self._handshakes.counts["handshake_timeout"] += 1
+        except OSError:  # of TLS, too: the client broke it off, or trusts another authority
+            pass
+        finally:
+            self._handshakes.end(self)
+            if secured is None:
+                self._transport.abort()
+        if secured is not None and not self._lost:
+            self._pass_on(secured)
+
+    def _pass_on(self, secured: asyncio.Transport) -> None:
+        connection = self._make()
+        secured.set_protocol(connection)
+        connection.connection_made(secured)
+        if self._early:
+            connection.data_received(b"".join(self._early))
+        if self._ended:
+            connection.eof_received()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by TLS with bytes that came together with the end of the handshake."""
+        self._early.append(data)
+
+    def eof_received(self) -> None:
+        """Called by TLS when the client has closed its side."""
+        self._ended = True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called once, if the connection ends before it is passed on."""
+        self._lost = True
+
+    def abort(self) -> None:
+        """Close now."""
+        if self._task is not None:
+            self._task.cancel()
+
+
 class LimitedSite(web.BaseSite):
     """aiohttp's site with a LimitedConnection before its protocol."""
 
@@ -218,7 +331,7 @@ class LimitedSite(web.BaseSite):
         self, runner: web.BaseRunner, sock: socket.socket, limiter: ConnectionLimiter, tls: ssl.SSLContext | None = None
     ) -> None:
         super().__init__(runner)
-        self._tls = tls
+        self._handshakes = Handshakes(tls, limiter.counts) if tls is not None else None
         self._sock = sock
         self._limiter = limiter
 
@@ -233,16 +346,20 @@ class LimitedSite(web.BaseSite):
         server = self._runner.server
         assert server is not None
         server.request_factory = defer_continue(server.request_factory)
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: LimitedConnection(self._limiter, AdminProtocol(server, self._limiter.malformed)),
-            sock=self._sock,
-            ssl=self._tls,
-            ssl_handshake_timeout=_HANDSHAKE_TIMEOUT_S if self._tls else None,
-        )
+        handshakes, loop = self._handshakes, asyncio.get_running_loop()
+
+        def connection() -> asyncio.Protocol:
+            return LimitedConnection(self._limiter, AdminProtocol(server, self._limiter.malformed))
+
+        def accepted() -> asyncio.Protocol:
+            return connection() if handshakes is None else PendingHandshake(handshakes, connection)
+
+        self._server = await loop.create_server(accepted, sock=self._sock)
         self._limiter.start_sweeping()
 
     async def stop(self) -> None:
         """Stop accepting."""
         self._limiter.stop_sweeping()
+        if self._handshakes is not None:
+            self._handshakes.close()
         await super().stop()

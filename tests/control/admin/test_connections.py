@@ -48,6 +48,10 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
+def acted(limiter: ConnectionLimiter) -> dict[str, int]:
+    return {why: count for why, count in limiter.counts.items() if count}
+
+
 def limiter_of(admin: AdminHarness) -> ConnectionLimiter:
     return admin.application[CONNECTIONS]
 
@@ -101,7 +105,7 @@ async def test_a_connection_beyond_busy_ones_is_answered_503(start_admin: StartA
     assert (await asyncio.wait_for(busy[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
     await asyncio.wait_for(busy[0].readuntil(b"}"), 5)
     assert (await admin.call("GET", "/livez"))[0] == 200
-    assert limiter_of(admin).counts == {"evicted": 1, "header_timeout": 0, "keepalive_idle": 0, "refused": 1}
+    assert acted(limiter_of(admin)) == {"evicted": 1, "refused": 1}
     busy[1].close()
 
 
@@ -140,7 +144,7 @@ async def test_a_head_has_its_time_from_the_first_byte_and_an_idle_connection_it
     assert await ask(idle) == b"HTTP/1.1 200 OK"
     limiter.sweep(clock.now_s() + 76)
     assert await ended(idle)
-    assert limiter.counts == {"evicted": 0, "header_timeout": 2, "keepalive_idle": 1, "refused": 0}
+    assert acted(limiter) == {"header_timeout": 2, "keepalive_idle": 1}
     for _, writer in (silent, dribbling, idle):
         writer.close()
 
