@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import pytest
 
-from router.cli.settings import effective
 from router.settings.loader import load
+from router.settings.shown import shown
 from tests.texts import TEXTS
 
 ROOT: Final = Path(__file__).parent.parent
@@ -451,5 +451,5 @@ def test_the_example_has_every_setting_and_each_at_its_default(tmp_path: Path) -
     assert load(at_default).model_dump() == load(EXAMPLE).model_dump(), (
         "a setting that is commented out has its default"
     )
-    known = set(places(effective(load(every))))
+    known = set(places(shown(load(every))))
     assert known - set(places(tomllib.loads(every.read_text()))) == set(), "settings that the example lacks"

@@ -50,14 +50,14 @@ TEXTS: Final[dict[str, str]] = {
     "cli.action_row": "a1      done   preventive  bob    –    a test",
     "cli.actions_header": "action  state  kind        owner  due  what",
     "cli.advise": (
-        "service default: 14.0 d of active versions in 120960 rows since 2026-10-24T00:00:00.000Z, 1 rollbacks\n"
+        "service default: 14.0 d of active versions in 120960 rows since 2026-10-24T00:00:00.000Z, 1 rollback\n"
         "  2025-11-23T12:25:00.000Z  v1 left, by error_rate\n"
         "\n"
         "error_rate (action observe)\n"
         "                   limits             rollbacks detected  s before  alarms     false  false a month  at 95 %\n"
         "as it is           –                  1 of 1              12        1          0      0              0 to 6.42\n"
         "→ twice as strict  rate_floor = 0.01  1 of 1              700       8 or more  7      15.1           7.1 to 28.4\n"
-        "proposed: twice as strict; 1 instead of 1 rollbacks detected\n"
+        "proposed: twice as strict; 1 instead of 1 rollback detected\n"
         "{false_windows}  and 2 more (--json)\n"
         "\n"
         "observed by the running router: error_rate would have acted on v1 from 2025-11-23T12:13:20.000Z to 2025-11-23T12:14:20.000Z\n"
@@ -73,7 +73,9 @@ TEXTS: Final[dict[str, str]] = {
         "2026-11-23T04:05:00.000Z  fraud    quality  Drift  firing  fraud-v8  counts            it counts against fraud-v8  PSI 0.41  am\n"
         "2026-11-23T04:05:00.000Z  fraud    quality  Drift  firing  fraud-v7  version_inactive  it is about fraud-v7        PSI 0.41  am\n"
     ),
-    "cli.cases_added": "cases: 1 added, 1 known before, 1 older ones gone",
+    "cli.table_in_blocks": "version  fraud-v8-with-a-long-label\nstate    active\nreason   9 of 10 requests failed within\n",
+    "cli.awaits": "another operator approves it: rollback-router approve {proposal}\n",
+    "cli.cases_added": "cases: 1 added, 1 known before, 1 older gone",
     "cli.channels": (
         "channel  kind   sent  given up  dropped  waiting  failing  last error\n"
         "ops      slack  3     0         0        1        yes      the receiver answered 500\n"
@@ -82,12 +84,12 @@ TEXTS: Final[dict[str, str]] = {
     "cli.criteria_header": "criterion    state    value  limit  samples  from         reason",
     "cli.criteria_of_settings": "the settings require: 500 requests, 600 s, every case, quality_alerts ≤ 0",
     "cli.drill_alarm": "DRILL default-drill-3 is under way: rollback-router drill --stop ends it\n",
-    "cli.drill_home": "back to v1: generation 6, swapped in 41 µs, confirmed by every worker 2.1 ms later",
+    "cli.drill_home": "back to v1: generation 0.6, swapped in 41 µs, confirmed by every worker 2.1 ms later",
     "cli.drill_overdue": "service default: last passed never (OVERDUE); next 2026-12-01T09:00:00.000Z",
     "cli.drill_refused": "no drill of default now: v2 is cold",
     "cli.drill_shadow": "nothing was swapped: probe 3.2 ms, gate 20 µs, route 4 µs, journal 1.5 ms",
     "cli.drill_swapped": "default-drill-3: v2 serves instead of v1, swapped in 41 µs, confirmed by every worker 2.1 ms later; back in 10 s (now: rollback-router drill --stop)\n",
-    "cli.drill_there": "to v2: generation 5, swapped in 41 µs, confirmed by every worker 2.1 ms later",
+    "cli.drill_there": "to v2: generation 0.5, swapped in 41 µs, confirmed by every worker 2.1 ms later",
     "cli.drills_header": "drill            started                   mode  by   from  to  away    result  reasons",
     "cli.dry_run": "dry run: the change would be made",
     "cli.false_means": "False means: no rollback followed.",
@@ -146,7 +148,7 @@ TEXTS: Final[dict[str, str]] = {
         "on probation: requests: 9 of 500\n"
     ),
     "cli.name_a_service": (
-        "rollback-router: there are several services, name one: a, b\nnext: rollback-router … --service NAME\n"
+        "rollback-router: there are several services, name one: a, b\nnext: rollback-router rollback --admin {url} --service NAME\n"
     ),
     "cli.name_a_version": "rollback-router: name a VERSION of the router, or --url URL with --cases FILE",
     "cli.no_alert": "no alert came in yet: see alerts.tokens\n",
@@ -156,7 +158,7 @@ TEXTS: Final[dict[str, str]] = {
     "cli.no_proposal": "there are no proposals\n",
     "cli.no_router": (
         "rollback-router: no router answers at {url}: Connection refused\n"
-        "next: rollback-router run --blue URL --green URL   (or name the running one: --admin URL)\n"
+        "next: rollback-router run --blue BLUE_URL --green GREEN_URL   (or name the running one: --admin URL)\n"
     ),
     "cli.no_router_unix": "no router answers at unix:{folder}/admin.sock: Connection refused",
     "cli.no_such_version": "rollback-router: service default has no version 'v9'",
@@ -164,7 +166,7 @@ TEXTS: Final[dict[str, str]] = {
     "cli.not_ready": "rollback-router: v3 did not become ready, it is failed: refused for 900 s\n",
     "cli.notify_test": ("channel  kind   delivered  took   answer\nops      slack  yes        12 ms  200 ok\n"),
     "cli.notify_test_failed": "mail     apprise  no         10000 ms  no answer within 10 s",
-    "cli.older_in_journal": "4 older ones are in the journal only",
+    "cli.older_in_journal": "4 older periods are in the journal only",
     "cli.on_probation": "service default: v3 is on probation",
     "cli.open_incidents": "open incidents: i5, i4, i3 and 2 more: rollback-router incidents i5",
     "cli.port_in_use": "rollback-router: listen 127.0.0.1:8080 is in use\n",
@@ -181,14 +183,14 @@ TEXTS: Final[dict[str, str]] = {
         "uptime, by requests     99.90 %             1000 requests, 1 failed, 0 rescued; with 95 % confidence at least 99.50 %\n"
         "uptime, by time         99.99 %             2.3 d with traffic, 20 s with more than 2.00 % failed; 16.4 h without\n"
         "stability of the model  99.80 %             2.9 d within limits, 8.3 min outside, 2.6 h undecided\n"
-        "deployments             7 a week            3 in 3.0 d; 1 switches back and forth not counted\n"
-        "change failure rate     33.33 %             1 of 3 were rolled back; with 95 % confidence 1.00 % to 91.00 %\n"
+        "deployments             7 a week            3 in 3.0 d; 1 switch back and forth not counted\n"
+        "change failure rate     33.33 %             1 of 3 deployments was rolled back; with 95 % confidence 1.00 % to 91.00 %\n"
         "rollbacks               1                   1 automatic, 0 by an operator: default-1-7\n"
-        "time to detect          2.5 s (p95 2.5 s)   1 of 1 rollbacks with a known beginning\n"
-        "time to restore         –                   0 of 1 rollbacks with a known beginning\n"
+        "time to detect          2.5 s (p95 2.5 s)   1 of 1 rollback with a known beginning\n"
+        "time to restore         –                   0 of 1 rollback with a known beginning\n"
         "warm standby            71.5 h, 143.00 EUR  at 2 EUR an hour\n"
     ),
-    "cli.report_restore_row": "| time to restore | – | 0 of 1 rollbacks with a known beginning |",
+    "cli.report_restore_row": "| time to restore | – | 0 of 1 rollback with a known beginning |",
     "cli.report_standby_row": "| warm standby | 1 h | set standby_cost_per_hour for the cost |",
     "cli.report_title": "service default, 2026-10-24T00:00:00.000Z to 2026-11-23T00:00:00.000Z: rows of 3.0 d of that time are kept.",
     "cli.retention": (
@@ -199,11 +201,15 @@ TEXTS: Final[dict[str, str]] = {
         "s3://m/1\n"
     ),
     "cli.settings_bad": "rollback-router: {file}: limits.head_bytes_max = -1: Input should be greater than or equal to 1; wrokers = 2: there is no such setting",
+    "cli.settings_differ": (
+        "# {file}, read with the environment of this shell, has 1 value that the router does not run with:\n"
+        "#   via: runs with false, the file has true\n"
+    ),
     "cli.settings_good": "the environment: good; services: none, so run needs --blue URL\n",
     "cli.status": (
-        "router 0.1.0, boot 1, 1 of 1 workers up\n"
+        "router 0.1.0, boot 1, 1 of 1 worker up\n"
         "\n"
-        "service default: probation, generation 16777218, standby: blue\n"
+        "service default: probation, generation 1.2, standby: blue\n"
         "version  role     state    ready  in flight  waiting  requests/s  p50     p99    faults  served\n"
         "green    active   active   yes    3          0        10          2.5 ms  40 ms  1.00 %  11\n"
         "blue     standby  standby  yes    3          0        10          2.5 ms  40 ms  1.00 %  11\n"
@@ -211,11 +217,11 @@ TEXTS: Final[dict[str, str]] = {
         "on probation: 12 of 500 requests, 3 of 600 s\n"
     ),
     "cli.status_alarms": (
-        "router 0.1.0, boot 1, 1 of 1 workers up\n"
+        "router 0.1.0, boot 1, 1 of 1 worker up\n"
         "ALARM no_better_target (default): holding\n"
         "ALARM journal_unavailable: disk full\n"
         "\n"
-        "service default: no_active, generation 16777218, NO ROLLBACK POSSIBLE: blue is quarantined\n"
+        "service default: no_active, generation 1.2, NO ROLLBACK POSSIBLE: blue is quarantined\n"
         "version  role    state   ready  in flight  waiting  requests/s  p50  p99  faults  served\n"
         "green    active  active  no     3          0        –           –    –    –       11\n"
         "FROZEN by ann since 12:00: no reason given\n"
@@ -229,8 +235,7 @@ TEXTS: Final[dict[str, str]] = {
         "NOTHING USEFUL from green for 42 s\n"
     ),
     "cli.switched": (
-        "green is active, blue stands by\n"
-        "generation 16777219: swapped in 12 µs, confirmed by every worker 1.3 ms later\n"
+        "green is active, blue stands by\ngeneration 1.3: swapped in 12 µs, confirmed by every worker 1.3 ms later\n"
     ),
     "cli.switched_unconfirmed": (
         "green is active, blue stands by\n"
@@ -375,9 +380,9 @@ TEXTS: Final[dict[str, str]] = {
     "proposal.approved_by_link": "was approved by Ann (link) already",
     "proposal.bad_link": "this link is not valid",
     "proposal.own_token": "with a token, not with a link",
-    "proposal.waits": "waits for approval: rollback-router approve {proposal}",
+    "proposal.waits": "waits for approval: proposal {proposal}",
     "proposal.would_deny": "would be done: {proposal} is denied, v1 stays active",
-    "proposal.would_wait": "would wait for approval: rollback-router approve {proposal}",
+    "proposal.would_wait": "would wait for approval: proposal {proposal}",
     # PROXY headers
     "proxy_protocol.no_header": "a connection from 127.0.0.1 was closed (1 so far in this worker): it does not begin with a PROXY header",
     # Reload
@@ -465,7 +470,7 @@ TEXTS: Final[dict[str, str]] = {
     "verdict.no_progress": "nothing useful in POST /v1/chat/completions for 10.0 s: 101 wait, 4 or more requests of 4 or more clients (limits 10.0 s and 3 attempts)",
     "verdict.no_slo": "no slo_ms is set for this service",
     "verdict.nothing_timed": "no answer was timed in the last 60 s",
-    "verdict.probe": "the inference probe of 1 of 1 endpoints has failed for 15.0 s, 3 times in a row or more (v2:9000: 500); the limit is 15 s, and that of the standby passes",
+    "verdict.probe": "the inference probe of 1 of 1 endpoint has failed for 15.0 s, 3 times in a row or more (v2:9000: 500); the limit is 15 s, and that of the standby passes",
     "verdict.queue": "21 requests wait in POST /v1/chat/completions, the oldest for 88 s",
     "verdict.stalled": "the router's own loop stalled just now",
     "verdict.ten_of_ten": "10 faults in 10 requests (100.0%) in the last 2 s; limits 10 and 90%",

@@ -11,6 +11,7 @@ from router.cli import output
 from router.cli.client import Document, segment
 from router.errors import CommandError
 from router.errors.codes import CommandCode
+from router.runtime.text.plurals import counted
 
 app = typer.Typer()
 
@@ -60,9 +61,10 @@ def _show(document: Document) -> None:
     )
     if document["criteria"]:
         columns = ("criterion", "state", "value", "limit", "samples", "from", "reason")
-        output.show(output.table(columns, (_row(criterion) for criterion in document["criteria"])))
+        rows = (_row(criterion) for criterion in document["criteria"])
+        output.show(output.table(columns, rows, ("state", "value", "limit"), optional=("from", "samples")))
     needed = document["needed"]
-    requirements = [f"{needed['requests']} requests", f"{needed['seconds']:g} s"]
+    requirements = [counted(needed["requests"], "request"), f"{needed['seconds']:g} s"]
     requirements += ["every case"] if needed["cases"] == "required" else []
     requirements += [f"{metric} ≤ {limit:g}" for metric, limit in document["settings"].items()]
     output.say(f"the settings require: {', '.join(requirements)}")

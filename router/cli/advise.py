@@ -12,6 +12,7 @@ from router.cli import output
 from router.cli.client import Client, Document, one_service
 from router.cli.options import seconds
 from router.runtime import clock
+from router.runtime.text.plurals import counted
 
 app = typer.Typer()
 TIMEOUT_S: Final = 120.0
@@ -59,8 +60,9 @@ def advise(
 
 def _heading(document: Document) -> Iterator[str]:
     yield (
-        f"service {document['service']}: {output.long(document['days'] * 86_400)} of active versions in {document['rows']} rows "
-        f"since {document['since']}, {len(document['rollbacks'])} rollbacks"
+        f"service {document['service']}: {output.long(document['days'] * 86_400)} of active versions "
+        f"in {counted(document['rows'], 'row')} "
+        f"since {document['since']}, {counted(len(document['rollbacks']), 'rollback')}"
     )
     for rollback in document["rollbacks"]:
         yield f"  {clock.iso(rollback['at_s'])}  {rollback['left']} left, by {rollback['by']}"

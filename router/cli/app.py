@@ -24,6 +24,7 @@ from router.cli import (
     incidents,
     inputs,
     notify,
+    output,
     proposals,
     report,
     run,
@@ -34,6 +35,7 @@ from router.cli import (
 from router.errors import RouterError
 from router.runtime.exit_codes import ExitCode
 from router.runtime.printable import printable_lines
+from router.runtime.text.hints import PROGRAM, Hints
 
 USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 """click's ClickException: typer vendors click without exporting the class."""
@@ -42,25 +44,29 @@ USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 class Commands(TyperGroup):
     """The commands. Usage errors quote the command line, so their messages are escaped like all other output."""
 
-    def make_context(self, *given: Any, **more: Any) -> Any:
-        """Parse the options before the command."""
-        with _printable_usage_errors():
-            return super().make_context(*given, **more)
+    def make_context(self, info_name: Any, args: list[str], *given: Any, **more: Any) -> Any:
+        """Parse the options before the command; keep the words of the command for hints."""
+        typed = tuple(args)
+        with _quiet_ends():
+            return super().make_context(info_name, args, *given, obj=typed, **more)
 
     def invoke(self, ctx: Any) -> Any:
         """Parse the command's options, and run it."""
-        with _printable_usage_errors():
+        with _quiet_ends():
             return super().invoke(ctx)
 
 
 @contextmanager
-def _printable_usage_errors() -> Iterator[None]:
+def _quiet_ends() -> Iterator[None]:
+    """Make usage errors printable, and end quietly if the reader of the output has gone (`| head`)."""
     try:
         yield
     except USAGE_ERROR as error:
         found: Any = error
         found.message = printable_lines(found.message)
         raise
+    except BrokenPipeError:
+        raise typer.Exit(output.CLOSED) from None
 
 
 app = typer.Typer(
@@ -112,10 +118,15 @@ def root(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Arguments default to those of the process."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    code = _run(words)
+    return code if output.finish() else code or output.CLOSED
+
+
+def _run(words: list[str]) -> int:
     try:
-        app(words, prog_name="rollback-router")
-    except RouterError as error:
-        return failure.report(error, "--json" in words)
+        app(words, prog_name=PROGRAM)
+    except RouterError as error:  # of a command that calls no router
+        return failure.report(error, "--json" in words, Hints(typed=tuple(words)))
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0
     return 0

@@ -16,6 +16,8 @@ from router.cli import output
 from router.cli.client import Document, segment
 from router.errors import CommandError, Refusal
 from router.errors.codes import CommandCode, RefusalCode
+from router.runtime.text.hints import Hints
+from router.runtime.text.plurals import counted
 
 if TYPE_CHECKING:
     from router.rollout.cases.case import Case
@@ -50,10 +52,11 @@ def listing(read: opt.ReadOptions, context: typer.Context) -> None:
         output.show_json(document)
         return
     if not document["cases"]:
-        output.say("there are no cases yet: a rollback makes some, and so does: rollback-router cases add FILE")
+        output.say(read.hints.text("there are no cases yet: a rollback makes some, and so does: `cases add FILE`"))
     else:
         columns = ("id", "request", "expects", "failed as", "version", "incident", "by", "expires")
-        output.show(output.table(columns, (_row(case) for case in document["cases"])))
+        rows = (_row(case) for case in document["cases"])
+        output.show(output.table(columns, rows, ("version",), optional=("failed as", "by", "expires")))
     output.say(*_without(document))
 
 
@@ -138,7 +141,8 @@ def export(service: opt.NamedServiceOptions, file: CaseFile) -> None:
             written.write(data)
     except OSError as error:
         raise CommandError(CommandCode.CASE_FILE_UNWRITABLE, f"{file}: {error.strerror}") from None
-    output.say(f"{len(plain)} cases in {file}: check them anywhere with rollback-router check --url URL --cases {file}")
+    command = Hints().text("`check --url URL --cases FILE`", FILE=file)
+    output.say(f"{counted(len(plain), 'case')} in {file}: check them anywhere with: {command}")
 
 
 @app.command()
@@ -173,7 +177,7 @@ def _send(change: opt.ChangeOptions, cases: list[Document]) -> None:
     parts = [f"{len(answer['added'])} {would}added"]
     parts += [
         f"{len(answer[name])} {text}"
-        for name, text in (("known", "known before"), ("dropped", "older ones gone"))
+        for name, text in (("known", "known before"), ("dropped", "older gone"))
         if answer[name]
     ]
     output.say(f"cases: {', '.join(parts)}", *(f"  {name}" for name in answer["added"][:20]))

@@ -12,8 +12,11 @@ from router.cli.check import until_checked
 from router.cli.client import Client, Document, segment
 from router.errors import CommandError
 from router.errors.codes import CommandCode
+from router.rollout.model.route import generation_text
 from router.runtime import clock
 from router.runtime.exit_codes import ExitCode
+from router.runtime.text.hints import Hints
+from router.runtime.text.plurals import counted, plural
 
 app = typer.Typer()
 
@@ -48,7 +51,7 @@ def deploy(
     body |= opt.rewrite_members(host, path_prefix, headers_file)
     answer = change.send("POST", "deploy", body)
     if change.dry_run or not wait or answer.get("state") != "verifying":
-        done(answer, change.as_json, f"{version}: {answer.get('state', 'would be verified')}")
+        done(answer, change, f"{version}: {answer.get('state', 'would be verified')}")
     else:
         _wait_until_ready(change, answer.get("version", version))
 
@@ -107,7 +110,7 @@ def endpoints(
     """
     body: Document = {"endpoints": urls, **opt.rewrite_members(host, path_prefix, headers_file)}
     answer = change.send("PUT", f"versions/{segment(version)}/endpoints", body)
-    done(answer, change.as_json, f"{version}: endpoints are now {', '.join(urls)}")
+    done(answer, change, f"{version}: endpoints are now {', '.join(urls)}")
 
 
 @app.command()
@@ -128,34 +131,41 @@ def unfreeze(change: opt.ChangeOptions, reason: opt.Reason = "") -> None:
 
 
 def _routed(change: opt.ChangeOptions, verb: str, body: Document) -> None:
-    done(change.send("POST", verb, body), change.as_json, f"{verb}: done")
+    done(change.send("POST", verb, body), change, f"{verb}: done")
 
 
-def done(answer: Document, as_json: bool, fallback: str) -> None:
+def done(answer: Document, change: opt.ReadOptions, fallback: str) -> None:
+    """Show the answer of a change; see `ended`."""
+    ended(answer, change.as_json, fallback, change.hints)
+
+
+def ended(answer: Document, as_json: bool, fallback: str, hints: Hints) -> None:
     """Show the answer; exit with 1 if a worker has not confirmed, or if the change needs an approval first."""
     if as_json:
         output.show_json(answer)
     else:
-        output.say(str(answer.get("message") or fallback), *_remarks(answer))
+        output.say(str(answer.get("message") or fallback), *_remarks(answer, hints))
     unconfirmed = answer.get("confirmed") is False and answer.get("changed") is not False
     if unconfirmed or answer.get("awaits"):
         raise typer.Exit(ExitCode.NOT_TRUE)
 
 
-def _remarks(answer: Document) -> list[str]:
+def _remarks(answer: Document, hints: Hints) -> list[str]:
     remarks = []
     if answer.get("changed") and answer.get("confirmed") and answer.get("swap_us"):  # 0: no route was published
         remarks.append(
-            f"generation {answer['generation']}: swapped in {answer['swap_us']:.0f} µs, "
+            f"generation {generation_text(answer['generation'])}: swapped in {answer['swap_us']:.0f} µs, "
             f"confirmed by every worker {answer['confirmed_ms']:.1f} ms later"
         )
     if unconfirmed := answer.get("workers_unconfirmed"):
         names = ", ".join(map(str, unconfirmed))
-        remarks.append(f"not confirmed by worker {names} yet: rollback-router status shows when they have")
+        remarks.append(hints.text(f"not confirmed by worker {names} yet: `status` shows when they have"))
     if answer.get("journalled") is False:
-        remarks.append("not in the journal yet: rollback-router doctor shows why")
+        remarks.append(hints.text("not in the journal yet: `doctor` shows why"))
     if answer.get("incident"):
-        remarks.append(f"incident {answer['incident']}: rollback-router incidents {answer['incident']}")
+        remarks.append(f"incident {answer['incident']}: " + hints.text("`incidents ID`", ID=answer["incident"]))
+    if answer.get("awaits") and not answer.get("dry_run"):
+        remarks.append("another operator approves it: " + hints.text("`approve ID`", ID=answer["awaits"]))
     return remarks
 
 
@@ -168,28 +178,34 @@ def _wait_until_ready(change: opt.ChangeOptions, version: str) -> None:
         state = target.get("state")
         if state in READY:
             cases = until_checked(client, path, version, quiet=change.as_json) if state == "ready" else {}
-            return _ready(version, target, cases, change.as_json)
+            return _ready(version, target, cases, change)
         if state != "verifying":
             raise CommandError(CommandCode.DEPLOY_FAILED, _failure(version, target), facts=target)
         if not change.as_json and (progress := _progress(target)) != progress_shown:
             progress_shown = progress
-            output.console(stderr=True).print(f"{version}: {progress}", soft_wrap=True)
+            output.note(f"{version}: {progress}")
         clock.sleep_s(POLL_EVERY_S)
 
 
-def _ready(version: str, target: Document, cases: Document, as_json: bool) -> None:
+def _ready(version: str, target: Document, cases: Document, change: opt.ChangeOptions) -> None:
     """Show that the version is ready, with its results in the cases; exit with 1 if they prevent its promotion."""
     check = cases.get("check") or {}
     facts = {**target, "cases": cases or None}
     if cases.get("failing") and cases["on_promote"] == "require":
         names = ", ".join(cases["failing"][:10])
-        detail = f"{version} is ready, but {check.get('failed', len(cases['failing']))} cases fail on it: {names}"
+        count = check.get("failed", len(cases["failing"]))
+        detail = f"{version} is ready, but {counted(count, 'case')} {plural('fails', count)} on it: {names}"
         raise CommandError(CommandCode.DEPLOY_CASES_FAILING, detail, facts)
     if check.get("state") == "broken":
         detail = f"{version} is ready, but its cases could not be checked: {check.get('error')}"
         raise CommandError(CommandCode.DEPLOY_CASES_UNCHECKED, detail, facts)
-    passed = f", {check['passed']} of {check['total']} cases pass" if check.get("total") else ""
-    done({**facts, "message": f"{version} is ready{passed}: rollback-router promote {version}"}, as_json, "")
+    passed = (
+        f", {check['passed']} of {counted(check['total'], 'case')} {plural('passes', check['passed'])}"
+        if check.get("total")
+        else ""
+    )
+    following = change.hints.text("`promote VERSION`", VERSION=version)
+    done({**facts, "message": f"{version} is ready{passed}: {following}"}, change, "")
 
 
 def _target(client: Client, path: str, version: str) -> Document:
@@ -207,7 +223,7 @@ def _target(client: Client, path: str, version: str) -> Document:
 def _progress(target: Document) -> str:
     probes = [_probe(endpoint) for endpoint in target.get("endpoints", []) if isinstance(endpoint, dict)]
     bad = [probe for probe in probes if probe]
-    return f"{target.get('good_probes', 0)} good probes in a row" + (f"; {'; '.join(bad)}" if bad else "")
+    return f"{counted(target.get('good_probes', 0), 'good probe')} in a row" + (f"; {'; '.join(bad)}" if bad else "")
 
 
 def _probe(endpoint: dict[str, Any]) -> str:

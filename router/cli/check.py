@@ -14,6 +14,7 @@ from router.errors import CommandError
 from router.errors.codes import CommandCode
 from router.runtime import clock
 from router.runtime.exit_codes import ExitCode
+from router.runtime.text.plurals import counted, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -226,11 +227,16 @@ def _show(document: Document, titles: dict[str, str]) -> None:
         if result["state"] != "pass"
     ]
     if rows:
-        output.show(output.table(("case", "request", "result", "why"), rows))
+        output.show(output.table(("case", "request", "result", "why"), rows, ("result",)))
     if document.get("error"):
         output.say(f"the check broke off: {document['error']}")
     if not document["total"] and document["state"] == "passed":
         output.say("there are no cases: nothing was checked")
         return
-    counts = f"{document['passed']} of {document['total']} cases pass, {document['failed']} fail"
-    output.say(counts + (f", {document['skipped']} were not sent or prove nothing" if document["skipped"] else ""))
+    passed, failed = document["passed"], document["failed"]
+    counts = f"{passed} of {counted(document['total'], 'case')} {plural('passes', passed)}, {failed} {plural('fails', failed)}"
+    skipped = document["skipped"]
+    output.say(
+        counts
+        + (f", {skipped} {plural('was', skipped)} not sent or {plural('proves', skipped)} nothing" if skipped else "")
+    )

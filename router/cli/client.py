@@ -13,6 +13,7 @@ from router.errors import CommandError, ProblemError, Refusal
 from router.errors.codes import CommandCode, RefusalCode
 from router.rollout.model.endpoint import UNIX, unix_path_is_wrong
 from router.runtime.text.secret_text import masked_urls
+from router.runtime.text.suggestion import known_names
 
 TIMEOUT_S: Final = 30.0
 ANSWER_BYTES_MAX: Final = 64 << 20
@@ -75,9 +76,22 @@ class Client:
         if not name:
             names = sorted(self.get(STATUS)["services"])
             if len(names) != 1:
-                raise Refusal(RefusalCode.SERVICE_NEEDED, f"there are several services, name one: {', '.join(names)}")
+                several = f"there are several services, name one: {', '.join(names)}"
+                raise Refusal(RefusalCode.SERVICE_NEEDED, several if names else "the router has no service")
             name = names[0]
         return f"/v1/services/{segment(name)}"
+
+    def status(self, service: str = "") -> Document:
+        """Return the status of the router; with `service` that service alone, and the alarms that concern it."""
+        document = self.get(STATUS)
+        if not service:
+            return document
+        services = document["services"]
+        if service not in services:
+            detail = f"there is no service {service!r}; {known_names(service, services)}"
+            raise Refusal(RefusalCode.SERVICE_UNKNOWN, detail)
+        alarms = [alarm for alarm in document["alarms"] if alarm.get("service") in (None, service)]
+        return {**document, "alarms": alarms, "services": {service: services[service]}}
 
     def text(self, path: str) -> str:
         """Return the text at `path`, which is not JSON."""

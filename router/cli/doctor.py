@@ -17,6 +17,8 @@ from router.errors import RouterError
 from router.rollout.model.endpoint import parse_endpoint
 from router.runtime import clock
 from router.runtime.exit_codes import ExitCode
+from router.runtime.text.hints import Hints
+from router.runtime.text.plurals import counted
 
 if TYPE_CHECKING:
     from router.settings.sections.address import Address
@@ -54,7 +56,8 @@ def doctor(
     Checks settings, state directory, ports, workers, file limit, targets, clock and journal, and names a remedy for
     each problem. Exit code 1 if a check fails.
     """
-    checks = list(examine(config, Client(router.admin, router.bearer(), CONNECT_TIMEOUT_S)))
+    client = Client(router.admin, router.bearer(), CONNECT_TIMEOUT_S)
+    checks = list(examine(config, client, router.hints))
     bad = [check for check in checks if not check.ok]
     if as_json:
         output.show_json({"ok": not bad, "checks": [asdict(check) for check in checks]})
@@ -69,7 +72,7 @@ def _mark(check: DoctorCheck) -> str:
     return "warn" if check.warning else "ok" if check.ok else "fail"
 
 
-def examine(config: str, client: Client) -> Iterator[DoctorCheck]:
+def examine(config: str, client: Client, hints: Hints) -> Iterator[DoctorCheck]:
     """Yield every check. Without an answer of the router, yield those that do not need it."""
     try:
         settings = _load(config)
@@ -77,9 +80,8 @@ def examine(config: str, client: Client) -> Iterator[DoctorCheck]:
         yield DoctorCheck("settings", True, f"{config or 'environment and defaults'}: good; services: {services}")
     except RouterError as error:
         settings = None
-        yield DoctorCheck(
-            "settings", False, error.detail, "correct the file: rollback-router config check --config FILE"
-        )
+        remedy = hints.text("correct the file: `config check --config FILE`", FILE=config)
+        yield DoctorCheck("settings", False, error.detail, remedy)
     try:
         status = client.get("/v1/status")
         yield DoctorCheck(
@@ -89,7 +91,8 @@ def examine(config: str, client: Client) -> Iterator[DoctorCheck]:
         )
     except RouterError as error:
         status = None
-        yield DoctorCheck("admin API", False, error.detail, "start it (rollback-router run …) or name it: --admin URL")
+        remedy = hints.text("start it: `run --blue BLUE_URL --green GREEN_URL`, or name it: `doctor --admin ADMIN_URL`")
+        yield DoctorCheck("admin API", False, error.detail, remedy)
     yield _files()
     yield _clock(clock.wall_s())
     if settings is not None:
@@ -97,7 +100,7 @@ def examine(config: str, client: Client) -> Iterator[DoctorCheck]:
         yield from _certificates(settings)
         yield from _soundness(settings)
     if status is not None:
-        yield from _running(status)
+        yield from _running(status, hints)
         yield from _tight_limits(settings, status) if settings is not None else ()
         yield _journal(client)
     elif settings is not None:
@@ -153,7 +156,7 @@ def _certificates(settings: Settings) -> Iterator[DoctorCheck]:
     try:
         for place, certificate, days in contexts.presented_certificates(document, now_s):
             names = ", ".join(certificate.names) or "no name"
-            yield DoctorCheck(place, True, f"{certificate.path} for {names}: {days} days left")
+            yield DoctorCheck(place, True, f"{certificate.path} for {names}: {counted(days, 'day')} left")
         for complaint in contexts.check(document, now_s):
             yield DoctorCheck(
                 "TLS", False, complaint, "renew it and write the new pair over the old files; or correct the settings"
@@ -238,26 +241,29 @@ def _target(name: str, url: str) -> DoctorCheck:
     return DoctorCheck(name, True, f"{url} accepts connections")
 
 
-def _running(status: Document) -> Iterator[DoctorCheck]:
+def _running(status: Document, hints: Hints) -> Iterator[DoctorCheck]:
+    several = len(status["services"]) > 1
     workers = status["workers"]
     down = [str(worker["index"]) for worker in workers if not worker["up"]]
     remedy = "see the router's log; it restarts them itself" if down else ""
     found = f"worker {', '.join(down)} of {len(workers)} is down" if down else f"{len(workers)} up"
     yield DoctorCheck("workers", not down, found, remedy)
     for alarm in status["alarms"]:
-        yield DoctorCheck(f"alarm {alarm['code']}", False, alarm["detail"], "rollback-router explain")
+        about = alarm.get("service") or ""
+        remedy = hints.of(about).command("status" if several and not about else "explain")
+        yield DoctorCheck(f"alarm {alarm['code']}", False, alarm["detail"], remedy)
     for name, service in sorted(status["services"].items()):
         way_back = bool(service["way_back"])
         yield DoctorCheck(
             f"rollback {name}",
             way_back,
             f"to {service['standby']}" if way_back else str(service["no_way_back"] or "no standby"),
-            "" if way_back else "rollback-router deploy VERSION URL…, then promote it",
+            "" if way_back else hints.of(name if several else "").text("`deploy VERSION URL`, then: `promote VERSION`"),
         )
         yield from _standby(name, service)
         for target in service["targets"]:
             for endpoint in target["endpoints"]:
-                yield _probed(f"target {name}/{target['version']}", endpoint)
+                yield _probed(f"target {name}/{target['version']}", endpoint, hints)
             yield from _one_address(name, target)
 
 
@@ -334,13 +340,12 @@ def _is_name(host: str) -> bool:
     return "." in host and host != "localhost" and not (":" in host or host.replace(".", "").isdigit())
 
 
-def _probed(name: str, endpoint: dict[str, Any]) -> DoctorCheck:
+def _probed(name: str, endpoint: dict[str, Any], hints: Hints) -> DoctorCheck:
     probe = endpoint.get("last_probe")
     good = bool(endpoint["ready"])
     detail = probe["detail"] if probe else "not probed yet"
-    return DoctorCheck(
-        name, good, f"{endpoint['url']}: {detail}", "" if good else "check that server; rollback-router status"
-    )
+    remedy = "" if good else hints.text("check that server; `status`")
+    return DoctorCheck(name, good, f"{endpoint['url']}: {detail}", remedy)
 
 
 def _journal(client: Client) -> DoctorCheck:
@@ -364,4 +369,4 @@ def _journal(client: Client) -> DoctorCheck:
         return DoctorCheck(
             "journal", False, f"its last entry is from the future: {last}", "the clock went back: timedatectl status"
         )
-    return DoctorCheck("journal", True, f"{count} entries, none missing; last at {last}")
+    return DoctorCheck("journal", True, f"{counted(count, 'entry')}, none missing; last at {last}")

@@ -11,6 +11,7 @@ from router.cli import output
 from router.cli.client import Client, Document, one_service, segment
 from router.errors import CommandError
 from router.errors.codes import CommandCode
+from router.rollout.model.route import generation_text
 from router.runtime import clock
 from router.runtime.exit_codes import ExitCode
 
@@ -57,7 +58,7 @@ def drill(
         raise CommandError(CommandCode.USAGE, "--stop, --list and --shadow exclude each other")
     service = one_service(name, service)
     if listed:
-        _list(client, service, as_json)
+        _list(router, service, as_json)
         return
     path = f"{client.service(service)}/drill"
     if stop:
@@ -68,20 +69,19 @@ def drill(
     if dry_run:
         output.show_json(begun) if as_json else output.say(begun["message"])
         return
-    document = _wait(client, begun, as_json)
+    document = _wait(client, begun, as_json, router.hints.of(service).command("drill --stop"))
     output.show_json(document) if as_json else _show(document)
     if document["result"] not in ("passed", *(("stopped",) if stop else ())):
         raise typer.Exit(ExitCode.NOT_TRUE)
 
 
-def _wait(client: Client, begun: Document, as_json: bool) -> Document:
-    """Return the drill once it is over. The router bounds its duration."""
+def _wait(client: Client, begun: Document, as_json: bool, stop: str) -> Document:
+    """Return the drill once it is over; `stop` is the command that ends it now. The router bounds its duration."""
     if begun["result"] is None and not as_json:
         there = begun["swaps"][0] if begun["swaps"] else {}
-        output.console(stderr=True).print(
+        output.note(
             f"{begun['drill']}: {begun['to']} serves instead of {begun['from']}, {_took(there)}; "
-            f"back in {begun['hold_s']:g} s (now: rollback-router drill --stop)",
-            soft_wrap=True,
+            f"back in {begun['hold_s']:g} s (now: {stop})"
         )
     document = begun
     for _ in range(int((begun["hold_s"] + MARGIN_S) / POLL_EVERY_S)):
@@ -89,9 +89,7 @@ def _wait(client: Client, begun: Document, as_json: bool) -> Document:
             return document
         clock.sleep_s(POLL_EVERY_S)
         document = client.get(f"/v1/drills/{segment(begun['drill'])}")
-    raise CommandError(
-        CommandCode.DRILL_NOT_OVER, f"{begun['drill']} is still {document['phase']}: rollback-router status"
-    )
+    raise CommandError(CommandCode.DRILL_NOT_OVER, f"{begun['drill']} is still {document['phase']}")
 
 
 def _took(swap: dict[str, Any]) -> str:
@@ -108,7 +106,7 @@ def _show(document: Document) -> None:
     )
     for swap in document.get("swaps", ()):
         way = f"back to {document['from']}" if swap["home"] else f"to {document['to']}"
-        output.say(f"{way}: generation {swap['generation']}, {_took(swap)}")
+        output.say(f"{way}: generation {generation_text(swap['generation'])}, {_took(swap)}")
     if document["mode"] == "shadow" and "probe_ms" in document:
         output.say(
             f"nothing was swapped: probe {document['probe_ms']:.1f} ms, gate {document['gate_us']} µs, "
@@ -127,8 +125,8 @@ def _figures(name: str, figures: Document) -> tuple[object, ...]:
     return (name, figures["requests"], output.percent(figures["fault_share"]), *times)
 
 
-def _list(client: Client, service: str, as_json: bool) -> None:
-    document = client.get("/v1/drills" + (f"?service={segment(service)}" if service else ""))
+def _list(router: opt.RouterOptions, service: str, as_json: bool) -> None:
+    document = router.client.get("/v1/drills" + (f"?service={segment(service)}" if service else ""))
     if as_json:
         output.show_json(document)
         return
@@ -137,9 +135,9 @@ def _list(client: Client, service: str, as_json: bool) -> None:
         following = f"; next {summary['next_at']}" if summary["next_at"] else ""
         output.say(f"service {name}: last passed {last}{' (OVERDUE)' if summary['overdue'] else ''}{following}")
     columns = ("drill", "started", "mode", "by", "from", "to", "away", "result", "reasons")
-    output.show_table(
-        columns, (_row(drill) for drill in document["drills"]), "there are no drills yet: rollback-router drill"
-    )
+    without = "there are no drills yet: " + router.hints.of(service).command("drill")
+    rows = (_row(drill) for drill in document["drills"])
+    output.show_table(columns, rows, without, ("started", "result"), optional=("mode", "by"))
 
 
 def _row(document: Document) -> tuple[object, ...]:

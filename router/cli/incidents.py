@@ -12,6 +12,7 @@ from router.cli import output
 from router.cli.client import Document, segment
 from router.errors import CommandError
 from router.errors.codes import CommandCode
+from router.runtime.text.hints import Hints
 
 app = typer.Typer()
 
@@ -39,6 +40,7 @@ def incidents(
     comment: Annotated[str, typer.Option(metavar="TEXT", help="Add a comment.")] = "",
     html: Annotated[str, typer.Option(metavar="FILE", help="Save the report as one page; - is stdout.")] = "",
     md: Annotated[str, typer.Option(metavar="FILE", help="Save the report as Markdown; - is stdout.")] = "",
+    service: opt.OnlyService = "",
     as_json: opt.AsJson = False,
 ) -> None:
     """List the rollbacks; show, save or edit one.
@@ -49,9 +51,9 @@ def incidents(
     edit = _edit(root_cause, owner, severity, status, add_action, kind, due, done, drop, comment)
     if not incident:
         if edit or html or md:
-            raise CommandError(CommandCode.INCIDENT_NEEDED, "name the incident: rollback-router incidents ID …")
-        document = client.get("/v1/incidents")
-        output.show_json(document) if as_json else output.show(_list(document))
+            raise CommandError(CommandCode.INCIDENT_NEEDED, "name the incident whose review is to be edited or saved")
+        document = client.get("/v1/incidents" + (f"?service={segment(service)}" if service else ""))
+        output.show_json(document) if as_json else output.show(_list(document, service))
         return
     path = f"/v1/incidents/{segment(incident)}"
     document = client.get(path)
@@ -64,7 +66,7 @@ def incidents(
     if as_json:
         output.show_json(document)
     elif not html and not md:
-        output.show(*_in_full(document))
+        output.show(*_in_full(document, router.hints))
 
 
 def _edit(
@@ -104,7 +106,7 @@ def _save(text: str, file: str) -> None:
     output.say(f"saved {file}")
 
 
-def _list(document: Document) -> Any:
+def _list(document: Document, service: str) -> Any:
     columns = ("id", "started", "service", "from", "to", "reason", "manual", "status", "owner")
     rows = (
         (
@@ -121,10 +123,12 @@ def _list(document: Document) -> Any:
         for one in document["incidents"]
     )
     found = list(rows)
-    return output.table(columns, found) if found else "there is no incident: nothing was rolled back yet"
+    if not found:
+        return f"there is no incident{f' of {service}' if service else ''}: nothing was rolled back yet"
+    return output.table(columns, found, ("service", "from", "to", "status"), optional=("owner", "manual", "reason"))
 
 
-def _in_full(i: Document) -> list[Any]:
+def _in_full(i: Document, hints: Hints) -> list[Any]:
     """Return the incident as text and tables."""
     review, durations, impact = i["review"], i["durations"], i["impact"]
     parts: list[Any] = [f"{i['id']}: {review['status']}, {review['severity'] or 'no severity yet'}", i["summary"]]
@@ -151,7 +155,7 @@ def _in_full(i: Document) -> list[Any]:
         parts += ["", output.table(("strength", "possible cause", "evidence"), rows)]
     if i["failures"]["items"]:
         parts += ["", f"failing requests: {i['failures']['why']}", _failing(i["failures"]["items"])]
-    return [*parts, "", *_review(i["id"], review)]
+    return [*parts, "", *_review(i["id"], review, hints)]
 
 
 def _indented(heading: str, text: str) -> list[str]:
@@ -180,7 +184,7 @@ def _budget(budget: Document | None) -> str | None:
     return None if budget is None else f"{output.percent(budget['share'])} ({budget['basis']})"
 
 
-def _review(incident: str, review: Document) -> list[Any]:
+def _review(incident: str, review: Document, hints: Hints) -> list[Any]:
     parts: list[Any] = [f"owner: {review['owner'] or 'none yet'}"]
     parts += _indented("root cause:", review["root_cause"] or "not known yet")
     if review["actions"]:
@@ -194,5 +198,5 @@ def _review(incident: str, review: Document) -> list[Any]:
     for comment in review["comments"]:
         parts += _indented(f"{comment['at']} {comment['actor']}:", comment["text"])
     if not review["root_cause"]:
-        parts.append(f"next: rollback-router incidents {incident} --root-cause TEXT   (a page: --html FILE)")
+        parts.append(hints.text("next: `incidents ID --root-cause TEXT`   (a page: --html FILE)", ID=incident))
     return parts

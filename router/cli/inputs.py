@@ -9,6 +9,7 @@ import typer
 from router.cli import options as opt
 from router.cli import output
 from router.cli.client import Document
+from router.runtime.text.plurals import counted
 
 app = typer.Typer()
 
@@ -42,7 +43,7 @@ def _show(found: Document) -> None:
     output.say(f"{'DRIFTED: ' if found['drifting'] else ''}{found['reason'] or found['state']}")
     if reference is None:
         return
-    output.say(f"reference: {reference['requests']} requests to {reference['version']}")
+    output.say(f"reference: {counted(reference['requests'], 'request')} to {reference['version']}")
     columns = ("field", "kind", "from", "to", "categories", "usually missing", "range is checked")
     rows = [
         (

@@ -64,7 +64,8 @@ def _list(router: opt.RouterOptions, as_json: bool) -> None:
         output.show_json(document)
         return
     columns = ("channel", "kind", "sent", "given up", "dropped", "waiting", "failing", "last error")
-    output.show_table(columns, (_row(channel) for channel in document["channels"]), NONE)
+    rows = (_row(channel) for channel in document["channels"])
+    output.show_table(columns, rows, NONE, ("kind", "failing"), optional=("waiting", "dropped"))
 
 
 def _row(channel: Document) -> tuple[object, ...]:

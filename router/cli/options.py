@@ -9,21 +9,26 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
+from router.cli import failure
 from router.cli.client import Client, Document, actor
-from router.errors import CommandError
+from router.errors import CommandError, RouterError
 from router.errors.codes import CommandCode
+from router.rollout.model.route import parse_generation
 from router.runtime.text import secret_text
+from router.runtime.text.hints import Hints
 from router.settings import environment
 from router.settings.environment import ADMIN_URL, TOKEN, TOKEN_FILE
 
 SameService = Annotated[str, typer.Option("--service", metavar="NAME", help="The same as SERVICE.")]
+
+OnlyService = Annotated[str, typer.Option("--service", metavar="NAME", help="Only this service.")]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the router's document as JSON.")]
 
@@ -71,6 +76,20 @@ EndpointsIfNew = Annotated[
 
 ConfigFile = Annotated[str, typer.Option("--config", metavar="FILE", help="The settings file (TOML).")]
 
+DEFAULT_URL: Final = "http://127.0.0.1:8081"
+
+_PLACES: Final = {
+    "version": "VERSION",
+    "to": "VERSION",
+    "endpoints": "URL",
+    "urls": "URL",
+    "incident": "ID",
+    "proposal": "ID",
+    "case": "ID",
+    "config": "FILE",
+}
+"""The placeholder of hints for which a parameter of the typed command stands."""
+
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 _WRITTEN: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)")
@@ -97,7 +116,7 @@ class RouterOptions:
     admin: Annotated[
         str,
         typer.Option(envvar=ADMIN_URL, metavar="URL", help="URL of the admin API."),
-    ] = "http://127.0.0.1:8081"
+    ] = DEFAULT_URL
 
     @cached_property
     def client(self) -> Client:
@@ -117,6 +136,18 @@ class RouterOptions:
         except ValueError as error:
             detail = str(error)
         raise CommandError(CommandCode.TOKEN_UNUSABLE, detail)
+
+    @property
+    def hints(self) -> Hints:
+        """Return the maker of commands that reach the same router, and the same service if one was named."""
+        named = {"--admin": (self.admin, ADMIN_URL, DEFAULT_URL), "--token-file": (self.token_file, TOKEN_FILE, "")}
+        options: list[str] = []
+        for option, (value, variable, default) in named.items():
+            if value != (environment.own(variable) or default):
+                options += [option, secret_text.masked_urls(value)]
+        if self.token != (environment.own(TOKEN) or ""):
+            options += ["--token", "TOKEN"]
+        return Hints(service=getattr(self, "service", ""), options=tuple(options))
 
 
 @dataclass(frozen=True)
@@ -157,16 +188,21 @@ class RouteChangeOptions(ChangeOptions):
     """Shared by the commands that change the route: its preconditions, too."""
 
     if_generation: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Only if the route is still at this generation (see status)."),
-    ] = None
+        str,
+        typer.Option(
+            metavar="GENERATION", help="Only if the route is still at this generation (see status), e.g. 1.2."
+        ),
+    ] = ""
     from_version: Annotated[str, typer.Option("--from", metavar="VERSION", help="Only if this version is active.")] = ""
 
     def send(self, method: str, below: str, body: Document) -> Document:
         """Send a change with its preconditions; return the router's answer."""
         body = body | ({"from": self.from_version} if self.from_version else {})
-        path = f"{self.path}/{below}"
-        return self.client.change(method, path, body, dry_run=self.dry_run, generation=self.if_generation)
+        try:
+            generation = parse_generation(self.if_generation) if self.if_generation else None
+        except ValueError as error:
+            raise CommandError(CommandCode.USAGE, f"--if-generation {error}") from None
+        return self.client.change(method, f"{self.path}/{below}", body, dry_run=self.dry_run, generation=generation)
 
 
 @dataclass(frozen=True)
@@ -189,7 +225,10 @@ class OverrideOptions(RouteChangeOptions):
 
 
 def with_shared(command: Callable[..., None]) -> Callable[..., None]:
-    """Return `command` with the options of its first parameter's class after its own; it gets them as one object."""
+    """Return `command` with the options of its first parameter's class after its own; it gets them as one object.
+
+    An error of the command is reported with the next command to type, which names the same router and service.
+    """
     signature = inspect.signature(command, eval_str=True)
     group, *own = signature.parameters.values()
     hints = get_type_hints(group.annotation, include_extras=True)
@@ -197,14 +236,31 @@ def with_shared(command: Callable[..., None]) -> Callable[..., None]:
         inspect.Parameter(field.name, group.KEYWORD_ONLY, default=field.default, annotation=hints[field.name])
         for field in reversed(fields(group.annotation))
     ]
+    wanted = [parameter.name for parameter in own if parameter.annotation is typer.Context]
+    added = [] if wanted else [inspect.Parameter("context", group.KEYWORD_ONLY, annotation=typer.Context)]
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        values = {option.name: given.pop(option.name) for option in shared}
-        command(group.annotation(**values), **given)
+        options = group.annotation(**{option.name: given.pop(option.name) for option in shared})
+        context = given["context"] if wanted else given.pop("context")
+        try:
+            command(options, **given)
+        except RouterError as error:
+            as_json = given.get("as_json", getattr(options, "as_json", False))
+            raise typer.Exit(failure.report(error, as_json, _hints(options, given, context))) from None
 
-    run.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+    run.__signature__ = signature.replace(parameters=[*own, *shared, *added])  # type: ignore[attr-defined]
     return run
+
+
+def _hints(options: RouterOptions, given: Mapping[str, Any], context: typer.Context) -> Hints:
+    """Return the maker of commands about what the user has typed: the same service, version, incident, …"""
+    hints = options.hints
+    values = {place: given[name] for name, place in _PLACES.items() if given.get(name)}
+    typed = tuple(context.find_root().obj or ())
+    return replace(
+        hints, service=hints.service or given.get("service") or given.get("name") or "", typed=typed, values=values
+    )
 
 
 def seconds(text: str) -> float:

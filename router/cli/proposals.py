@@ -9,12 +9,13 @@ import typer
 
 from router.cli import options as opt
 from router.cli import output
-from router.cli.changes import done
-from router.cli.client import Client, Document, actor, segment
+from router.cli.changes import ended
+from router.cli.client import Document, actor, segment
 from router.rollout.stats.figures import format_value
+from router.runtime.text.plurals import counted
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from router.cli.tables import TextTable
 
 app = typer.Typer()
 
@@ -46,7 +47,8 @@ def proposals(
     without = (
         "there are no proposals" if everything else "no proposal waits for an operator: --all lists the decided ones"
     )
-    output.show_table(columns, (_row(found) for found in document["proposals"]), without)
+    rows = (_row(found) for found in document["proposals"])
+    output.show_table(columns, rows, without, ("state", "service", "version", "expires"), ("active after approval",))
 
 
 def _row(found: Document) -> tuple[object, ...]:
@@ -54,7 +56,7 @@ def _row(found: Document) -> tuple[object, ...]:
     return tuple(found[name] for name in names)
 
 
-def _in_full(document: Document) -> Table:
+def _in_full(document: Document) -> TextTable:
     rows = [(name, _cell(value)) for name, value in document.items() if name != "evidence" and value is not None]
     for item in document["evidence"]:
         rows += [("evidence", text) for text in _evidence_lines(item)]
@@ -76,7 +78,7 @@ def _evidence_lines(item: Document) -> list[str]:
     if cost:
         errors = ", ".join(f"{count} {name}" for name, count in cost["errors"].items()) or "no errors"
         lines.append(
-            f"so far: {cost['requests']} requests in {cost['seconds']:g} s, {errors}, {cost['rescued']} rescued"
+            f"so far: {counted(cost['requests'], 'request')} in {cost['seconds']:g} s, {errors}, {cost['rescued']} rescued"
         )
     return lines
 
@@ -103,7 +105,7 @@ def approve(
     body: Document = {"reason": reason}
     if override:
         body["override"] = {"actor": actor(), "reason": override}
-    _decide(router.client, proposal, "approve", body, dry_run, as_json)
+    _decide(router, proposal, "approve", body, dry_run, as_json)
 
 
 @app.command()
@@ -119,9 +121,9 @@ def deny(
 
     The same cause makes no new proposal for a while (services.NAME.proposals.repeat_after_s).
     """
-    _decide(router.client, proposal, "deny", {"reason": reason}, dry_run, as_json)
+    _decide(router, proposal, "deny", {"reason": reason}, dry_run, as_json)
 
 
-def _decide(client: Client, proposal: str, verb: str, body: Document, dry_run: bool, as_json: bool) -> None:
-    answer = client.change("POST", f"/v1/proposals/{segment(proposal)}/{verb}", body, dry_run=dry_run)
-    done(answer, as_json, f"{proposal}: {verb} done")
+def _decide(router: opt.RouterOptions, proposal: str, verb: str, body: Document, dry_run: bool, as_json: bool) -> None:
+    answer = router.client.change("POST", f"/v1/proposals/{segment(proposal)}/{verb}", body, dry_run=dry_run)
+    ended(answer, as_json, f"{proposal}: {verb} done", router.hints)

@@ -10,6 +10,7 @@ import typer
 from router.cli import options as opt
 from router.cli import output
 from router.cli.client import Document, segment
+from router.runtime.text.plurals import counted, plural
 
 app = typer.Typer()
 
@@ -26,7 +27,7 @@ def report(
         bool, typer.Option("--markdown", help="Print tables of Markdown, for a page or a mail.")
     ] = False,
     as_json: opt.AsJson = False,
-    service: Annotated[str, typer.Option("--service", metavar="NAME", help="Only this service.")] = "",
+    service: opt.OnlyService = "",
 ) -> None:
     """Show the figures of a period.
 
@@ -65,7 +66,7 @@ def rows(document: Document) -> Iterator[tuple[str, str, str]]:
     yield (
         "uptime, by requests",
         _percent(uptime["share"]),
-        f"{uptime['requests']} requests, {uptime['failed']} failed, {uptime['rescued']} rescued"
+        f"{counted(uptime['requests'], 'request')}, {uptime['failed']} failed, {uptime['rescued']} rescued"
         + (f"; with 95 % confidence at least {_percent(uptime['at_least'])}" if uptime["requests"] else ""),
     )
     yield (
@@ -92,13 +93,15 @@ def _changes(document: Document) -> Iterator[tuple[str, str, str]]:
     yield (
         "deployments",
         f"{output.number(made['per_week'])} a week" if made["per_week"] is not None else "",
-        f"{made['count']} in {output.long(made['days'] * 86_400)}; {made['back_and_forth']} switches back and forth not counted",
+        f"{made['count']} in {output.long(made['days'] * 86_400)}; "
+        f"{counted(made['back_and_forth'], 'switch')} back and forth not counted",
     )
     between = failures["between"]
     yield (
         "change failure rate",
         _percent(failures["share"]),
-        f"{failures['failed']} of {failures['deployments']} were rolled back"
+        f"{failures['failed']} of {counted(failures['deployments'], 'deployment')} "
+        f"{plural('was', failures['failed'])} rolled back"
         + (f", {failures['unreachable']} because no connection was accepted" if failures["unreachable"] else "")
         + (f"; with 95 % confidence {_percent(between[0])} to {_percent(between[1])}" if between else ""),
     )
@@ -113,7 +116,7 @@ def _changes(document: Document) -> Iterator[tuple[str, str, str]]:
 def _time(document: Document, name: str, title: str) -> tuple[str, str, str]:
     spread = document[name]
     value = f"{output.long(spread['median_s'])} (p95 {output.long(spread['p95_s'])})" if spread["n"] else ""
-    return title, value, f"{spread['n']} of {spread['rollbacks']} rollbacks with a known beginning"
+    return title, value, f"{spread['n']} of {counted(spread['rollbacks'], 'rollback')} with a known beginning"
 
 
 def _standby(document: Document) -> tuple[str, str, str]:

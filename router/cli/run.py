@@ -9,10 +9,11 @@ import typer
 from router.cli import output
 from router.errors import CommandError
 from router.errors.codes import CommandCode
+from router.runtime.text.hints import Hints
 
 app = typer.Typer()
 
-EXAMPLE: Final = "rollback-router run --blue http://127.0.0.1:9001 --green http://127.0.0.1:9002"
+EXAMPLE: Final = Hints().command("run --blue http://127.0.0.1:9001 --green http://127.0.0.1:9002")
 NOTHING_TO_ROUTE: Final = f"run needs your model servers, for example: {EXAMPLE}"
 SERVICE: Final = "default"
 
@@ -99,7 +100,7 @@ def run(
     options = RunOptions(
         origin=str(file) if file else "the flags and the environment",
         reload=lambda: load(file, flags),
-        announce=lambda line: output.console(stderr=True).print(line, soft_wrap=True),
+        announce=output.note,
         fresh=fresh,
         assume_active=assume_active or None,
         journal_from=journal_from or None,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from router.cli import options as opt
 from router.cli import output
 from router.runtime import clock
+from router.runtime.text.plurals import counted
 
 if TYPE_CHECKING:
     from router.settings.settings import Settings
@@ -50,13 +52,73 @@ def check(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
 
 
 @app.command()
-def show(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
-    """Print every setting as it is in effect, defaults included, as TOML. Token hashes are hidden."""
-    document = effective(_load(config))
+@opt.with_shared
+def show(
+    router: opt.RouterOptions,
+    config: opt.ConfigFile = "",
+    running: Annotated[
+        bool, typer.Option("--running", help="The settings of the running router, and where its file differs.")
+    ] = False,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Print every setting as it is in effect, defaults included, as TOML. Secrets are hidden.
+
+    Without --running they are the settings that a start with this file and environment would have.
+    """
+    from router.settings.shown import shown
+
+    if running:
+        _show_running(router, config, as_json)
+        return
+    document = shown(_load(config))
     if as_json:
         output.show_json(document)
     else:
         output.say(*toml(document), "", *_cheap_paths())
+
+
+def _show_running(router: opt.RouterOptions, config: str, as_json: bool) -> None:
+    document = router.client.get("/v1/settings")
+    file, origin = config, document["origin"]
+    if not file and origin.startswith("/") and os.access(origin, os.R_OK):
+        file = origin
+    differing = _differences(document["settings"], file) if file else None
+    if as_json:
+        output.show_json({**document, "file": file or None, "differences": differing})
+        return
+    output.say(
+        f"# settings version {document['version']} of the running router, read from {origin} at {document['read_at']}"
+    )
+    if differing is None:
+        output.say("# not compared with a file: name one that can be read here with --config FILE")
+    elif not differing:
+        output.say(f"# {file} has the same values")
+    else:
+        several = counted(len(differing), "value")
+        output.say(
+            f"# {file}, read with the environment of this shell, has {several} that the router does not run with:"
+        )
+        for found in differing:
+            output.say(
+                f"#   {found['place']}: runs with {_json(found['running'])}, the file has {_json(found['file'])}"
+            )
+        output.say("# SIGHUP makes the router read its file again; flags and variables of the router win over the file")
+    output.say(*toml(document["settings"]))
+
+
+def _differences(running: Mapping[str, Any], file: str) -> list[dict[str, Any]]:
+    """Return where the settings of a file differ from those of the running router."""
+    from router.settings.shown import differences, shown
+
+    settings = _load(file)
+    there = shown(settings)
+    if settings.state_dir is None:  # it depends on the user and the environment
+        there["state_dir"] = running["state_dir"]
+    return [{"place": place, "running": one, "file": other} for place, one, other in differences(running, there)]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _secrets(settings: Settings) -> list[str]:
@@ -105,28 +167,6 @@ def _load(config: str) -> Settings:
     from router.settings.loader import load
 
     return load(Path(config) if config else None)
-
-
-def effective(settings: Settings) -> dict[str, Any]:
-    """Return the settings as plain data, without the hashes of tokens, and the passwords in URLs."""
-    from router.errors import StartError
-    from router.settings.sections.proxy import masked_proxy
-
-    document: dict[str, Any] = settings.model_dump(mode="json")
-    for name in ("listen", "admin_listen"):
-        document[name] = str(getattr(settings, name))
-    try:
-        document["state_dir"] = str(settings.resolved_state_dir())
-    except StartError:  # no home directory: `run` says so
-        document["state_dir"] = None
-    for token in [*document["admin"]["tokens"], *document["alerts"]["tokens"]]:
-        token["sha256"] = "(hidden)"
-    for channel in document["notify"]:
-        if channel["url"] is not None:
-            channel["url"] = "(hidden)"
-        channel["proxy"] = masked_proxy(channel["proxy"])
-    document["mlflow"]["proxy"] = masked_proxy(document["mlflow"]["proxy"])
-    return document
 
 
 def toml(document: Mapping[str, Any], place: tuple[str, ...] = ()) -> Iterator[str]:

@@ -9,12 +9,17 @@ import typer
 
 from router.cli import options as opt
 from router.cli import output
-from router.cli.client import Client, Document, segment
+from router.cli.client import Document, segment
+from router.rollout.model.route import generation_text
 from router.rollout.stats.figures import format_value
 from router.runtime import clock
+from router.runtime.text.hints import Hints
+from router.runtime.text.plurals import counted, plural
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
 
 app = typer.Typer()
 
@@ -37,52 +42,62 @@ _WORK_COLUMNS: Final = (
 def status(
     router: opt.RouterOptions,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Repeat once a second, until Ctrl-C.")] = False,
+    service: opt.OnlyService = "",
     as_json: opt.AsJson = False,
 ) -> None:
     """Show the versions with their roles, health and figures."""
-    client = router.client
+
+    def read() -> Document:
+        return router.client.status(service)
+
+    def shown(document: Document) -> list[RenderableType]:
+        return overview(document, router.hints)
+
     if not watch:
-        document = client.get("/v1/status")
-        output.show_json(document) if as_json else output.show(overview(document))
+        document = read()
+        output.show_json(document) if as_json else output.show(*shown(document))
         return
     try:
-        _watch(client, as_json)
+        _watch(read, shown, as_json)
     except KeyboardInterrupt:
         pass
 
 
-def _watch(client: Client, as_json: bool) -> None:
+def _watch(read: Callable[[], Document], shown: Callable[[Document], list[RenderableType]], as_json: bool) -> None:
     console = output.console()
-    if as_json or not console.is_terminal:
+    if as_json or not console.is_terminal or console.is_dumb_terminal:
         while True:
-            document = client.get("/v1/status")
-            output.show_json(document) if as_json else output.show(overview(document))
+            document = read()
+            output.show_json(document) if as_json else output.show(*shown(document))
+            output.finish()
             clock.sleep_s(WATCH_EVERY_S)
+    from rich.console import Group
     from rich.live import Live
 
-    with Live(overview(client.get("/v1/status")), console=console, auto_refresh=False, screen=True) as live:
+    with Live(Group(*shown(read())), console=console, auto_refresh=False, screen=True) as live:
         while True:
             clock.sleep_s(WATCH_EVERY_S)
-            live.update(overview(client.get("/v1/status")), refresh=True)
+            live.update(Group(*shown(read())), refresh=True)
 
 
-def overview(document: Document) -> Group:
-    """Return the status document as text and tables."""
-    from rich.console import Group
-
+def overview(document: Document, hints: Hints) -> list[RenderableType]:
+    """Return the status document as text and tables; `hints` makes the commands in it."""
     up = sum(1 for worker in document["workers"] if worker["up"])
-    lines = [f"router {document['version']}, boot {document['boot']}, {up} of {len(document['workers'])} workers up"]
+    lines = [
+        f"router {document['version']}, boot {document['boot']}, {up} of {counted(len(document['workers']), 'worker')} up"
+    ]
     lines += [
         f"ALARM {alarm['code']}{' (' + alarm['service'] + ')' if alarm.get('service') else ''}: {alarm['detail']}"
         for alarm in document["alarms"]
     ]
     parts: list[Any] = list(lines)
+    several = len(document["services"]) > 1
     for name, service in sorted(document["services"].items()):
-        parts += ["", *_service(name, service)]
-    return Group(*parts)
+        parts += ["", *_service(name, service, hints.of(name if several else hints.service))]
+    return parts
 
 
-def _service(name: str, service: Document) -> list[Any]:
+def _service(name: str, service: Document, hints: Hints) -> list[Any]:
     way_back = (
         "standby: " + (service["standby"] or "")
         if service["way_back"]
@@ -102,8 +117,13 @@ def _service(name: str, service: Document) -> list[Any]:
         "served",
     )
     lines: list[Any] = [
-        f"service {name}: {service['state']}, generation {service['generation']}, {way_back}",
-        output.table(columns, (_target(target) for target in service["targets"])),
+        f"service {name}: {service['state']}, generation {generation_text(service['generation'])}, {way_back}",
+        output.table(
+            columns,
+            (_target(target) for target in service["targets"]),
+            ("role", "state", "ready"),
+            optional=("served", "p50", "waiting", "requests/s", "in flight"),
+        ),
     ]
     lines += filter(None, (_ejected(target) for target in service["targets"]))
     lines += _work(_active_work(service), service.get("progress"), service.get("active"))
@@ -116,7 +136,7 @@ def _service(name: str, service: Document) -> list[Any]:
         for waiting in service.get("proposals", ())
     ]
     if drill := (service.get("drill") or {}).get("under_way"):
-        lines.append(f"DRILL {drill} is under way: rollback-router drill --stop ends it")
+        lines.append(f"DRILL {drill} is under way: " + hints.text("`drill --stop` ends it"))
     if verdict := service.get("verdict"):
         lines.append(
             f"verdict: {verdict['state']}"
@@ -125,12 +145,13 @@ def _service(name: str, service: Document) -> list[Any]:
     lines += filter(None, (_validated(service), _inputs(service), _cases(service)))
     if (acceptance := service.get("acceptance")) and not acceptance["accepted"]:
         lines.append(
-            f"on probation: {acceptance['requests']} of {acceptance['requests_needed']} requests, "
+            f"on probation: {acceptance['requests']} of {counted(acceptance['requests_needed'], 'request')}, "
             f"{acceptance['seconds']:.0f} of {acceptance['seconds_needed']:.0f} s{_unmet(acceptance)}"
         )
     if left_open := service.get("incidents_open"):
         more = f" and {len(left_open) - 3} more" if len(left_open) > 3 else ""
-        lines.append(f"open incidents: {', '.join(left_open[:3])}{more}: rollback-router incidents {left_open[0]}")
+        which = f"open {plural('incident', len(left_open))}: {', '.join(left_open[:3])}{more}: "
+        lines.append(which + hints.text("`incidents ID`", ID=left_open[0]))
     if last := service.get("last_switch"):
         lines.append(
             f"last switch: {last['at']} {last['from']} → {last['to']} by {last['actor']}: {last['reason'] or 'no reason given'}"
@@ -148,7 +169,11 @@ def _work(work: list[Document], progress: Document | None, version: str | None) 
 
     lines: list[Any] = []
     if work:
-        lines.append(output.table(_WORK_COLUMNS, (_bucket(bucket) for bucket in work)))
+        lines.append(
+            output.table(
+                _WORK_COLUMNS, map(_bucket, work), ("useful",), optional=("inference", "in progress", "oldest wait")
+            )
+        )
     if progress and progress["nothing_useful"]:
         lines.append(Text(f"NOTHING USEFUL from {version} for {output.long(progress['since_s'])}", style="bold red"))
     return lines
@@ -226,7 +251,7 @@ def _ejected(target: Document) -> str:
     ejected = [f"{one['name']} for {one['ejected_for_s']} s more" for one in replicas if one["ejected_for_s"]]
     if not ejected:
         return ""
-    return f"{target['version']}: {len(ejected)} of {len(replicas)} replicas ejected: {', '.join(ejected)}"
+    return f"{target['version']}: {len(ejected)} of {counted(len(replicas), 'replica')} ejected: {', '.join(ejected)}"
 
 
 @app.command()
@@ -244,7 +269,12 @@ def explain(read: opt.ReadOptions) -> None:
     gate = document["gate"]
     output.show(
         document["summary"],
-        output.table(columns, (_trigger(trigger) for trigger in document["triggers"])),
+        output.table(
+            columns,
+            (_trigger(trigger) for trigger in document["triggers"]),
+            ("state", "value", "limit"),
+            optional=("action", "baseline", "samples"),
+        ),
         f"an automatic rollback {'would' if gate['would_pass'] else 'would not'} pass the gate"
         + (f": {'; '.join(gate['reasons'])}" if gate["reasons"] else ""),
         *_work(document.get("work") or [], document.get("progress"), document.get("active")),
@@ -298,7 +328,7 @@ def journal(
         )
         for e in document["entries"]
     )
-    output.show(output.table(("seq", "at", "service", "type", "actor", "data"), rows))
+    output.show(output.table(("seq", "at", "service", "type", "actor", "data"), rows, ("type",)))
 
 
 def _cell(value: object) -> str:

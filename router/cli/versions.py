@@ -11,6 +11,7 @@ from router.cli import options as opt
 from router.cli import output
 from router.cli.changes import done
 from router.cli.client import Document, segment
+from router.runtime.text.plurals import counted, plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -50,6 +51,8 @@ def versions(
         document = read.client.get("/v1/versions")
         if service:
             document["versions"] = [record for record in document["versions"] if record["service"] == service]
+        if service and not document["versions"]:
+            read.client.status(service)  # refused if there is no such service
         _output(document, read.as_json, _listing)
 
 
@@ -106,7 +109,7 @@ def release(
 
 def _change_version(change: opt.ChangeOptions, path: str, body: Document, fallback: str) -> None:
     body |= {"service": change.service} if change.service else {}
-    done(change.client.change("POST", path, body, dry_run=change.dry_run), change.as_json, fallback)
+    done(change.client.change("POST", path, body, dry_run=change.dry_run), change, fallback)
 
 
 def _output(document: Document, as_json: bool, show: Callable[[Document], None]) -> None:
@@ -128,7 +131,7 @@ def _listing(document: Document) -> None:
         for version in document["versions"]
     )
     columns = ("service", "version", "state", "facts", "endpoints", "artifact", "quarantine reason", "last change")
-    output.show(output.table(columns, rows))
+    output.show(output.table(columns, rows, ("version", "state", "facts"), optional=("artifact", "last change")))
 
 
 def _facts(version: Document) -> list[str]:
@@ -173,9 +176,11 @@ def _signed(*parts: object) -> str:
 def _live(document: Document) -> None:
     output.show(*_periods(document["live"]))
     if document["earlier"]:
-        output.say(f"{document['earlier']} earlier ones: --limit shows more")
+        output.say(f"{counted(document['earlier'], 'earlier period')}: --limit shows more")
     if document["dropped"]:
-        output.say(f"{document['dropped']} older ones are in the journal only")
+        output.say(
+            f"{counted(document['dropped'], 'older period')} {plural('is', document['dropped'])} in the journal only"
+        )
 
 
 def _periods(live: list[Document]) -> list[RenderableType]:

@@ -27,6 +27,7 @@ from router.runtime.printable import printable
 from router.runtime.printable_json import json_bytes
 from router.runtime.tasks import Tasks
 from router.runtime.terminal import PrintableConsole
+from router.runtime.text.plurals import counted
 
 FAULTS: Final[tuple[Kind, ...]] = tuple(kind for kind in KINDS if kind != "none")
 SERVICE: Final = "demo"
@@ -121,7 +122,8 @@ class Demo:
         self, admin_client: AdminClient, load: Load, sending: asyncio.Task[None], new: ModelProcess
     ) -> DemoReport:
         self._display.announce(
-            f"{self._plan.requests_per_s:g} requests a second on {OLD}; {NEW} is being verified.{self._rules_remark()}"
+            f"{counted(self._plan.requests_per_s, 'request', 'g')} a second on {OLD}; "
+            f"{NEW} is being verified.{self._rules_remark()}"
         )
         await admin_client.deploy(NEW, await new.url())
         await self._watch(admin_client, _VERIFY_WITHIN_S, lambda document: _ready(document, NEW))

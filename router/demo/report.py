@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from router.demo.load import RequestResult
+from router.runtime.text.plurals import counted
 
 _GROUP_OF_OUTCOME: Final = {"ok": "ok", "client_gone": "gave_up"}
 """The client counts every other outcome as failed."""
@@ -87,7 +88,7 @@ class DemoReport:
 
     def sentence(self) -> str:
         """Return the events as text, with the reason, the number of affected clients and the times."""
-        errors = f"{self.client_errors:,} of {self.requests:,} requests failed for their client"
+        errors = f"{self.client_errors:,} of {counted(self.requests, 'request', ',')} failed for their client"
         errors += f" and {self.late_answers:,} were answered late" if self.late_answers else ""
         if not self.rolled_back:
             return f"No rollback within the time allowed (fault: {self.fault}); {errors}."

@@ -10,6 +10,8 @@ import termios
 from dataclasses import dataclass
 from typing import Final
 
+from router.runtime.text.plurals import counted
+
 SPARE: Final = 64
 """Descriptors of a worker beside its connections: listening sockets, the event loop, shared memory, name look-ups. A third of
 them is for the connections of the reserve (proxy/accept/reserve.py).
@@ -73,8 +75,8 @@ def shortage(workers: int, descriptors: int) -> str | None:
     if descriptors >= needed(workers):
         return None
     return (
-        f"a process may have {descriptors} descriptors, and a router with {workers} workers needs {needed(workers)} at least. "
-        f"{REMEDY} or set fewer workers"
+        f"a process may have {descriptors} descriptors, "
+        f"and a router with {counted(workers, 'worker')} needs {needed(workers)} at least. {REMEDY} or set fewer workers"
     )
 
 
@@ -87,7 +89,7 @@ def admin_warning(configured: int, effective: int) -> str:
     """Return the warning for the operator if the admin port takes fewer connections than configured."""
     return (
         f"admin.connections_max = {configured} does not fit into the {available()} descriptors of control: the admin port "
-        f"takes {effective} connections. {REMEDY} or lower admin.connections_max"
+        f"takes {counted(effective, 'connection')}. {REMEDY} or lower admin.connections_max"
     )
 
 

@@ -31,3 +31,7 @@ class PrintableConsole(Console):
                     escaped, style=renderable.style, justify=renderable.justify, end=printable_lines(renderable.end)
                 )
         return super().render(renderable, options)
+
+    def on_broken_pipe(self) -> None:
+        """Let the command end quietly (cli/app.py); rich would end the process."""
+        raise BrokenPipeError

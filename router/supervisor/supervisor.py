@@ -22,6 +22,7 @@ from router.runtime import build, clock
 from router.runtime.exit_codes import ExitCode
 from router.runtime.failpoint import FailPoint
 from router.runtime.inlets import Inlets
+from router.runtime.text.plurals import counted
 from router.settings import loader
 from router.settings.settings import Settings
 from router.shm import layout as at
@@ -222,7 +223,7 @@ class Supervisor:
         admin_url = settings.admin_listen.url(settings.admin.tls.certificate is not None)
         self._options.announce(
             f"rollback-router {__version__} ({build.flavour()}): serving {services} on {data_url}, admin on {admin_url}, "
-            f"{settings.workers} workers, state in {settings.state_dir}"
+            f"{counted(settings.workers, 'worker')}, state in {settings.state_dir}"
         )
         self._notifier.send("READY=1", f"STATUS=serving {services} on {settings.listen}")
 

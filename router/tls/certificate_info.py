@@ -12,6 +12,7 @@ from typing import Final
 
 from router.errors import StartError
 from router.errors.codes import StartCode
+from router.runtime.text.plurals import counted
 
 EXPIRES_SOON_DAYS: Final = 14
 
@@ -62,7 +63,7 @@ class Certificate:
         if days < 0:
             return f"certificate {self.path} has expired on {self.until:%Y-%m-%d %H:%M} UTC"
         if days < EXPIRES_SOON_DAYS:
-            return f"certificate {self.path} expires on {self.until:%Y-%m-%d %H:%M} UTC, in {days} days"
+            return f"certificate {self.path} expires on {self.until:%Y-%m-%d %H:%M} UTC, in {counted(days, 'day')}"
         return None
 
 

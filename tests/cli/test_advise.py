@@ -31,7 +31,7 @@ def document(**more: Any) -> dict[str, Any]:
         "rows": 120_960, "rollbacks": [{"at_s": 1_763_900_700.0, "left": "v1", "by": "error_rate"}],
         "kinds": {
             "error_rate": {
-                "action": "observe", "proposed": "twice as strict", "why": "1 instead of 1 rollbacks detected",
+                "action": "observe", "proposed": "twice as strict", "why": "1 instead of 1 rollback detected",
                 "trials": [trial("as it is"), strict],
             }
         },

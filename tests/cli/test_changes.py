@@ -124,7 +124,7 @@ def test_the_next_command_for_a_retired_version_in_quarantine(admin: FakeAdmin, 
     facts = {"state": "retired", "quarantined": True}
     admin.problem("POST", f"{PATH}/promote", 409, "version_not_ready", "version green is retired", **facts)
     _, _, error = command("promote", "green", "--override", "fixed", "--admin", admin.url)
-    assert error.splitlines()[1].startswith("next: rollback-router deploy VERSION URL… --override WHY")
+    assert error.splitlines()[1].startswith("next: rollback-router deploy green URL --override WHY")
 
 
 REFUSALS = [
@@ -132,13 +132,13 @@ REFUSALS = [
         409,
         "version_quarantined",
         9,
-        "rollback-router release VERSION -m WHY, or the same command again with --override WHY",
+        "rollback-router release green -m WHY, or the same again: rollback-router {typed} --override WHY",
     ),
     pytest.param(
         409,
         "endpoints_differ",
         7,
-        "rollback-router endpoints VERSION URL…   (the same version moved), or choose a new label",
+        "rollback-router endpoints green URL   (the same version moved), or choose a new label",
     ),
     pytest.param(412, "generation_stale", 9, "rollback-router status   (it shows the present generation)"),
     pytest.param(404, "version_unknown", 9, "rollback-router versions"),
@@ -154,10 +154,14 @@ def test_a_refusal_says_why_and_what_to_type(
     admin: FakeAdmin, command: Command, http_status: int, code: str, exit_code: int, advice: str | None
 ) -> None:
     admin.problem("POST", f"{PATH}/promote", http_status, code, "because of this", generation=9)
-    text = "rollback-router: because of this\n" + (f"next: {advice}\n" if advice else "")
-    assert command("promote", "green", "--admin", admin.url) == (exit_code, "", text)
-    ended, out, err = command("promote", "green", "--json", "--admin", admin.url)
-    assert (ended, err) == (exit_code, text)
+    words = ["promote", "green", "--admin", admin.url]
+    said = advice and advice.format(typed=" ".join(words))
+    text = "rollback-router: because of this\n" + (f"next: {said}\n" if said else "")
+    assert command(*words) == (exit_code, "", text)
+    words.append("--json")
+    ended, out, err = command(*words)
+    advice = advice and advice.format(typed=" ".join(words))
+    assert (ended, err.splitlines()[1:]) == (exit_code, [f"next: {advice}"] if advice else [])
     assert json.loads(out) == {
         "status": http_status, "code": code, "detail": "because of this", "generation": 9, "exit_code": exit_code, "next": advice,
     }  # fmt: skip
@@ -184,7 +188,7 @@ def test_several_services_must_be_named(command: Command) -> None:
         assert command("rollback", "--admin", admin.url) == (
             2,
             "",
-            golden("cli.name_a_service"),
+            golden("cli.name_a_service", url=admin.url),
         )
         admin.answer("POST", "/v1/services/b/rollback", result())
         assert command("rollback", "--service", "b", "--admin", admin.url)[0] == 0
@@ -225,7 +229,7 @@ class TestDeploy:
             pytest.param({"failing": [], "pending": True, "check": {"state": "broken", "error": "no disk"}}, 1,
                          "v3 is ready, but its cases could not be checked: no disk", id="broken"),
             pytest.param({"on_promote": "report", "failing": ["c1"], "check": {"state": "failing", "passed": 1, "total": 2}}, 0,
-                         "v3 is ready, 1 of 2 cases pass: ", id="told only"),
+                         "v3 is ready, 1 of 2 cases passes: ", id="told only"),
         ],
     )  # fmt: skip
     def test_cases_count(

@@ -59,7 +59,7 @@ def test_a_version_that_fails_says_which_and_why(router: FakeAdmin, command: Com
     router.answer("GET", f"{PATH}/checks/7-1", FAILING)
     words = ("check", "v3", "--case", BAD.id, "--replay-all", "--junit", str(tmp_path / "r.xml"), "--admin", router.url)
     code, out, _ = command(*words)
-    assert (code, out.splitlines()[-1]) == (1, "1 of 2 cases pass, 1 fail")
+    assert (code, out.splitlines()[-1]) == (1, "1 of 2 cases passes, 1 fails")
     assert f"{BAD.id}  POST /bad  fail    status 500, expected below 500" in out
     body = next(body for method, _, body in router.received if method == "POST")
     assert body is not None
@@ -76,7 +76,7 @@ def test_a_version_that_fails_says_which_and_why(router: FakeAdmin, command: Com
         pytest.param(check_document("broken", error="no disk"), 1, "0 of 2 cases pass, 0 fail", id="broken"),
         pytest.param(check_document("cancelled"), 1, "0 of 2 cases pass, 0 fail", id="cancelled"),
         pytest.param(check_document("passed", result(BAD, "skipped", "why")), 0,
-                     "0 of 2 cases pass, 0 fail, 1 were not sent or prove nothing", id="skipped"),
+                     "0 of 2 cases pass, 0 fail, 1 was not sent or proves nothing", id="skipped"),
     ],
 )  # fmt: skip
 def test_other_ends(router: FakeAdmin, command: Command, document: dict[str, Any], code: int, last: str) -> None:
@@ -148,7 +148,7 @@ def test_a_url_is_sent_every_case_of_a_file(model: FakeAdmin, command: Command, 
     assert ElementTree.parse(report).getroot()[0].attrib["failures"] == "1"
     assert command("check", "--url", model.url, "--cases", file, "--case", GOOD.id) == (
         0,
-        "1 of 1 cases pass, 0 fail\n",
+        "1 of 1 case passes, 0 fail\n",
         "",
     )
 

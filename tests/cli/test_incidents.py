@@ -95,8 +95,8 @@ def test_a_report_is_saved(admin: FakeAdmin, command: Command, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "code", "error"),
     [
-        (["--root-cause", "x"], 2, "name the incident: rollback-router incidents ID …"),
-        (["--html", "x"], 2, "name the incident: rollback-router incidents ID …"),
+        (["--root-cause", "x"], 2, "name the incident whose review is to be edited or saved"),
+        (["--html", "x"], 2, "name the incident whose review is to be edited or saved"),
         (["i1", "--due", "2026-12-31"], 2, "--due belongs to --add-action"),
         (["i1", "--html", "/nowhere/x.html"], 2, "/nowhere/x.html: No such file or directory"),
     ],
@@ -110,4 +110,4 @@ def test_what_makes_no_sense(admin: FakeAdmin, command: Command, words: list[str
 def test_somebody_was_faster(admin: FakeAdmin, command: Command) -> None:
     admin.answer("GET", PATH, INCIDENT).problem("PATCH", PATH, 412, "revision_stale", "it is at revision 4")
     code, _, err = command("incidents", "i1", "--comment", "x", "--admin", admin.url)
-    assert (code, err.splitlines()[1].partition("   ")[0]) == (9, "next: rollback-router incidents ID")
+    assert (code, err.splitlines()[1].partition("   ")[0]) == (9, "next: rollback-router incidents i1")

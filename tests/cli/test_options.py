@@ -41,7 +41,7 @@ def test_a_command_has_the_options_of_its_group_after_its_own(group: type[Router
 
     command.__annotations__["shared"] = group
     signature = inspect.signature(with_shared(command))
-    assert list(signature.parameters) == ["version", "reason", *names]
+    assert list(signature.parameters) == ["version", "reason", *names, "context"]
     assert {name: signature.parameters[name].default for name in names} == {
         name: getattr(group(), name) for name in names
     }
@@ -54,7 +54,7 @@ def test_a_command_gets_the_options_of_its_group_as_one_object() -> None:
     def command(service: NamedServiceOptions, version: str) -> None:
         got.extend((service, version))
 
-    command(version="green", service="a/b", admin="http://h:1", token="t", token_file="")
+    command(version="green", service="a/b", admin="http://h:1", token="t", token_file="", context=None)
     assert got == [NamedServiceOptions(token="t", admin="http://h:1", service="a/b"), "green"]
     assert (got[0].client.url, got[0].path) == ("http://h:1", "/v1/services/a%2Fb")
 

@@ -78,8 +78,8 @@ def test_a_refusal_says_what_to_type(command: Command) -> None:
 
 
 def test_a_promotion_that_waits_is_not_true_yet(command: Command) -> None:
-    message = "waits for approval: rollback-router approve svc-promotion-1"
+    message = golden("proposal.waits", proposal="svc-promotion-1")
     answer = ANSWER | {"awaits": "svc-promotion-1", "message": message}
     with FakeAdmin().answer("POST", "/v1/services/svc/promote", answer, status=202) as admin:
         code, out, _ = command("promote", "v3", "--service", "svc", "--admin", admin.url)
-    assert (code, out) == (1, message + "\n")
+    assert (code, out) == (1, f"{message}\n" + golden("cli.awaits", proposal="svc-promotion-1"))

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.settings import effective, toml
+from router.cli.settings import toml
 from router.settings.loader import load
+from router.settings.shown import shown
 from tests.cli.conftest import Command
+from tests.cli.fake_admin import FakeAdmin
 from tests.texts import golden
 
 GOOD = """
@@ -81,7 +83,7 @@ def test_show_as_json_is_the_same_document(command: Command, file: Path) -> None
     code, out, _ = command("config", "show", "--config", str(file), "--json")
     document = json.loads(out)
     assert (code, document["admin"]["tokens"]) == (0, [{"name": "ci", "role": "operator", "sha256": "(hidden)"}])
-    assert document == effective(load(file))
+    assert document == shown(load(file))
 
 
 def test_toml_of_what_is_not_set() -> None:
@@ -113,3 +115,37 @@ def test_an_unknown_variable_is_named(command: Command, monkeypatch: pytest.Monk
     monkeypatch.setenv("ROLLBACK_ROUTER_COLOUR", "red")
     code, out, err = command("config", "check")
     assert (code, "ROLLBACK_ROUTER_COLOUR" in out + err) == (3, True), out + err
+
+
+def running(file: Path, origin: str, **changed: object) -> FakeAdmin:
+    """Return a router that runs with the settings of `file`, but for those that have `changed`."""
+    settings = {**shown(load(file)), **changed}
+    document = {"origin": origin, "version": 3, "read_at": "2026-11-30T12:00:00.000Z", "settings": settings}
+    return FakeAdmin().answer("GET", "/v1/settings", document)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_settings_of_the_running_router_are_compared_with_its_file(
+    command: Command, file: Path, tmp_path: Path, named: bool
+) -> None:
+    with running(file, "the flags and the environment" if named else str(file), via=False) as admin:
+        words = ["config", "show", "--running", "--admin", admin.url, *(["--config", str(file)] if named else [])]
+        code, out, _ = command(*words)
+        assert (code, "via = false" in out.splitlines()) == (0, True)
+        assert golden("cli.settings_differ", file=file) in out
+        (tmp_path / "again.toml").write_text(out.replace("(hidden)", "0" * 64))
+        assert load(tmp_path / "again.toml").via is False
+        code, out, _ = command(*words, "--json")
+        assert json.loads(out)["differences"] == [{"place": "via", "running": False, "file": True}]
+
+
+def test_a_running_router_with_the_values_of_its_file(command: Command, file: Path) -> None:
+    with running(file, str(file)) as admin:
+        out = command("config", "show", "--running", "--admin", admin.url)[1]
+    assert f"# {file} has the same values" in out.splitlines()
+
+
+def test_a_file_on_another_machine_is_not_compared(command: Command, file: Path) -> None:
+    with running(file, "/somewhere/else.toml") as admin:
+        code, out, _ = command("config", "show", "--running", "--admin", admin.url, "--json")
+        assert (code, json.loads(out)["differences"]) == (0, None)

@@ -49,7 +49,7 @@ def test_what_was_live_when(admin: FakeAdmin, command: Command) -> None:
     )
     assert command("versions", "--live", "--limit", "2", "--admin", admin.url)[1].splitlines()[2:] == [
         golden("cli.version_period_row"),
-        "3 earlier ones: --limit shows more",
+        "3 earlier periods: --limit shows more",
         golden("cli.older_in_journal"),
     ]
 

@@ -97,6 +97,7 @@ async def _route(api: CalledApi) -> None:
     await api.call("freezeAutomation", {"reason": "a test"})
     assert (await api.call("getStatus"))["services"]["svc"]["frozen"]["reason"] == "a test"
     await api.call("unfreezeAutomation")
+    assert (await api.call("getSettings"))["settings"]["services"]["svc"]["path_prefix"] == "/"
     await api.call("deployVersion", {"version": "v3", "endpoints": ["http://127.0.0.1:3"]})
     api.control.probe("v3", times=5)
     proposal = (await api.call("promoteVersion", {"version": "v3"}))["awaits"]

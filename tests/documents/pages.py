@@ -83,6 +83,11 @@ def commands(block: Block) -> list[Command]:
     return found
 
 
+def without_blocks(text: str) -> str:
+    """Return a page without its fenced blocks."""
+    return _FENCE.sub("", text)
+
+
 def prose(text: str) -> str:
     """Return a page without its fenced blocks and without code in backticks."""
     return _CODE.sub("", _FENCE.sub("", text))

@@ -17,6 +17,7 @@ from router.control.admin.operation import Call, Operation, document_answer
 from router.control.views import metrics
 from router.errors import Refusal
 from router.runtime.printable_json import json_bytes
+from router.runtime.text.plurals import counted
 
 _PAGE: Final = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>rollback-router</title></head>
@@ -87,7 +88,7 @@ async def readyz(call: Call) -> web.Response:
 def readiness(status: Document) -> tuple[list[ReadinessCheck], list[str]]:
     """Return (the checks that decide readiness, the degradations that do not)."""
     workers = [worker for worker in status["workers"] if worker["up"] and not worker["draining"]]
-    checks = [_check("workers", bool(workers), f"{len(workers)} of {len(status['workers'])} workers accept")]
+    checks = [_check("workers", bool(workers), f"{len(workers)} of {counted(len(status['workers']), 'worker')} accept")]
     degraded = []
     for name, service in status["services"].items():
         active = service["active"]

@@ -7,12 +7,17 @@ from typing import Final
 from router.control.addon import Document
 from router.control.admin.bodies import JournalQuery
 from router.control.admin.operation import Call, Operation
-from router.control.views.answers import Explanation, JournalPage, RouterStatus, ServiceStatus
+from router.control.views.answers import Explanation, JournalPage, RouterStatus, ServiceStatus, SettingsDocument
 
 
 async def everything(call: Call) -> Document:
     """The whole router."""
     return call.queries.status()
+
+
+async def settings(call: Call) -> Document:
+    """The settings in effect."""
+    return call.queries.settings()
 
 
 async def service(call: Call) -> Document:
@@ -27,6 +32,14 @@ async def explain(call: Call) -> Document:
 
 STATUS: Final = (
     Operation("GET", "/v1/status", everything, "Status of the whole router", name="getStatus", answer=RouterStatus),
+    Operation(
+        "GET",
+        "/v1/settings",
+        settings,
+        "The settings in effect, defaults included, without their secrets",
+        name="getSettings",
+        answer=SettingsDocument,
+    ),
     Operation(
         "GET",
         "/v1/services/{service}",

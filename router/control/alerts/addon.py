@@ -343,9 +343,13 @@ class AlertsAddon(Addon):
         found = [remembered for kind in _KINDS for remembered in self._firing(service_controller, kind)]
         return {"alerts": [as_document(remembered) for remembered in found[:LISTED_MAX]]}
 
-    def recent(self, limit: int) -> Document:
-        """Return the alerts that were seen last, newest first: `/v1/alerts`."""
-        return {"remembered": len(self._store), "alerts": [as_document(found) for found in self._store.recent(limit)]}
+    def recent(self, limit: int, service: str | None = None) -> Document:
+        """Return the alerts that were seen last, newest first: `/v1/alerts`. Refusal if there is no such `service`."""
+        only = None if service is None else self._control_loop.services[service].name
+        return {
+            "remembered": len(self._store),
+            "alerts": [as_document(found) for found in self._store.recent(limit, only)],
+        }
 
     def metrics(self) -> Iterable[Metric]:
         """Return the counts of alerts by result, and the numbers of firing alerts."""

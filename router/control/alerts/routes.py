@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from router.control.addon import Document
 from router.control.admin import json_text
+from router.control.admin.bodies import ServiceName
 from router.control.admin.operation import BodyStart, Call, Operation, read_start
 from router.control.alerts.addon import AlertsAddon
 from router.control.alerts.answers import AlertReceipt, AlertsList, AlertsReceipt
@@ -39,10 +40,11 @@ GROUP_CHARS_MAX: Final = 120
 
 
 class AlertsQuery(BaseModel):
-    """`limit`: the most alerts returned."""
+    """`limit`: the most alerts returned; `service`: only its alerts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    service: ServiceName | None = None
 
 
 async def _take_webhook(addon: AlertsAddon, call: Call) -> AlertsReceipt:
@@ -87,7 +89,8 @@ def operations(addon: AlertsAddon) -> tuple[Operation, ...]:
         return await _take_alert(addon, call)
 
     async def recent(call: Call) -> Document:
-        return addon.recent(call.query_as(AlertsQuery).limit)
+        query = call.query_as(AlertsQuery)
+        return addon.recent(query.limit, query.service)
 
     return (
         Operation(

@@ -41,6 +41,7 @@ from router.rollout.model.commands import (
 from router.rollout.model.entry import SWITCHES, Entry, route_generation
 from router.rollout.model.events import Event
 from router.rollout.model.rewrite import Rewrite
+from router.rollout.model.route import generation_text
 from router.rollout.model.target import Target
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
@@ -187,7 +188,8 @@ class CommandExecutor:
         if preconditions.generation is not None and preconditions.generation != generation:
             raise Refusal(
                 RefusalCode.GENERATION_STALE,
-                f"{self.name} is at generation {generation}, not {preconditions.generation}: read it again, then decide again",
+                f"{self.name} is at generation {generation_text(generation)}, not {generation_text(preconditions.generation)}: "
+                "read it again, then decide again",
                 facts={"generation": generation},
             )
         version = active.version if active else None
@@ -203,7 +205,7 @@ class CommandExecutor:
         return Refusal(
             RefusalCode.LOST_RACE,
             f"another change of {self.name} came first; {active.version if active else 'no version'} is active now, "
-            f"generation {generation}: read the status, then decide again",
+            f"generation {generation_text(generation)}: read the status, then decide again",
             facts={"generation": generation, "active": active.version if active else None},
         )
 
@@ -230,7 +232,7 @@ class CommandExecutor:
         )
         return Refusal(
             error.code,
-            f"{error.detail}: {described_holders}; free one with: rollback-router retire VERSION --cut",
+            f"{error.detail}: {described_holders}; retire one of them",
             facts={"held": holders},
         )
 

@@ -28,6 +28,7 @@ from router.rollout.model import events as ev
 from router.rollout.model.commands import CheckStandby, Record
 from router.rollout.model.endpoint import parse_endpoint
 from router.rollout.model.entry import Entry
+from router.rollout.model.route import generation_text
 from router.runtime import clock
 from router.runtime.tasks import Tasks
 from router.settings.settings import Settings
@@ -76,6 +77,7 @@ class ControlLoop:
         probes: Callable[[Settings, Tasks, Callable[[ev.ProbeCompleted], None]], Probes] = Probes,
     ) -> None:
         self.settings = settings
+        self.settings_read_at = clock.iso(clock.wall_s())
         self.segment = segment
         self.worker_stats = worker_stats
         self.switch_stats = SwitchStats(sorted(settings.services))
@@ -179,7 +181,7 @@ class ControlLoop:
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply other settings (SIGHUP); the set of services stays as it was at the start."""
-        self.settings = settings
+        self.settings, self.settings_read_at = settings, clock.iso(clock.wall_s())
         self._read_header_files()
         self.probes.reconfigure(settings)
         self.certificates.reconfigure(settings)
@@ -264,7 +266,7 @@ class ControlLoop:
         else:
             self.alarms.up(
                 code,
-                f"workers {list(confirmation.unconfirmed)} have not confirmed {generation}",
+                f"workers {list(confirmation.unconfirmed)} have not confirmed generation {generation_text(generation)}",
                 service_controller.name,
             )
         if published.reason is not None:

@@ -144,7 +144,7 @@ class Operations:
         entry = change.entry
         awaits = _awaited(registry, event, entry)
         if awaits is not None:
-            message = f"{'would wait' if dry_run else 'waits'} for approval: rollback-router approve {awaits}"
+            message = f"{'would wait' if dry_run else 'waits'} for approval: proposal {awaits}"
         return {
             "service": service_controller.name,
             "generation": registry.generation

@@ -16,6 +16,7 @@ from router.rollout.model.events import ProbeCompleted
 from router.rollout.model.rewrite import AS_IT_IS, SentRewrite
 from router.runtime import clock
 from router.runtime.tasks import Tasks
+from router.runtime.text.plurals import counted
 from router.settings.sections.service import Probe
 from router.settings.settings import Settings
 
@@ -148,7 +149,7 @@ class Probes:
         )
         good = sum(result.ok for result in results)
         failures = [f"{url}: {r.detail}" for url, r in zip(watched.endpoints, results, strict=True) if not r.ok]
-        detail = "; ".join([f"{good} of {len(results)} endpoints good", *failures])
+        detail = "; ".join([f"{good} of {counted(len(results), 'endpoint')} good", *failures])
         return ProbeResult(good > 0, detail, ms_since(started_ns), all(result.connect_failed for result in results))
 
     async def check(

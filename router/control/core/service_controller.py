@@ -42,6 +42,7 @@ from router.rollout.model.target import HURRIED, WATCHED
 from router.rollout.proposals.proposal import ProposalRules
 from router.rollout.units import SECOND_NS
 from router.runtime import clock
+from router.runtime.text.suggestion import known_names
 from router.settings.sections.service import Probe, Service
 from router.settings.settings import Settings
 from router.shm.sample_ring import SampleRing
@@ -398,5 +399,4 @@ class Services(dict[str, ServiceController]):
     """Service name → its controller. `services[name]` raises Refusal if the router has no such service."""
 
     def __missing__(self, name: str) -> ServiceController:
-        names = ", ".join(self) or "none"
-        raise Refusal(RefusalCode.SERVICE_UNKNOWN, f"there is no service {name!r}; there are: {names}")
+        raise Refusal(RefusalCode.SERVICE_UNKNOWN, f"there is no service {name!r}; {known_names(name, self)}")

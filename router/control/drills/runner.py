@@ -21,6 +21,7 @@ from router.rollout.model.route import successor
 from router.rollout.model.target import State, Target
 from router.rollout.outcome import OUTCOMES
 from router.runtime import clock
+from router.runtime.text.plurals import counted
 from router.shm import layout as at
 from router.shm.segment import Segment
 from router.shm.worker_stats import WorkerStats
@@ -79,11 +80,11 @@ class DrillRunner:
         since_s = self.proven_at() or self.log.first_accepted_at
         if limit_days == "none" or since_s is None or now_s - since_s <= limit_days * DAY_S:
             return None
-        days = f"{(now_s - since_s) / DAY_S:.0f} days"
+        days = counted((now_s - since_s) / DAY_S, "day", ".0f")
         if self.proven_at():
             return f"the last drill that passed was {days} ago; {limit_days:g} is the limit (drill.overdue_after_days)"
         since = f"no drill has passed in the {days} since a version was first accepted"
-        return f"{since} (limit: {limit_days:g} days, drill.overdue_after_days)"
+        return f"{since} (limit: {counted(limit_days, 'day', 'g')}, drill.overdue_after_days)"
 
     def failed(self) -> str | None:
         """Return the reasons why the last drill failed; None if it passed, or if there was none."""

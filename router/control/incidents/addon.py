@@ -298,8 +298,12 @@ class IncidentsAddon(Addon):
         """Return the incidents whose root cause is recorded."""
         return self._reviews.with_root_cause()
 
-    async def listing(self) -> Document:
-        """Return all incidents in short, newest first, each with the cost that its page shows."""
+    async def listing(self, only: str | None = None) -> Document:
+        """Return all incidents in short, newest first, each with the cost that its page shows.
+
+        `only` names a service; Refusal if there is no such one.
+        """
+        wanted = list(self._control_loop.services) if only is None else [self._control_loop.services[only].name]
         records = [
             record
             for service_controller in self._control_loop.services.values()
@@ -309,7 +313,8 @@ class IncidentsAddon(Addon):
         known = dict.fromkeys(record["id"] for record in records)
         self._costs = {incident: cost for incident, cost in self._costs.items() if incident in known}
         await self._read_costs([incident for incident in known if incident not in self._costs])
-        return {"incidents": [{**status.incident(record), **self._brief(record)} for record in records]}
+        shown = [record for record in records if record["service"] in wanted]
+        return {"incidents": [{**status.incident(record), **self._brief(record)} for record in shown]}
 
     async def _read_costs(self, incidents: Sequence[str]) -> None:
         """Read the costs from files that were not read since the start. Gives up if the disk hangs."""

@@ -19,6 +19,7 @@ from router.rollout.incidents.timeline_text import WINDOW_S
 from router.rollout.stats.figures import CAPTURED_AFTER_NS
 from router.rollout.text import shorten
 from router.runtime import clock
+from router.runtime.text.plurals import counted, plural
 from router.settings.sections.service import Objective
 
 Captured = Callable[[str, int, int, int], Awaitable[list[Document]]]
@@ -106,7 +107,8 @@ def budget(volume: Document | None, failed: int | None) -> Document | None:
         return None
     window_s = volume["window_days"] * _DAY_S
     requests = volume["requests"] * max(1.0, window_s / volume["seconds"])
-    basis = f"{volume['availability'] * 100:.6g} % of {formatting.count(requests)} requests in {volume['window_days']:g} days"
+    known = f"{formatting.count(requests)} {plural('request', formatting.count(requests))}"
+    basis = f"{volume['availability'] * 100:.6g} % of {known} in {counted(volume['window_days'], 'day', 'g')}"
     if volume["seconds"] < _WELL_KNOWN * window_s:
         basis += f", estimated from {formatting.seconds(volume['seconds'])}"
     return {"share": round(failed / (requests * (1 - volume["availability"])), 6), "basis": basis}

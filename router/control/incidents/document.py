@@ -21,6 +21,7 @@ from router.rollout.model import entry as entry_types
 from router.rollout.stats.breadth import COUNT_MAX
 from router.rollout.units import SECOND_NS
 from router.runtime import clock
+from router.runtime.text.plurals import counted, plural
 
 FORMAT: Final = 1
 """Version of the document and of its file. A reader accepts this version and every older one."""
@@ -108,7 +109,10 @@ def _summary(record: Document, durations: Document, cost: Document, onset: float
         sentences.append(f"{formatting.count(rescued)} {'was' if rescued == 1 else 'were'} rescued on {back}.")
     size = record.get("standby_size")
     if size is not None and size["good"] < size["endpoints"]:
-        sentences.append(f"{size['good']} of {size['endpoints']} endpoints of {back} were good at the decision.")
+        sentences.append(
+            f"{size['good']} of {counted(size['endpoints'], 'endpoint')} of {back} "
+            f"{plural('was', size['good'])} good at the decision."
+        )
     return " ".join(sentences)
 
 

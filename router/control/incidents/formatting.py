@@ -8,6 +8,7 @@ from typing import Any, Final
 from router.rollout.stats.figures import format_value
 from router.rollout.text import format_duration, format_micros, format_millis, format_seconds
 from router.runtime.printable import printable_lines
+from router.runtime.text.hints import Hints
 
 UNKNOWN: Final = "unknown"
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
@@ -44,6 +45,11 @@ def share(value: float | None) -> str:
 def count(value: float | None) -> str:
     """Return a whole number with narrow spaces between its thousands."""
     return UNKNOWN if value is None else f"{value:,.0f}".replace(",", "\u202f")
+
+
+def command(template: str, **values: str) -> str:
+    """Return a command that can be pasted (router/runtime/text/hints.py)."""
+    return Hints().command(template, **values)
 
 
 def clock(value: str | None) -> str:

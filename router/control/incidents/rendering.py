@@ -37,6 +37,7 @@ _FILTERS: Final = (
     "share",
     "count",
     "clock",
+    "command",
     "signed",
     "md",
     "trigger_value",

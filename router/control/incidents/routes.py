@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from router.control.addon import Document
-from router.control.admin.bodies import Actor, Reason, Text
+from router.control.admin.bodies import Actor, Reason, ServiceName, Text
 from router.control.admin.operation import Call, Operation
 from router.control.incidents import rendering
 from router.control.incidents.addon import IncidentsAddon
@@ -95,11 +95,19 @@ class IncidentEdit(_Part):
         return {"edit": uuid.uuid4().hex, **changes}
 
 
+class IncidentsQuery(BaseModel):
+    """`service`: only its incidents."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    service: ServiceName | None = None
+
+
 def operations(addon: IncidentsAddon) -> tuple[Operation, ...]:
     """Return the routes of the incidents."""
 
     async def listed(call: Call) -> Document:
-        return await addon.listing()
+        return await addon.listing(call.query_as(IncidentsQuery).service)
 
     async def whole(call: Call) -> Document:
         return await addon.document(call.request.match_info["incident"])
@@ -124,7 +132,7 @@ def operations(addon: IncidentsAddon) -> tuple[Operation, ...]:
     one = "/v1/incidents/{incident:[^/.]+}"
     return (
         Operation("GET", "/v1/incidents", listed, "All rollbacks in short, newest first", name="listIncidents",
-                  answer=IncidentsList),
+                  query=IncidentsQuery, answer=IncidentsList),
         Operation("GET", f"{one}.md", rendered("text/markdown", rendering.markdown), "One rollback as Markdown",
                   media_type="text/markdown", name="getIncidentMarkdown"),
         Operation("GET", f"{one}.html", rendered("text/html", rendering.html),

@@ -9,6 +9,7 @@ from router.rollout.judge.judge import Judge
 from router.rollout.judge.throttling import STILL_S, WINDOW_S, Pressure, pressure, proposal, since
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.machine.registry import Registry
+from router.runtime.text.plurals import counted
 
 BEFORE_S: Final = 300.0
 """So much of the time before the promotion shows what the version before took."""
@@ -36,7 +37,7 @@ class PressureMonitor:
         if active is None or now is None or still is None or not (now.is_high and still.share >= now.share / 2):
             self._alarms.down("version_throttles", self._service)
             return ()
-        detail = f"{now.throttled} of {now.ended} answers of {active.version} in {WINDOW_S:g} s say that it is busy"
+        detail = f"{now.throttled} of {counted(now.ended, 'answer')} of {active.version} in {WINDOW_S:g} s say that it is busy"
         self._alarms.up("version_throttles", detail, self._service)
         if active.accepted or self._registry.in_drill:
             return ()

@@ -9,6 +9,7 @@ from router.rollout.judge.probe_evidence import ProbeEvidence
 from router.rollout.machine.inference_probes import probe_evidence, warmed_by
 from router.rollout.machine.machine import Machine
 from router.rollout.model.target import ROLES, Target
+from router.runtime.text.plurals import counted, plural
 
 SMALLER_SHARE: Final = 0.5
 """A standby with fewer good endpoints than this share of its own endpoints may not carry the traffic."""
@@ -44,7 +45,7 @@ class ProbeMonitor:
         active, failing = self._machine.registry.active, None
         if evidence is not None and evidence.red and active is not None:
             failing = (
-                f"the inference probe of {active.version} fails on {evidence.bad} of {evidence.endpoints} endpoints: "
+                f"the inference probe of {active.version} fails on {evidence.bad} of {counted(evidence.endpoints, 'endpoint')}: "
                 f"{evidence.detail}"
             )
         self._set("inference_probe_failing", failing)
@@ -80,9 +81,11 @@ class ProbeMonitor:
             return None
         good, known = self._good(standby), len(standby.endpoints)
         if 0 < good < SMALLER_SHARE * known:
-            return f"only {good} of {known} endpoints of {standby.version} are good"
+            return f"only {good} of {counted(known, 'endpoint')} of {standby.version} {plural('is', good)} good"
         if 0 < good < SMALLER_SHARE * self._good(active):
-            return f"{standby.version} has {good} good endpoints, and {active.version} has {self._good(active)}"
+            return (
+                f"{standby.version} has {counted(good, 'good endpoint')}, and {active.version} has {self._good(active)}"
+            )
         return None
 
     def standby_size(self) -> dict[str, int] | None:

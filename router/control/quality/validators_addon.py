@@ -15,6 +15,7 @@ from router.control.core.loop import ControlLoop
 from router.control.monitors.alarms import Alarms
 from router.control.views.metric_table import counter
 from router.rollout.units import SECOND_NS
+from router.runtime.text.plurals import counted
 from router.shm.worker_stats import WorkerStats
 
 FAULT_ALARM_NS: Final = 60 * SECOND_NS
@@ -41,9 +42,8 @@ class ValidatorsAddon(Addon):
             )
             if faults > self._faults[name]:
                 self._faults[name], self._broke_ns[name] = faults, now_ns
-                detail = (
-                    f"validators failed at {faults} requests, which passed unchecked; the workers' log has the reason"
-                )
+                failed = f"validators failed at {counted(faults, 'request')}, which passed unchecked"
+                detail = f"{failed}; the workers' log has the reason"
                 self._alarms.up("validator_fault", detail, name)
             elif name in self._broke_ns and now_ns - self._broke_ns[name] > FAULT_ALARM_NS:
                 del self._broke_ns[name]

@@ -21,6 +21,7 @@ from router.rollout import json_pointer
 from router.rollout.cases.case import NEVER_KEPT, STATUS_PATTERN, Case, Expectation, Request
 from router.runtime.printable import printable
 from router.runtime.printable_json import json_bytes
+from router.runtime.text.plurals import counted
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -164,7 +165,7 @@ def imported(data: bytes) -> list[Case]:
     _check_head(_json(lines[0], 1) if lines else None)
     numbered = [(number, line) for number, line in enumerate(lines[1:], 2) if line.strip()]
     if len(numbered) > CASES_MAX:
-        raise _no_file(f"it has {len(numbered)} cases, at most {CASES_MAX} are read")
+        raise _no_file(f"it has {counted(len(numbered), 'case')}, at most {CASES_MAX} are read")
     return [parsed(_json(line, number), f"line {number}") for number, line in numbered]
 
 

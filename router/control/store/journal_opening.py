@@ -16,8 +16,11 @@ from router.errors import StartError
 from router.errors.codes import StartCode
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
+from router.rollout.model.route import generation_text
 from router.runtime import clock, owned_files
 from router.runtime.host import file_system, mounts
+from router.runtime.text.hints import Hints
+from router.runtime.text.plurals import counted, plural
 
 _REFUSED_BY_FILE_SYSTEM: Final = (
     "SQLITE_FULL",
@@ -74,11 +77,11 @@ def _verified(path: Path) -> tuple[sqlite3.Connection, list[Entry]]:
 def _refuse_incomplete(found: Mark, entries: list[Entry], checksums: dict[int, int]) -> None:
     """Raise Corrupt if the journal lacks the rows that its mark names. `checksums` are those of its rows, by number."""
     if entries and found.first and found.first != checksums.get(1):
-        raise Corrupt(f"{mark.FILE} beside it belongs to another journal, which had {found.seq} entries")
+        raise Corrupt(f"{mark.FILE} beside it belongs to another journal, which had {counted(found.seq, 'entry')}")
     if len(entries) < found.seq:
         raise Corrupt(
-            f"its end is missing: {mark.FILE} records that {found.seq} entries were written and acknowledged, up to generation "
-            f"{found.generation}, and there are {len(entries)}"
+            f"its end is missing: {mark.FILE} records that {counted(found.seq, 'entry')} {plural('was', found.seq)} "
+            f"written and acknowledged, up to generation {generation_text(found.generation)}, and there are {len(entries)}"
         )
     if found.seq and found.crc and found.crc != checksums.get(found.seq):
         raise Corrupt(f"{mark.FILE} has another checksum for entry {found.seq} than the journal")
@@ -117,10 +120,11 @@ def corrupt(state_dir: Path, error: Exception, at_s: float) -> StartError:
     version = last.data["to"] if last else "VERSION"
     return StartError(
         StartCode.JOURNAL_CORRUPT,
-        f"{path} is corrupt ({error}). {len(entries)} entries can be read and are in {copy}"
+        f"{path} is corrupt ({error}). {counted(len(entries), 'entry')} can be read: {copy}"
         + (f"; the last switch among them made {version} active in {last.service}. " if last else ". ")
         + "Find out which version serves, then continue with: "
-        f"rollback-router run --assume-active {version} --journal-from {copy} (and your other options)",
+        + Hints().text("`run --assume-active VERSION --journal-from COPY`", VERSION=version, COPY=str(copy))
+        + " (and your other options)",
     )
 
 

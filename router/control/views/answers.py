@@ -369,6 +369,18 @@ class RouterStatus(TypedDict):
     services: dict[str, ServiceStatus]
 
 
+class SettingsDocument(TypedDict):
+    """The settings in effect. Secrets are "(hidden)"; user information and queries of URLs are left out."""
+
+    origin: str
+    """The file from which they were read, or what stands in its place."""
+    version: int
+    """Grows with each reload."""
+    read_at: str
+    settings: dict[str, Any]
+    """The members of the settings file, defaults included; null: not set."""
+
+
 class GateStatus(TypedDict):
     """Whether the gate would let an automatic rollback pass."""
 

@@ -14,6 +14,7 @@ from router.control.store.journal import Journal
 from router.control.views import catalogue, status
 from router.rollout.outcome import OUTCOMES
 from router.runtime import build, clock
+from router.settings.shown import shown
 from router.shm import layout as at
 
 
@@ -58,6 +59,15 @@ class Queries:
             "services": {name: self.service_status(name) for name in control_loop.services},
         }
 
+    def settings(self) -> Document:
+        """Return the settings in effect without their secrets: `/v1/settings`."""
+        return {
+            "origin": self._origin,
+            "version": self.control_loop.segment.words[at.H_SETTINGS],
+            "read_at": self.control_loop.settings_read_at,
+            "settings": shown(self.control_loop.settings),
+        }
+
     def service_status(self, service: str) -> Document:
         """Return one service: `/v1/services/{service}`."""
         control_loop = self.control_loop
@@ -89,8 +99,13 @@ class Queries:
         ]
 
     async def journal(self, after: int = 0, limit: int = 100, service: str | None = None) -> Document:
-        """Return journal entries with a number above `after`, oldest first."""
+        """Return journal entries with a number above `after`, oldest first.
+
+        Refusal if the router has no such `service` and the journal knows none that had this name.
+        """
         entries = await self._journal.entries(after, limit, service)
+        if service is not None and not entries:
+            _ = self.control_loop.services[service]
         return {"entries": [described(entry) for entry in entries]}
 
     def subscribe(self) -> asyncio.Queue[Document | None]:

@@ -15,6 +15,7 @@ from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.figures import fault_count_text
 from router.rollout.stats.histogram import quantile
 from router.runtime import clock
+from router.runtime.text.plurals import counted
 from router.shm import layout as at
 from router.shm.worker_stats import WorkerState, WorkerStats
 
@@ -204,7 +205,7 @@ def _probe_failure(service_controller: ServiceController, target: Target) -> str
     failing, limits = streaks.failing(slot, target.endpoints), service_controller.machine.limits
     if failing:
         what = "its inference probe" if limits.inference else "its probe"
-        return f"{what} fails on {len(failing)} of {len(target.endpoints)} endpoints: {streaks.detail(slot)}"
+        return f"{what} fails on {len(failing)} of {counted(len(target.endpoints), 'endpoint')}: {streaks.detail(slot)}"
     if unauthorised := streaks.unauthorised(slot, target.endpoints):
         return f"its probe is answered 401 or 403, so the model is not checked: {', '.join(unauthorised)}"
     return None

@@ -13,6 +13,7 @@ from router.control.views.answers import ProgressStatus, WorkStatus
 from router.rollout.stats.work_counts import WorkBucket, WorkCounts
 from router.rollout.units import SECOND_NS
 from router.rollout.work import WORK_ENDS, WorkEnd
+from router.runtime.text.plurals import counted, plural
 
 
 def of_version(service_controller: ServiceController, slot: int, now_ns: int) -> list[WorkStatus]:
@@ -99,6 +100,7 @@ def _age_s(moment_ns: int, now_ns: int) -> float | None:
 def sentence(version: str, found: ProgressStatus) -> str:
     """Return "v2 has had no useful answer for 12.0 s: 0 of 24 requests were useful, 5 wait"."""
     return (
-        f"{version} has had no useful answer for {found['since_s']:.1f} s: {found['useful']} of {found['asked']} requests were "
-        f"useful since it was deployed, {found['waiting']} wait"
+        f"{version} has had no useful answer for {found['since_s']:.1f} s: "
+        f"{found['useful']} of {counted(found['asked'], 'request')} {plural('was', found['useful'])} useful "
+        f"since it was deployed, {found['waiting']} {plural('waits', found['waiting'])}"
     )

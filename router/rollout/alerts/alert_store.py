@@ -133,13 +133,14 @@ class AlertStore:
         if (stored := self.known(alert)) is not None:
             stored.seq = seq
 
-    def recent(self, limit: int) -> list[StoredAlert]:
-        """Return the `limit` alerts that arrived last, newest first."""
+    def recent(self, limit: int, service: str | None = None) -> list[StoredAlert]:
+        """Return the `limit` alerts, of one service or of all, that arrived last, newest first."""
         newest: list[StoredAlert] = []
         for stored in reversed(self._known.values()):
             if len(newest) == limit:
                 break
-            newest.append(stored)
+            if service in (None, stored.service):
+                newest.append(stored)
         return newest
 
     def firing(self, service: str, kind: Kind, active: str | None, active_since: float) -> list[StoredAlert]:

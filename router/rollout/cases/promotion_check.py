@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.model.target import Target
+from router.runtime.text.plurals import counted, plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class PromotionCheck:
         """Return (passed, detail) of the last result for this deployment, for any revision of the suite; None without one."""
         found = self.checked.get(target.version)
         if found is not None and found.incarnation == target.incarnation:
-            return not found.failed, f"{found.cases - found.failed} of {found.cases} cases passed"
+            return not found.failed, f"{found.cases - found.failed} of {counted(found.cases, 'case')} passed"
         return None if self.revision or self.unsettled else (True, "there are no cases")
 
     def is_pending(self, target: Target) -> bool:
@@ -85,7 +86,7 @@ class PromotionCheck:
         names = ", ".join(found.failing[:10]) + (", …" if found.failed > 10 else "")
         return Refusal(
             RefusalCode.CASES_FAILING,
-            f"{found.failed} of {found.cases} cases fail on {target.version}: {names}; repair it and deploy it anew, "
-            "remove a case that is wrong, or override with actor and reason",
+            f"{found.failed} of {counted(found.cases, 'case')} {plural('fails', found.failed)} on {target.version}: {names}; "
+            "repair it and deploy it anew, remove a case that is wrong, or override with actor and reason",
             facts={"failing": list(found.failing)},
         )

@@ -15,6 +15,7 @@ from router.rollout.judge.baseline import lateness
 from router.rollout.stats.bounds import is_above, upper_bound
 from router.rollout.stats.histogram import quantile
 from router.rollout.stats.window import Window
+from router.runtime.text.plurals import counted
 
 CONFIDENCE: Final = 0.95
 BAD_MIN: Final = 2
@@ -102,7 +103,7 @@ def regressions(before: Performance, now: Performance, fault_share_max: float, l
     limit = _usual_share(before.faults, before.requests, fault_share_max)
     if now.faults >= BAD_MIN and is_above(now.faults, now.requests, limit, CONFIDENCE):
         found.append(
-            f"{now.faults:.0f} of {now.requests} requests failed (before: {before.faults:.0f} of {before.requests}; "
+            f"{now.faults:.0f} of {counted(now.requests, 'request')} failed (before: {before.faults:.0f} of {before.requests}; "
             f"limit {limit:.1%})"
         )
     limit = _usual_share(before.late, before.timed, late_share_max)

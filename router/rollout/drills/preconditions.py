@@ -7,6 +7,7 @@ from typing import Final
 
 from router.rollout.drills.comparison import BAD_MIN, Performance
 from router.rollout.judge.verdict import TriggerResult
+from router.runtime.text.plurals import counted
 
 RECENT_S: Final = 300.0
 """Period in which faults of the active version count against the error budget."""
@@ -89,7 +90,7 @@ def _budget(recent: Performance, rules: SafetyRules) -> str:
     if share is None or share <= rules.fault_share_max or recent.faults < BAD_MIN:
         return ""
     return (
-        f"{share:.2%} of {recent.requests} requests failed in the last {RECENT_S:g} s, "
+        f"{share:.2%} of {counted(recent.requests, 'request')} failed in the last {RECENT_S:g} s, "
         f"and {rules.fault_share_max:.2%} is the limit (drill.fault_share_max)"
     )
 

@@ -19,6 +19,7 @@ from router.rollout.history.row import Row
 from router.rollout.judge.rules import ErrorRateRule, HardFailureRule, LatencyRule, Rules
 from router.rollout.stats.bounds import bounds
 from router.rollout.stats.histogram import quantile
+from router.runtime.text.plurals import counted
 
 MATCH_S: Final = 1_800.0
 LATE_S: Final = 15.0
@@ -184,19 +185,25 @@ def choose(outcomes: Sequence[CandidateResult], days: float, per_month_max: floa
     if present.per_month > per_month_max:
         for found in good:
             if set(found.caught) >= set(present.caught):
-                return found, f"{found.per_month:.1f} false alarms a month instead of {present.per_month:.1f}"
+                return (
+                    found,
+                    f"{counted(found.per_month, 'false alarm', '.1f')} a month instead of {present.per_month:.1f}",
+                )
         return (
             present,
             'it has too many false alarms, and no tried limits detect as many rollbacks with fewer: action = "observe"',
         )
     if days < DAYS_MIN:
-        return present, f"{days:.1f} days are too little to propose anything stricter ({DAYS_MIN:g} are needed)"
+        return (
+            present,
+            f"{counted(days, 'day', '.1f')} are too little to propose anything stricter ({DAYS_MIN:g} are needed)",
+        )
     best = max(good, key=_worth, default=present)
     if _worth(best) <= (len(present.caught), _lead(present) + 1.0):
         return present, "no tried limits detect more rollbacks, or earlier, without more false alarms"
     return best, (
-        f"{len(best.caught)} instead of {len(present.caught)} rollbacks detected, {_lead(best):.0f} instead of "
-        f"{_lead(present):.0f} s before, with {len(best.false)} false alarms in {days:.0f} days"
+        f"{len(best.caught)} instead of {counted(len(present.caught), 'rollback')} detected, {_lead(best):.0f} instead of "
+        f"{_lead(present):.0f} s before, with {counted(len(best.false), 'false alarm')} in {counted(days, 'day', '.0f')}"
     )
 
 

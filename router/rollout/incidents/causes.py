@@ -14,6 +14,7 @@ from typing import Any, Final
 from router.rollout.incidents.timeline_text import TimelineEntry
 from router.rollout.model import entry as entry_types
 from router.rollout.text import format_duration
+from router.runtime.text.plurals import counted, plural
 
 Candidate = dict[str, Any]
 RECENT_S: Final = 3600.0
@@ -80,7 +81,9 @@ def _standby(inputs: CauseInputs) -> Candidate | None:
         return None
     answered, failed = rescue["answered"], rescue["failed"]
     rescued = rescue.get("rescued", answered + failed)
-    text = f"of {rescued} requests that were rescued on {inputs.other} until the decision "
+    text = (
+        f"of {counted(rescued, 'request')} that {plural('was', rescued)} rescued on {inputs.other} until the decision "
+    )
     text += f"{answered} succeeded, {failed} failed again"
     if failed == 0:
         return _candidate(
@@ -102,7 +105,11 @@ def _promotion(inputs: CauseInputs) -> Candidate | None:
     clean = before is not None and before["requests"] >= 100 and not before["faults"] and after_s > 60
     began = "the first fault occurred" if inputs.fault_at is not None else "it was rolled back"
     text = f"{began} {format_duration(max(0.0, after_s))} after {inputs.version} was made active"
-    good = f"until then it had answered {before['requests']:.0f} requests without a fault" if clean and before else ""
+    good = (
+        f"until then it had answered {counted(before['requests'], 'request', '.0f')} without a fault"
+        if clean and before
+        else ""
+    )
     claim = f"a change in {inputs.version}"
     return _candidate("version", "weak" if clean else "some", claim, text, good)
 
@@ -121,7 +128,7 @@ def _errors(inputs: CauseInputs) -> Candidate | None:
         return _candidate("errors", "strong", _REFUSED, f"{count} of {total} errors are {kind}", f"refused as {named}")
     statuses = Counter(failure["status"] for failure in inputs.failures if failure.get("status"))
     seen = ", ".join(f"{status} ({number}×)" for status, number in statuses.most_common(3))
-    text = f"{count} of {total} errors are {kind}"
+    text = f"{count} of {counted(total, 'error')} {plural('is', count)} {kind}"
     return _candidate("errors", "some", _KINDS[kind], text, f"statuses of the listed ones: {seen}" if seen else "")
 
 
@@ -153,7 +160,7 @@ def _endpoint(inputs: CauseInputs) -> Candidate | None:
     if not several:
         return None
     text = f"{count} of {len(endpoints)} listed failing requests are there; "
-    text += f"{inputs.version} has {len(inputs.endpoints)} endpoints"
+    text += f"{inputs.version} has {counted(len(inputs.endpoints), 'endpoint')}"
     return _candidate("endpoint", "some", f"one replica: {endpoint}", text)
 
 

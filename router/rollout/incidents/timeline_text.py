@@ -9,6 +9,7 @@ from typing import Any, Final
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.text import shorten
+from router.runtime.text.plurals import counted
 
 TEXT_CHARS_MAX: Final = 400
 WINDOW_S: Final = 300.0
@@ -191,7 +192,9 @@ _TEXTS: Final[dict[str, Callable[[_Data], str]]] = {
     entry_types.DRILL_SWITCHED: lambda data: f"drill {data['drill']}: {data['to']} became active",
     entry_types.DRILL_ENDED: lambda data: f"drill {data['drill']} ended: {data['result']}",
     entry_types.DRILL_REFUSED: lambda data: f"drill {data['drill']} was refused: {'; '.join(data['reasons'])}",
-    entry_types.INPUTS_LEARNED: lambda data: f"the reference was learned from {data['reference']['samples']} requests",
+    entry_types.INPUTS_LEARNED: lambda data: (
+        f"the reference was learned from {counted(data['reference']['samples'], 'request')}"
+    ),
     entry_types.INPUT_DRIFT: _drift,
     entry_types.MLFLOW_TOLD: lambda data: "MLflow was updated",
     entry_types.MLFLOW_GIVEN_UP: lambda data: f"MLflow could not be updated{_because(data)}",

@@ -18,6 +18,7 @@ from router.rollout.judge.verdict import Note, TriggerResult
 from router.rollout.stats.breadth import COUNT_MAX, Distinct
 from router.rollout.stats.epoch_history import EPOCH_NS, AffectedPeriod
 from router.rollout.units import SECOND_NS
+from router.runtime.text.plurals import counted, plural
 
 BREADTH_MIN: Final = 5
 REQUESTS_MIN: Final = 2
@@ -38,7 +39,9 @@ def gated(context: TriggerContext, failed: TriggerResult, since_ns: int) -> tupl
         return failed, None
     others = others_served(context, since_ns, affected.fault_clients)
     if clients == 1 and others >= UNAFFECTED_MIN:
-        reason = f"{failed.reason}: all of one client, while {others} other clients are served"
+        reason = (
+            f"{failed.reason}: all of one client, while {counted(others, 'other client')} {plural('is', others)} served"
+        )
         return _passed(failed, reason, "fails if other clients are affected"), Note("one_client_fails", reason)
     failed = replace(failed, reason=f"{failed.reason}, {breadth_text(affected)}")
     red = probe is not None and probe.red

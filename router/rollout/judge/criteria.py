@@ -26,6 +26,7 @@ from router.rollout.judge.baseline import Baseline, lateness
 from router.rollout.judge.rules import LatencyRule, SloOn
 from router.rollout.stats.bounds import is_above
 from router.rollout.stats.histogram import quantile
+from router.runtime.text.plurals import counted
 
 METRICS: Final = ("fault_share", "invalid_share", "late_share", "first_byte_p99_ms", "longest_wait_s", "quality_alerts")
 SHARES: Final = frozenset({"fault_share", "invalid_share", "late_share"})
@@ -240,7 +241,7 @@ def _against_baseline(observed: Observed, factor: float, baseline: Baseline | No
         return Criterion("fault_factor", "not_configured", reason="there is no baseline yet")
     limit, share = min(1.0, factor * baseline.upper), observed.faults / max(observed.requests, 1)
     surely = is_above(observed.faults, observed.requests, limit, CONFIDENCE)
-    text = f"{share:.2%} of {observed.requests} requests, {factor:g} × the baseline is {limit:.2%}"
+    text = f"{share:.2%} of {counted(observed.requests, 'request')}, {factor:g} × the baseline is {limit:.2%}"
     state: State = "not_met" if surely else "met"
     return Criterion("fault_factor", state, share, limit, observed.requests, text)
 

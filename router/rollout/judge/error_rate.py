@@ -28,6 +28,7 @@ from router.rollout.stats.spread import worst_burst
 from router.rollout.stats.window import count_faults
 from router.rollout.units import SECOND_NS
 from router.rollout.work import WorkEnd
+from router.runtime.text.plurals import counted
 
 RECENT_S: Final = 3.0
 RECENT_CHANCE: Final = 0.01
@@ -185,9 +186,11 @@ def _pair(context: TriggerContext, rule: ErrorRateRule, pair: WindowPair, judged
     result, limit = _measured(context, pair, long, judged), limit_of(context, judged.baseline)
     if long.requests < pair.requests_min:
         missing = pair.requests_min - long.requests
-        return replace(result, state="inconclusive", distance=f"decides with {missing} more requests")
+        return replace(result, state="inconclusive", distance=f"decides with {counted(missing, 'more request')}")
     if long.failed < rule.faults_min:
-        return replace(result, distance=f"fails with {rule.faults_min - long.failed} more faults at the earliest")
+        return replace(
+            result, distance=f"fails with {counted(rule.faults_min - long.failed, 'more fault')} at the earliest"
+        )
     if not is_above(long.failed, long.requests, limit, rule.confidence):
         return replace(result, distance=_distance_to_limit(rule, long, limit))
     found = _recent_check(context, rule, pair, result, long, judged)
@@ -235,7 +238,9 @@ def _distance_to_limit(rule: ErrorRateRule, long: FaultWindow, limit: float) -> 
     deviation = NormalDist().inv_cdf(rule.confidence) * math.sqrt(number * limit * (1 - limit)) if limit < 1 else 0.0
     needed = max(number * limit + deviation, rule.faults_min)
     missing = max(math.ceil(needed - long.failed), 1)
-    return f"fails with about {missing} more faults among {number} requests ({needed / number:.1%})"
+    return (
+        f"fails with about {counted(missing, 'more fault')} among {counted(number, 'request')} ({needed / number:.1%})"
+    )
 
 
 def recent_s(long: FaultWindow, pair: WindowPair) -> float:

@@ -20,6 +20,7 @@ from router.rollout.stats.figures import fault_count_text
 from router.rollout.stats.spread import outside_burst
 from router.rollout.stats.window import count_faults
 from router.rollout.units import SECOND_NS
+from router.runtime.text.plurals import counted
 
 FORGIVE_MARGIN_S: Final = 0.5
 """The shortest window is this much longer than forgive_s: a burst of forgive_s does not fill 90 % of it."""
@@ -209,7 +210,7 @@ def _passing(context: TriggerContext, burst: Burst) -> TriggerResult:
 
 def _streak(rule: HardFailureRule, faults: Run, subject: str) -> TriggerResult:
     reason = (
-        f"{faults.count} faults in a row{subject} over {faults.span_s:.1f} s, nothing begun in between "
+        f"{counted(faults.count, 'fault')} in a row{subject} over {faults.span_s:.1f} s, nothing begun in between "
         f"(limits {rule.streak_faults_min} and {rule.streak_span_s:g} s)"
     )
     value, limit = float(faults.count), float(rule.streak_faults_min)

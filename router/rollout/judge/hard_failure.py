@@ -15,6 +15,7 @@ from router.rollout.judge.rules import HardFailureRule
 from router.rollout.judge.verdict import Detail, State, TriggerResult
 from router.rollout.units import SECOND_NS
 from router.rollout.work import WorkEnd
+from router.runtime.text.plurals import counted
 
 REFUSALS_MIN: Final = 3
 """Refused connections that suffice alone. If control's probes fail too, one refused connection suffices."""
@@ -53,7 +54,7 @@ def _refusals_result(context: TriggerContext, refusals: Run, probes_s: float | N
     # If live traffic and probes agree, there is no need for a third refusal, and time also counts after the last refusal.
     span_s = refusals.span_s if probes_s is None else (context.now_ns - refusals.first_ns) / SECOND_NS
     needed = REFUSALS_MIN if probes_s is None else 1
-    reason = f"{refusals.count} connections refused within {span_s:.1f} s, nothing begun in between"
+    reason = f"{counted(refusals.count, 'connection')} refused within {span_s:.1f} s, nothing begun in between"
     found = hard_failure_result(
         rule,
         "unreachable",
@@ -65,7 +66,9 @@ def _refusals_result(context: TriggerContext, refusals: Run, probes_s: float | N
     )
     if refusals.count < needed or span_s < rule.unreachable_after_s:
         left_s = max(rule.unreachable_after_s - span_s, 0.0)
-        distance = f"fails with {max(needed - refusals.count, 0)} more refusals and {left_s:.1f} s more of this"
+        distance = (
+            f"fails with {counted(max(needed - refusals.count, 0), 'more refusal')} and {left_s:.1f} s more of this"
+        )
         return replace(found, distance=distance)
     if context.paused and probes_s is None:
         return _unconfirmed(found, context.paused)
@@ -85,7 +88,7 @@ def hang(context: TriggerContext) -> TriggerResult:
         )
     confirmed = context.probes_unreachable_since_ns is not None
     lasted_s, long = waits.lasted_s(with_stalls=confirmed), _long_waits(context, waits)
-    reason = f"nothing begun for {lasted_s:.1f} s while {long} requests waited {rule.hang_wait_min_s:g} s or longer"
+    reason = f"nothing begun for {lasted_s:.1f} s while {counted(long, 'request')} waited {rule.hang_wait_min_s:g} s or longer"
     found = hard_failure_result(rule, "hang", "pass", reason, value=lasted_s, limit=limit_s, samples=long)
     if context.work is not None and context.work.waits_are_queued:
         return replace(found, reason=f"{reason}, but others move on", distance="fails if nothing moves")

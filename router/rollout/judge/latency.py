@@ -20,6 +20,7 @@ from router.rollout.judge.rules import LatencyRule
 from router.rollout.judge.verdict import State, TriggerResult
 from router.rollout.stats.bounds import is_above
 from router.rollout.stats.window import Window
+from router.runtime.text.plurals import counted
 
 STILL_S: Final = 10.0
 """The window of the latest answers, which shows whether the slowness lasts."""
@@ -82,7 +83,7 @@ def _decide(rule: LatencyRule, base: TriggerResult, window: Window, limit_ms: fl
     reason = f"{share:.1%} of {timed:.0f} {what} later than {limit_ms:g} ms in the last {rule.window_s:g} s, {measured}"
     result = replace(base, value=share, samples=round(timed), reason=reason)
     if timed < rule.requests_min:
-        return replace(result, distance=f"decides with {rule.requests_min - timed:.0f} more answers")
+        return replace(result, distance=f"decides with {counted(rule.requests_min - timed, 'more answer', '.0f')}")
     if share <= limit:
         return replace(result, state="pass", distance=f"fails above {limit:.1%}")
     if not is_above(late, timed, normal, rule.confidence):

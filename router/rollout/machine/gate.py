@@ -6,6 +6,7 @@ from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.pairs import vetoed
 from router.rollout.machine.probe_streaks import ProbeStreaks
 from router.rollout.machine.registry import Registry
+from router.runtime.text.plurals import counted, plural
 
 
 class RollbackGate:
@@ -32,7 +33,7 @@ class RollbackGate:
     def _few_good(self, slot: int, endpoints: tuple[str, ...]) -> str:
         """Return how many of several endpoints are good; empty for one endpoint."""
         good, known = self._streaks.good_endpoints(slot, endpoints), len(endpoints)
-        return f" ({good} of {known} endpoints are good)" if known > 1 else ""
+        return f" ({good} of {counted(known, 'endpoint')} {plural('is', good)} good)" if known > 1 else ""
 
     def objections(self, shares: tuple[float, float, int] | None = None) -> list[str]:
         """Return why automation may not roll back now; empty if it may (before the fresh inference probe).
@@ -62,13 +63,13 @@ class RollbackGate:
             good = self._streaks.most_good(standby.slot, standby.endpoints, self.limits.gate_probes)
             if not good:
                 objections.append(
-                    f"the last {self.limits.gate_probes} probes of {standby.version} were not all good: "
+                    f"the last {counted(self.limits.gate_probes, 'probe')} of {standby.version} were not all good: "
                     f"{self._streaks.detail(standby.slot) or 'too few yet'}"
                     f"{self._few_good(standby.slot, standby.endpoints)}"
                 )
         if shares is not None and vetoed(shares):
             objections.append(
-                f"both versions fail: {shares[0]:.0%} of the {shares[2]} requests rescued there in 60 s failed too "
+                f"both versions fail: {shares[0]:.0%} of the {counted(shares[2], 'request')} rescued there in 60 s failed too "
                 f"(active: {shares[1]:.0%})"
             )
         return objections

@@ -108,6 +108,19 @@ def first_generation(boot: int) -> int:
     return boot << BOOT_SHIFT
 
 
+def generation_text(generation: int) -> str:
+    """Return a generation as users see it: BOOT.COUNTER, e.g. 1.2 for 16777218."""
+    return f"{generation >> BOOT_SHIFT}.{generation & _COUNTER_MAX}"
+
+
+def parse_generation(text: str) -> int:
+    """Return the generation of BOOT.COUNTER, or of the number itself; raise ValueError for any other text."""
+    boot, dot, counter = text.partition(".")
+    if not (boot.isascii() and boot.isdigit() and (counter.isascii() and counter.isdigit() if dot else True)):
+        raise ValueError(f"{text!r} is no generation: write it as status shows it, for example 1.2")
+    return (int(boot) << BOOT_SHIFT) + int(counter) if dot else int(boot)
+
+
 def successor(generation: int) -> int:
     """Return the next generation; 16.7 million routes fit into one boot."""
     if generation & _COUNTER_MAX == _COUNTER_MAX:

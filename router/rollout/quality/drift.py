@@ -23,6 +23,7 @@ from router.rollout.quality.reference import Field, Reference, ReferenceLearner
 from router.rollout.quality.reference import field as field_of
 from router.rollout.stats.bounds import is_above, upper_bound
 from router.rollout.units import SECOND_NS
+from router.runtime.text.plurals import counted, plural
 
 REJECTED: Final = "(request_schema)"
 BUCKETS: Final = 30
@@ -81,7 +82,8 @@ class Finding:
             "out": f"{self.field} is outside the reference range in",
             "rejected": "the schema refuses",
         }[self.what]
-        return f"{reason} {self.share:.1%} of {self.samples} requests (limit {self.limit:.1%}, usual up to {self.usual:.1%})"
+        found = f"{reason} {self.share:.1%} of {counted(self.samples, 'request')}"
+        return f"{found} (limit {self.limit:.1%}, usual up to {self.usual:.1%})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +239,11 @@ class DriftJudge:
         self._sustained.tick(state, now_ns)
         sustained_s = self._sustained.sustained_s(rules.sustained_s, rules.sustained_share)
         samples = sum(counts.samples for counts in self._buckets)
-        reason = str(worst) if worst else f"{samples} requests were evaluated, {rules.samples_min} are needed"
+        reason = (
+            str(worst)
+            if worst
+            else f"{counted(samples, 'request')} {plural('was', samples)} evaluated, {rules.samples_min} are needed"
+        )
         return DriftStatus(
             state,
             reason,

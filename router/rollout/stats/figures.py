@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from router.rollout.outcome import FAULTS, OUTCOMES, Outcome
+from router.runtime.text.plurals import counted
 
 OUTCOMES_AT: Final = 6
 """Index of the first outcome in a reading: [at_ns, claimed, begun, faults_unbegun, rescued, abandoned_long, 13 outcomes]."""
@@ -59,7 +60,7 @@ def format_value(trigger: Mapping[str, Any], member: str) -> str:
 
 def fault_count_text(failed: int, requests: int) -> str:
     """Return `14 faults in 15 requests (93.3%)`."""
-    return f"{failed} faults in {requests} requests ({share(failed, requests) or 0.0:.1%})"
+    return f"{counted(failed, 'fault')} in {counted(requests, 'request')} ({share(failed, requests) or 0.0:.1%})"
 
 
 @dataclass(frozen=True, slots=True)

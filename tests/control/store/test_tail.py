@@ -231,7 +231,7 @@ async def test_a_mark_of_another_journal_is_refused(tmp_path: Path) -> None:
     async with journal(other) as kept:
         await kept.append(replace(entry(1), at=2000.0))
     shutil.copy(other / mark.FILE, left / mark.FILE)
-    with pytest.raises(StartError, match="belongs to another journal, which had 1 entries"):
+    with pytest.raises(StartError, match="belongs to another journal, which had 1 entry"):
         opened(left, 0.0)
 
 

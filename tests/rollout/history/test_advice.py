@@ -101,7 +101,7 @@ def outcomes(present: Trial, *others: Trial, rollbacks: int = 2) -> list[Candida
     [
         pytest.param(
             outcomes(trial(990, name="present"), trial(900, 10_900, name="strict")), 30, "strict",
-            "2 instead of 1 rollbacks detected, 100 instead of 10 s before, with 0 false alarms in 30 days", id="it sees more",
+            "2 instead of 1 rollback detected, 100 instead of 10 s before, with 0 false alarms in 30 days", id="it sees more",
         ),
         pytest.param(
             outcomes(trial(990, 10_990, name="present"), trial(900, 10_900, name="strict")), 30, "strict",

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from router.cli.settings import effective
 from router.errors import StartError
 from router.settings.loader import load
 from router.settings.sections.notify import TOPICS, Channel
 from router.settings.settings import Settings
+from router.settings.shown import shown
 
 HOOK: dict[str, Any] = {"name": "ops", "kind": "webhook", "url": "https://hooks.example.com/T0/secret"}
 
@@ -54,5 +54,5 @@ def test_an_address_is_never_shown(tmp_path: Path) -> None:
         load(file)
     assert "notify.0.url: this is no URL" in refusal.value.detail
     assert "secret" not in refusal.value.detail
-    shown = effective(Settings.model_validate({"notify": [HOOK]}))
-    assert shown["notify"][0]["url"] == "(hidden)"
+    document = shown(Settings.model_validate({"notify": [HOOK]}))
+    assert document["notify"][0]["url"] == "(hidden)"

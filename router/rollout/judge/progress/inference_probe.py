@@ -12,6 +12,7 @@ from router.rollout.judge.context import TriggerContext
 from router.rollout.judge.probe_evidence import FAILURES_MIN, ProbeEvidence
 from router.rollout.judge.verdict import Note, State, TriggerResult
 from router.rollout.units import SECOND_NS
+from router.runtime.text.plurals import counted
 
 PROBE_FAILS_S: Final = 15.0
 """An inference probe must fail for this time."""
@@ -27,11 +28,15 @@ def inference_probe(context: TriggerContext) -> tuple[TriggerResult, tuple[Note,
         return result, ()
     if not probe.since_ns or not probe.fails:
         state: State = "pass" if probe.passes else "inconclusive"
-        reason = "the inference probe passes" if probe.passes else f"{probe.bad} of {probe.endpoints} probes failed"
+        reason = (
+            "the inference probe passes"
+            if probe.passes
+            else f"{probe.bad} of {counted(probe.endpoints, 'probe')} failed"
+        )
         return replace(result, state=state, reason=reason, distance=f"fails after {FAILURES_MIN} failures in a row"), ()
     lasted_s = (context.now_ns - probe.since_ns) / SECOND_NS
     reason = (
-        f"the inference probe of {probe.failing} of {probe.endpoints} endpoints has failed for {lasted_s:.1f} s, "
+        f"the inference probe of {probe.failing} of {counted(probe.endpoints, 'endpoint')} has failed for {lasted_s:.1f} s, "
         f"{FAILURES_MIN} times in a row or more ({probe.detail})"
     )
     found = replace(

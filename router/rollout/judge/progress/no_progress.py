@@ -18,6 +18,7 @@ from router.rollout.judge.progress.work_state import WorkScope, WorkState
 from router.rollout.judge.rules import Action
 from router.rollout.judge.verdict import Note, TriggerResult
 from router.rollout.units import SECOND_NS
+from router.runtime.text.plurals import counted, plural
 
 LOSSES_MIN: Final = 3
 REQUESTS_MIN: Final = 2
@@ -60,7 +61,7 @@ def _of_scope(context: TriggerContext, state: WorkState, scope: WorkScope) -> tu
     enough = _is_enough(run) or by_clients
     if not enough or lasted_s < limit_s:
         left_s = max(limit_s - lasted_s, 0.0)
-        more = "" if enough else f"more than {run.ended + run.waits} attempts of at least 2 requests, and "
+        more = "" if enough else f"more than {counted(run.ended + run.waits, 'attempt')} of at least 2 requests, and "
         return replace(result, distance=f"fails with {more}{left_s:.1f} s more of this"), None
     if _one_request(run) and not _is_red(context):
         return result, Note("poison_request", f"one request alone ends without use: {result.reason}")
@@ -170,7 +171,7 @@ def _text(scope: WorkScope, run: Losses) -> str:
     since = run.lasted_s(with_stalls=True)
     parts = []
     if run.ended:
-        parts.append(f"{run.ended} attempts ended without use")
+        parts.append(f"{counted(run.ended, 'attempt')} ended without use")
     if run.client_errors:
         parts.append(f"{run.client_errors} were refused with 4xx")
     if run.waits:
@@ -199,4 +200,7 @@ def queue_note(state: WorkState) -> Note | None:
         return None
     names = ", ".join(state.known.name(bucket) for bucket in queued)
     waiting = sum(state.work[bucket].waiting for bucket in queued)
-    return Note("queue_grows", f"{waiting} requests wait in {names}, the oldest for {oldest_wait_s(state):.0f} s")
+    return Note(
+        "queue_grows",
+        f"{counted(waiting, 'request')} {plural('waits', waiting)} in {names}, the oldest for {oldest_wait_s(state):.0f} s",
+    )

@@ -25,6 +25,7 @@ from router.rollout.stats.work_counts import NO_ENDS
 from router.rollout.stats.work_history import WorkWindow
 from router.rollout.units import SECOND_NS
 from router.rollout.work import WorkEnd
+from router.runtime.text.plurals import counted
 
 WINDOWS_S: Final = (30.0, 60.0, 300.0)
 ATTEMPTS_MIN: Final = 20
@@ -115,7 +116,7 @@ def _measured(
     useful, attempts = _counts(state, scope, named, client_errors, window, seconds)
     if attempts < ATTEMPTS_MIN:
         more = f"decides with {ATTEMPTS_MIN - attempts} more attempts"
-        return replace(empty, reason=f"{scope.name}: {attempts} attempts in {seconds:g} s", distance=more)
+        return replace(empty, reason=f"{scope.name}: {counted(attempts, 'attempt')} in {seconds:g} s", distance=more)
     return replace(
         empty,
         state="pass",
@@ -124,7 +125,7 @@ def _measured(
         baseline=normal[1],
         samples=attempts,
         window_s=seconds,
-        reason=f"{useful} of {attempts} attempts of {scope.name} in the last {seconds:g} s were useful"
+        reason=f"{useful} of {counted(attempts, 'attempt')} of {scope.name} in the last {seconds:g} s were useful"
         f" (normally {normal[1]:.1%})",
         distance="fails if the share of useful attempts falls below a quarter of the normal one",
     )
@@ -147,7 +148,7 @@ def _failing(
     if not _has_waits(state, scope) and outside_burst(points, forgive_s) < OUTSIDE_MIN:
         return replace(found, distance="fails if it goes on: one burst is forgiven"), None
     lost = min(lost, found.samples - round((found.value or 0.0) * found.samples))
-    who = f", {lost} requests of {clients} clients without use" if lost else ""
+    who = f", {counted(lost, 'request')} of {counted(clients, 'client')} without use" if lost else ""
     reason = f"{found.reason}{who}; the limit is {found.limit:.1%}"
     since_ns = next((window.since_ns for window in windows if _lost(window)), state.at_ns)
     action: Action = "ask" if state.accepted and found.action == "rollback" and is_small(state, scope) else found.action
