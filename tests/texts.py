@@ -153,6 +153,7 @@ TEXTS: Final[dict[str, str]] = {
     "cli.name_a_version": "rollback-router: name a VERSION of the router, or --url URL with --cases FILE",
     "cli.no_alert": "no alert came in yet: see alerts.tokens\n",
     "cli.no_cases_file": "line 1: schema: a file of cases begins with",
+    "cli.label_of_a_model": "{source} is {label} here\n",
     "cli.no_channel": "no channel is configured: add [[notify]] to the settings\n",
     "cli.no_inputs": "no field is checked: name fields in [services.NAME.inputs]\n",
     "cli.no_proposal": "there are no proposals\n",

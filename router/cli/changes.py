@@ -30,7 +30,10 @@ def deploy(
     change: opt.OverrideOptions,
     version: Annotated[
         str,
-        typer.Argument(metavar="VERSION", help="The label of the version, or models:/NAME/3, or models:/NAME@ALIAS."),
+        typer.Argument(
+            metavar="VERSION",
+            help="The label of the version, or in MLflow: models:/NAME/3, models:/NAME@ALIAS.",
+        ),
     ],
     endpoints: opt.EndpointsIfNew = None,
     artifact: opt.Artifact = "",
@@ -53,7 +56,10 @@ def deploy(
     if change.dry_run or not wait or answer.get("state") != "verifying":
         done(answer, change, f"{version}: {answer.get('state', 'would be verified')}")
     else:
-        _wait_until_ready(change, answer.get("version", version))
+        label, source = answer.get("version", version), answer.get("source")
+        if source and not change.as_json:
+            output.console(stderr=True).print(f"{source} is {label} here", soft_wrap=True)
+        _wait_until_ready(change, label)
 
 
 @app.command()

@@ -62,7 +62,10 @@ def register(
     change: opt.ChangeOptions,
     version: Annotated[
         str,
-        typer.Argument(metavar="VERSION", help="The label of the version, or models:/NAME/3, or models:/NAME@ALIAS."),
+        typer.Argument(
+            metavar="VERSION",
+            help="The label of the version, or in MLflow: models:/NAME/3, models:/NAME@ALIAS.",
+        ),
     ],
     endpoints: opt.EndpointsIfNew = None,
     artifact: opt.Artifact = "",

@@ -272,6 +272,15 @@ class TestDeploy:
         asked = {"actor": ME, "version": "models:/fraud@champion", "replace": False, "artifact": "s3://m/3"}
         assert [body for method, _, body in admin.received if method == "POST"] == [asked]
 
+    def test_a_registered_model_is_shown_with_its_label(self, admin: FakeAdmin, command: Command) -> None:
+        label, source = "Fraud-Model-v3+0bf0209d1b", "models:/Fraud Model/3"
+        document = {"service": "default", "version": label, "source": source, "state": "verifying"}
+        admin.answer("POST", f"{PATH}/deploy", document, 202)
+        admin.answer("GET", PATH, service(targets=[target(label, "candidate", "ready")]))
+        code, out, error = command("deploy", "models:/Fraud Model@champion", "--admin", admin.url)
+        assert (code, out) == (0, f"{label} is ready: rollback-router promote {label}\n")
+        assert error == golden("cli.label_of_a_model", source=source, label=label)
+
 
 def test_an_override_for_a_while_needs_an_override(admin: FakeAdmin, command: Command) -> None:
     code, _, error = command("switch", "blue", "--override-for", "2h", "--admin", admin.url)

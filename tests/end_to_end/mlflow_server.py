@@ -16,7 +16,7 @@ import httpx
 
 from tests.end_to_end.real_router import free_port
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 _QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
 

@@ -15,7 +15,7 @@ from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.mlflow_server import MlflowServer, running
 from tests.end_to_end.real_router import RefusedError, Router, children, service_settings, until
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ async def test_a_rollback_is_known_there_although_it_hung_and_control_was_killed
         tag = {"name": "fraud", "version": first, "key": "rollback.quarantined"}
         mlflow.call("POST", "model-versions/set-tag", {**tag, "value": "true"})
         assert await refused(router, f"models:/fraud/{first}") == (409, "version_quarantined")
-        assert await refused(router, "models:/fraud/999") == (404, "mlflow_refused")
-        assert await refused(router, "models:/fraud@champion") == (404, "mlflow_refused")
+        assert await refused(router, "models:/fraud/999") == (404, "model_unknown")
+        assert await refused(router, "models:/fraud@champion") == (404, "model_unknown")
         mlflow.call("POST", "model-versions/set-tag", {**tag, "value": "false"})
         assert await deployed(router, f"models:/fraud/{first}") == f"fraud-v{first}"
         mlflow.call("POST", "registered-models/alias", {"name": "fraud", "alias": "champion", "version": second})
@@ -100,3 +100,32 @@ async def test_a_rollback_is_known_there_although_it_hung_and_control_was_killed
         assert not await alarmed()
         known = await router.call("GET", f"/v1/versions/{failed}")
         assert (known["source"], known["artifact"]) == (f"models:/fraud/{second}", "s3://models/fraud")
+
+
+async def test_names_that_are_no_labels_and_a_quarantine_between_deploy_and_promote(
+    mlflow: MlflowServer, start_router: StartRouter
+) -> None:
+    names = ["Fraud Model", "50%off #1?", "Größe 🚀", "a@b", " x ", "y" * 255]
+    async with Backend(backends.ok(b"0")) as seed, Backend(backends.ok(b"1")) as one:
+        router = await start_router(f'[mlflow]\ntracking_uri = "{mlflow.url}"\n' + service_settings(seed.url, None))
+        labels = set()
+        for name in names:
+            mlflow.call("POST", "registered-models/create", {"name": name})
+            number = mlflow.add(name, one.url)
+            uri = f"models:/{name}/{number}"
+            found = await router.verb("deploy", version=uri, replace=True)
+            assert found["source"] == uri
+            labels.add(found["version"])
+        assert len(labels) == len(names)
+
+        label = found["version"]
+        await router.wait_ready(label)
+        tag = {"name": names[-1], "version": number, "key": "rollback.quarantined"}
+        mlflow.call("POST", "model-versions/set-tag", {**tag, "value": "true"})
+        with pytest.raises(RefusedError) as caught:
+            await router.verb("promote", version=label, reason="the next one")
+        assert (caught.value.status, caught.value.code) == (409, "version_quarantined")
+        mlflow.call("POST", "model-versions/set-tag", {**tag, "value": "false"})
+        await router.verb("promote", version=label, reason="the next one")
+        assert await refused(router, "models:/Fraud%20Model/1") == (404, "model_unknown")
+        assert await refused(router, "models:/nobody/latest") == (404, "model_unknown")

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 ENVIRONMENT: Final = "environment"
 NONE: Final = "none"
-FORM: Final = f'"{ENVIRONMENT}", "{NONE}", or http://HOST:PORT, http://USER:PASSWORD@HOST:PORT'
+FORM: Final = f'"{ENVIRONMENT}", "{NONE}" or http://HOST:PORT, with USER:PASSWORD and @ before HOST'
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
