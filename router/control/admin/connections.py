@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 HANDSHAKE_TIMEOUT_S: Final = 10.0
 HANDSHAKES_MAX: Final = 64
 """A handshake takes a client milliseconds, and about 35 KiB of memory meanwhile."""
+ACCEPTED_AT_ONCE_MAX: Final = 16
+"""Connections that one iteration of the event loop accepts."""
+ACCEPT_RETRY_S: Final = 1.0
+"""The wait if no descriptor is left for a new connection."""
 SWEEP_S: Final = 1.0
 REASONS: Final = ("evicted", "header_timeout", "keepalive_idle", "refused", "handshake_evicted", "handshake_timeout")
 _FULL: Final = orjson.dumps(
@@ -227,101 +231,90 @@ class LimitedConnection(asyncio.Protocol):
             self._transport.abort()
 
 
-class Handshakes:
-    """The TLS handshakes of the admin port that are under way. `counts` are those of the limiter."""
+class AdminTlsAcceptor:
+    """Accepts connections and does their TLS handshakes; then each has the protocol that `make` returns.
 
-    def __init__(self, tls: ssl.SSLContext, counts: dict[str, int]) -> None:
-        self.tls = tls
-        self.counts = counts
-        self._pending: dict[PendingHandshake, str] = {}
+    `counts` are those of the limiter. The event loop's own server would tell neither when a handshake begins nor when it fails.
+    """
 
-    def __len__(self) -> int:
-        return len(self._pending)
-
-    def begin(self, pending: PendingHandshake, address: str) -> None:
-        """Record a handshake; at the limit close the oldest one of the address with the most."""
-        if len(self._pending) >= HANDSHAKES_MAX:
-            [(busiest, _)] = Counter(self._pending.values()).most_common(1)
-            oldest = next(other for other, its in self._pending.items() if its == busiest)
-            self.counts["handshake_evicted"] += 1
-            self.end(oldest)
-            oldest.abort()
-        self._pending[pending] = address
-
-    def end(self, pending: PendingHandshake) -> None:
-        """Forget a handshake."""
-        self._pending.pop(pending, None)
-
-    def close(self) -> None:
-        """Close all."""
-        for pending in list(self._pending):
-            pending.abort()
-
-
-class PendingHandshake(asyncio.Protocol):
-    """One TCP connection until its TLS handshake is done; then its TLS transport gets the protocol that `make` returns."""
-
-    def __init__(self, handshakes: Handshakes, make: Callable[[], asyncio.Protocol]) -> None:
-        self._handshakes = handshakes
+    def __init__(
+        self,
+        listening: socket.socket,
+        tls: ssl.SSLContext,
+        counts: dict[str, int],
+        make: Callable[[], asyncio.Protocol],
+    ) -> None:
+        self._listening = listening
+        self._tls = tls
+        self._counts = counts
         self._make = make
-        self._early: list[bytes] = []
-        self._ended = self._lost = False
-        self._transport: asyncio.Transport
-        self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._pending: dict[asyncio.Task[None], str] = {}
+        self._retry: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop for each accepted connection."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.pause_reading()  # the first bytes belong to the handshake, which reads again
-        name = transport.get_extra_info("peername")
-        self._handshakes.begin(self, str(name[0]) if isinstance(name, tuple) else "")
-        self._task = asyncio.get_running_loop().create_task(self._shake_hands())
+    def start(self) -> None:
+        """Accept from now on."""
+        self._listening.setblocking(False)
+        self._loop.add_reader(self._listening.fileno(), self._accept)
 
-    async def _shake_hands(self) -> None:
-        loop, secured = asyncio.get_running_loop(), None
+    def stop(self) -> None:
+        """Accept no more, and end the handshakes that are under way."""
+        if self._retry is not None:
+            self._retry.cancel()
+        self._loop.remove_reader(self._listening.fileno())
+        self._listening.close()
+        for task in list(self._pending):
+            task.cancel()
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTED_AT_ONCE_MAX):
+            try:
+                sock, name = self._listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:  # no descriptor or no memory is left
+                self._loop.remove_reader(self._listening.fileno())
+                self._retry = self._loop.call_later(ACCEPT_RETRY_S, self.start)
+                return
+            self._begin(sock, str(name[0]) if isinstance(name, tuple) else "")
+
+    def _begin(self, sock: socket.socket, address: str) -> None:
+        if len(self._pending) >= HANDSHAKES_MAX:
+            self._evict()
+        sock.setblocking(False)
+        task = self._loop.create_task(self._shake_hands(sock))
+        self._pending[task] = address
+        task.add_done_callback(self._ended)
+
+    def _evict(self) -> None:
+        """Close the oldest handshake of the address with the most."""
+        [(busiest, _)] = Counter(self._pending.values()).most_common(1)
+        oldest = next(task for task, address in self._pending.items() if address == busiest)
+        self._counts["handshake_evicted"] += 1
+        del self._pending[oldest]
+        oldest.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._pending.pop(task, None)
+
+    async def _shake_hands(self, sock: socket.socket) -> None:
+        secured = False
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
-                secured = await loop.start_tls(
-                    *(self._transport, self, self._handshakes.tls),
-                    server_side=True,
+                await self._loop.connect_accepted_socket(
+                    self._make,
+                    sock,
+                    ssl=self._tls,
                     ssl_handshake_timeout=2 * HANDSHAKE_TIMEOUT_S,  # the limit above acts first, and is counted
                 )
+            secured = True
         except TimeoutError:
-            self._handshakes.counts["handshake_timeout"] += 1
-        except OSError:  # of TLS, too: the client broke it off, or trusts another authority
+            self._counts["handshake_timeout"] += 1
+        except OSError:  # of TLS, too: the client has left, speaks no TLS, or trusts another authority
             pass
         finally:
-            self._handshakes.end(self)
-            if secured is None:
-                self._transport.abort()
-        if secured is not None and not self._lost:
-            self._pass_on(secured)
-
-    def _pass_on(self, secured: asyncio.Transport) -> None:
-        connection = self._make()
-        secured.set_protocol(connection)
-        connection.connection_made(secured)
-        if self._early:
-            connection.data_received(b"".join(self._early))
-        if self._ended:
-            connection.eof_received()
-
-    def data_received(self, data: bytes) -> None:
-        """Called by TLS with bytes that came together with the end of the handshake."""
-        self._early.append(data)
-
-    def eof_received(self) -> None:
-        """Called by TLS when the client has closed its side."""
-        self._ended = True
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Called once, if the connection ends before it is passed on."""
-        self._lost = True
-
-    def abort(self) -> None:
-        """Close now."""
-        if self._task is not None:
-            self._task.cancel()
+            if not secured:
+                sock.close()
 
 
 class LimitedSite(web.BaseSite):
@@ -331,7 +324,8 @@ class LimitedSite(web.BaseSite):
         self, runner: web.BaseRunner, sock: socket.socket, limiter: ConnectionLimiter, tls: ssl.SSLContext | None = None
     ) -> None:
         super().__init__(runner)
-        self._handshakes = Handshakes(tls, limiter.counts) if tls is not None else None
+        self._tls = tls
+        self._acceptor: AdminTlsAcceptor | None = None
         self._sock = sock
         self._limiter = limiter
 
@@ -346,20 +340,20 @@ class LimitedSite(web.BaseSite):
         server = self._runner.server
         assert server is not None
         server.request_factory = defer_continue(server.request_factory)
-        handshakes, loop = self._handshakes, asyncio.get_running_loop()
 
         def connection() -> asyncio.Protocol:
             return LimitedConnection(self._limiter, AdminProtocol(server, self._limiter.malformed))
 
-        def accepted() -> asyncio.Protocol:
-            return connection() if handshakes is None else PendingHandshake(handshakes, connection)
-
-        self._server = await loop.create_server(accepted, sock=self._sock)
+        if self._tls is None:
+            self._server = await asyncio.get_running_loop().create_server(connection, sock=self._sock)
+        else:
+            self._acceptor = AdminTlsAcceptor(self._sock, self._tls, self._limiter.counts, connection)
+            self._acceptor.start()
         self._limiter.start_sweeping()
 
     async def stop(self) -> None:
         """Stop accepting."""
         self._limiter.stop_sweeping()
-        if self._handshakes is not None:
-            self._handshakes.close()
+        if self._acceptor is not None:
+            self._acceptor.stop()
         await super().stop()

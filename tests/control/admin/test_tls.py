@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import cast
 
 import pytest
+import uvloop
 
 from router.cli.client import Client
 from router.control.admin import app, connections
@@ -118,6 +120,42 @@ async def test_a_stop_ends_pending_handshakes(tmp_path: Path) -> None:
         await runner.cleanup()
         await ended(reader)
     writer.close()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_no_first_byte_of_a_fast_client_is_lost(
+    run: Callable[[Coroutine[None, None, None]], None], tmp_path: Path
+) -> None:
+    """Under the loop of the process, too: where it reads before the handshake begins, a ClientHello could be lost."""
+    authority = CertificateAuthority(tmp_path)
+    context, trust = contexts.server_context(ServerTls(authority.pair())), authority.client()
+
+    class Echo(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = cast(asyncio.Transport, transport)
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(data)
+
+    def clients(port: int) -> None:
+        for _ in range(100):
+            with (
+                socket.create_connection(("127.0.0.1", port), 5) as plain,
+                trust.wrap_socket(plain, server_hostname="localhost") as secured,
+            ):
+                secured.sendall(b"hello")
+                assert secured.recv(5) == b"hello"
+
+    async def main() -> None:
+        listening = socket.create_server(("127.0.0.1", 0))
+        counts = dict.fromkeys(connections.REASONS, 0)
+        acceptor = connections.AdminTlsAcceptor(listening, context, counts, Echo)
+        acceptor.start()
+        await asyncio.to_thread(clients, listening.getsockname()[1])
+        acceptor.stop()
+        assert not any(counts.values())
+
+    run(main())
 
 
 async def ended(reader: asyncio.StreamReader) -> bool:
