@@ -6,6 +6,7 @@ import pytest
 
 from router.rollout.work_paths import (
     CHEAP_PATHS,
+    PATH_CHARS_MAX,
     InferenceRules,
     bucket_name,
     check_pattern,
@@ -123,3 +124,12 @@ def test_the_shipped_patterns_are_patterns() -> None:
 )
 def test_which_answers_have_a_known_form(name: str, known: bool) -> None:
     assert has_known_answers(name) is known
+
+
+def test_only_the_beginning_of_a_long_path_counts() -> None:
+    """The client chooses the path, and each pattern searches it."""
+    name = bucket_name("POST", "/internal/" + "a/" * 4000 + "health")
+    assert name == "POST " + ("/internal/" + "a/" * 4000)[:PATH_CHARS_MAX]
+    assert not InferenceRules(not_paths=["/internal/**"]).is_inference(name)
+    assert InferenceRules().is_inference(name)
+    assert bucket_name("POST", "/" + "a" * 1023) == "POST /" + "a" * 1023

@@ -251,7 +251,15 @@ async def test_a_control_that_was_killed_goes_on_waiting_and_brings_back_no_remo
     second = await start_harness()
     second.tick(40)
     await second.until(lambda: second.status()["count"] == 1)
-    assert bodies(await second.addon.store.call(lambda file: file.suite("svc"))) == [7]
+    (stored,) = await second.addon.store.call(lambda file: file.suite("svc"))
+    assert bodies([stored]) == [7]
+    await second.case_operations.remove("svc", stored.case.id, "ann")
+    await second.settle()
+    await second.end()
+    third = await start_harness()
+    third.tick(LATE_NS / 1e9)
+    await third.until(lambda: third.addon.builder.late == {})
+    assert third.status()["count"] == 0
 
 
 async def test_late_requests_do_not_exceed_the_limit_of_an_incident(start_harness: Begin) -> None:
