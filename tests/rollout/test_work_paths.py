@@ -132,4 +132,4 @@ def test_only_the_beginning_of_a_long_path_counts() -> None:
     assert name == "POST " + ("/internal/" + "a/" * 4000)[:PATH_CHARS_MAX]
     assert not InferenceRules(not_paths=["/internal/**"]).is_inference(name)
     assert InferenceRules().is_inference(name)
-    assert bucket_name("POST", "/" + "a" * 1023) == "POST /" + "a" * 1023
+    assert bucket_name("POST", "/" + "x" * 1023) == "POST /" + "x" * 1023

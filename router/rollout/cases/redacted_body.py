@@ -154,7 +154,7 @@ def _text(rules: Redaction, content: bytes, content_type: str) -> RedactedBody:
     if _CONTROL.search(value) or (charset and not _TEXT_CHARSETS.fullmatch(charset[1].lower())):
         return _dropped("it is neither JSON nor text, so redact_patterns cannot be applied")
     if _ENCODED_TYPE.fullmatch(kind) or _TRANSFER_ENCODED.search(content):
-        return _dropped("it is encoded as base64, so redact_patterns cannot be applied")
+        return _dropped("its text is encoded, so redact_patterns cannot be applied")
     if kind == _FORM:
         cleaned = _form(rules, value)
     elif len(value) > TEXT_CHARS_MAX:
@@ -165,6 +165,8 @@ def _text(rules: Redaction, content: bytes, content_type: str) -> RedactedBody:
         cleaned = redaction.text(rules, value)
     if cleaned == value:
         return RedactedBody(content)
+    if cleaned == redaction.REDACTED:
+        return _dropped("nothing of it would be left")
     if kind != _FORM and not _TEXT_TYPES.fullmatch(kind):
         return _dropped(f"redaction would break its format {kind[:60]!r}")
     boundary = _BOUNDARY.search(content_type) if kind.startswith("multipart/") else None

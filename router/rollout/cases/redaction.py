@@ -12,6 +12,7 @@ search little time (control/cases/search_limit.py). What was not searched to its
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from router.rollout.json_pointer import start, step
 
 REDACTED: Final = "[redacted]"
 TEXT_CHARS_MAX: Final = 1024
+_ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 def substitute(pattern: re.Pattern[str], value: str) -> str:
@@ -67,12 +69,31 @@ HIDDEN: Final = Redaction(hide_all=True)
 
 
 def text(rules: Redaction, value: str) -> str:
-    """Return `value` with all matches replaced; REDACTED if it is too long to search, or a search took too long."""
+    """Return `value` with all matches replaced.
+
+    REDACTED if it is too long to search, if a search took too long, or if there is a match that shows only without its escapes.
+    """
     if rules.hide_all or (rules.patterns and len(value) > TEXT_CHARS_MAX):
         return REDACTED
+    value = _searched(rules, value)
+    if rules.patterns and (plain := _unescaped(value)) != value and _searched(rules, plain) != plain:
+        return REDACTED
+    return value
+
+
+def _searched(rules: Redaction, value: str) -> str:
     for pattern in rules.patterns:
         value = rules.substitute(pattern, value)
     return value
+
+
+def _unescaped(value: str) -> str:
+    """Return a text without the escapes of JSON, HTML and URLs, which may be in a text of any kind."""
+    if "\\u" in value:
+        value = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), value)
+    if "&" in value:
+        value = html.unescape(value)
+    return unquote(value) if "%" in value else value
 
 
 def target(rules: Redaction, value: str) -> str:
@@ -91,9 +112,9 @@ def target(rules: Redaction, value: str) -> str:
 
 
 def encoded(rules: Redaction, value: str, decode: Callable[[str], str]) -> str:
-    """Return a percent-encoded text with all matches replaced, also those that show only after `decode`."""
+    """Return a percent-encoded text with all matches replaced; REDACTED if there are some that show only after `decode`."""
     found = text(rules, value)
-    if not rules.patterns or ("%" not in found and "+" not in found) or (plain := decode(found)) == found:
+    if not rules.patterns or (plain := decode(found)) == found:
         return found
     return found if text(rules, plain) == plain else REDACTED
 

@@ -36,5 +36,33 @@ def test_a_wrong_rule_is_named(paths: list[str], patterns: list[str], expected: 
         redaction(paths, patterns, [])
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param("/1234%2D5678/x", "/[redacted]", id="percent-encoded"),
+        pytest.param("/a%20b/x", "/a%20b/x", id="nothing behind the encoding"),
+        pytest.param("/x?k=1234%2D5678", "/x?[redacted]", id="in a value that is kept"),
+        pytest.param("/x?1234%2D5678=1", "/x?[redacted]=redacted", id="in a name"),
+    ],
+)
+def test_an_encoded_target(before: str, after: str) -> None:
+    assert redacting.target(redaction([], [r"\d{4}-\d{4}"], ["k"]), before) == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (r'{"mail":"x\u0040y"}', "[redacted]"),
+        ("x&#64;y", "[redacted]"),
+        ("x&commat;y", "[redacted]"),
+        ("x%40y", "[redacted]"),
+        (r"100 % & more \u00e9", r"100 % & more \u00e9"),
+        ("a&amp;x@y", "a&amp;[redacted]"),
+    ],
+)
+def test_a_match_that_shows_only_without_escapes_hides_the_text(before: str, after: str) -> None:
+    assert redacting.text(redaction([], ["x@y"], []), before) == after
+
+
 def test_a_pattern_that_finds_the_first_slash_leaves_a_path() -> None:
     assert redacting.target(redaction([], [r"/users/\w+"], []), "/users/ann/x") == "/[redacted]/x"
