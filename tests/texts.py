@@ -30,7 +30,7 @@ TEXTS: Final[dict[str, str]] = {
     "cases.capture_off": "nothing was captured: [cases] capture is off",
     "cases.check_too_long": "the whole check did not end within 0.18 s",
     "cases.differs": "it differs from the recorded answer",
-    "cases.failing": "1 of 2 cases fail on v3: {bad}; repair it and deploy it anew, remove a case that is wrong, or override with actor and reason",
+    "cases.failing": "1 of 2 cases fails on v3: {bad}; repair it and deploy it anew, remove a case that is wrong, or override with actor and reason",
     "cases.five_fail": "v3 is ready, but 5 cases fail on it: ",
     "cases.late": "the first byte came after 12 ms, and 10 are allowed",
     "cases.no_first_byte": "no first byte within 0.05 s",
