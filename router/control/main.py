@@ -26,8 +26,10 @@ from router.control.admin import app as admin
 from router.control.core import recovery
 from router.control.core.loop import TICK_S, ControlLoop
 from router.control.monitors.alarms import Alarms
+from router.control.start_heartbeat import StartHeartbeat
 from router.control.wiring import AddonDeps, CoreDeps, add_addons, build_core, open_journal
 from router.errors import StartError
+from router.rollout.model.entry import Entry
 from router.runtime import clock, fd_limits, logs
 from router.runtime.child_args import ControlArgs, decode
 from router.runtime.exit_codes import exit_code
@@ -42,6 +44,7 @@ from router.tls import contexts, kept_files
 log = logging.getLogger(__name__)
 _LAG_TICKS: Final = 10
 _LOCK_POLL_S: Final = 0.005
+_FREED_AT_ONCE: Final = 10_000
 EXIT_UNWRITTEN: Final = 11
 """Exit code of a control that was stopped and left entries which the disk did not take."""
 
@@ -62,6 +65,20 @@ class Control:
         """Start, serve until stopped, stop; raise StartError if control cannot start."""
         if not await self._state_locked():
             return
+        with StartHeartbeat(self._beat):
+            control_loop, runner = await self._start()
+        try:
+            await self._keep_ticking(control_loop)
+        finally:
+            await runner.cleanup()
+            for addon in control_loop.addons:
+                await addon.close()
+            self.all_written = await control_loop.close()
+
+    # -- start
+    async def _start(self) -> tuple[ControlLoop, web.AppRunner]:
+        """Return control built from the journal, and its admin port. The entries are forgotten: what is needed was folded."""
+        gc.disable()  # a long journal makes millions of objects, and each full collection would look at all of them
         journal_state = recovery.read_journal_state(self._state_dir, self._segment, self._args.journal_from)
         alarms = Alarms()
         fail_point = FailPoint(self._settings.fail_point)
@@ -83,20 +100,19 @@ class Control:
         context = kept_files.server_context(tls) if tls is not None else None
         admin.apply_fd_limit(application, fd_limits.left())
         runner = await admin.serve(application, socket.socket(fileno=self._args.admin_fd), context)
+        _free(journal_state.entries)
+        _free(core.entries)
+        gc.enable()
         gc.collect()
         gc.freeze()  # these objects live as long as the process; a full collection over them would block the loop
         self._segment.words[at.H_CONTROL_READY] = 1
         control_loop.tasks.spawn(control_loop.certificates.run(), "certificates")
         control_loop.tasks.spawn(control_loop.keep_resolving(), "resolver")
-        try:
-            await self._keep_ticking(control_loop)
-        finally:
-            await runner.cleanup()
-            for addon in control_loop.addons:
-                await addon.close()
-            self.all_written = await control_loop.close()
+        return control_loop, runner
 
-    # -- start
+    def _beat(self) -> None:
+        self._segment.words[at.H_CONTROL_HEARTBEAT_NS] = clock.now_ns()
+
     async def _state_locked(self) -> bool:
         """Wait, with a heartbeat, until this router owns the state directory: the old router of a take-over may still write.
 
@@ -104,7 +120,7 @@ class Control:
         """
         words = self._segment.words
         while not words[at.H_STATE_LOCKED]:
-            words[at.H_CONTROL_HEARTBEAT_NS] = clock.now_ns()
+            self._beat()
             if select.select([self._args.life_fd], [], [], 0)[0]:
                 return False
             await asyncio.sleep(_LOCK_POLL_S)
@@ -143,6 +159,12 @@ class Control:
         control_loop.reconfigure(settings)
         admin.reconfigure(application, settings)
         log.info("settings version=%d are in force", self._segment.words[at.H_SETTINGS])
+
+
+def _free(entries: list[Entry]) -> None:
+    """Empty a list. In one step, a million entries would block every thread for seconds, also that of the heartbeat."""
+    while entries:
+        del entries[-_FREED_AT_ONCE:]
 
 
 def main(argument: str) -> int:

@@ -45,6 +45,7 @@ from router.control.proposals.addon import ProposalsAddon
 from router.control.quality import routes as quality_routes
 from router.control.quality.addon import QualityAddon
 from router.control.quality.validators_addon import ValidatorsAddon
+from router.control.store import journal_rows
 from router.control.store.batch import JournalUnavailable
 from router.control.store.journal import Journal
 from router.control.versions import routes as version_routes
@@ -103,6 +104,7 @@ def open_journal(journal_state: JournalState, alarms: Alarms, fail_point: FailPo
         alarms.reporter("journal_unavailable", "the journal cannot be written: {}; automatic rollback goes on"),
         alarms.reporter("journal_mark_unwritable", "{}; a start would not see that the journal's end is missing"),
         InDoubtAlarm(alarms).changed,
+        generation=journal_rows.highest_generation(journal_state.entries),
     )
 
 

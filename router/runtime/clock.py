@@ -19,6 +19,11 @@ cpu_s = time.process_time
 """Seconds of CPU that this process has used, in all threads."""
 
 
+def cpu_of_other_threads_s() -> float:
+    """Return the CPU time of this process in seconds, without that of the calling thread."""
+    return time.process_time() - time.thread_time()
+
+
 def wall_s() -> float:
     """Return seconds since 1970-01-01T00:00Z, for display and for the journal; never for a decision."""
     return time.time()

@@ -28,3 +28,9 @@ def test_decisions_use_the_monotonic_clock_that_all_processes_share() -> None:
 def test_wall_time_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 12.5)
     assert clock.wall_s() == 12.5
+
+
+def test_the_cpu_time_of_other_threads_is_not_that_of_the_caller() -> None:
+    before = clock.cpu_of_other_threads_s()
+    sum(range(300_000))
+    assert clock.cpu_of_other_threads_s() - before < 0.003

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import orjson
 
+from router.control.core import overtaken
 from router.control.core.slot_counters import SlotCounters
 from router.control.core.workers import Workers
 from router.control.monitors.alarms import Alarms
@@ -125,6 +126,7 @@ class CommandExecutor:
         self.pending_entry = PendingEntry(deps.segment, index)
         self.unjournalled: set[int] = set()
         """Generations whose entry is not on the disk yet."""
+        self._last_published: Entry | None = None
         self._deps = deps
         self._on_check = on_check
         self._lock = asyncio.Lock()
@@ -149,7 +151,7 @@ class CommandExecutor:
                 self._refuse_in_doubt()
                 return Change(None, decided_ns, None)
             if self.registry.generation != before:
-                raise self._lost_race()
+                raise self._lost_race(event, clock.now_ns() - decided_ns)
             entries = self._entries(commands, decided_ns)
             if dry_run:
                 return Change(entries[0], decided_ns, None)
@@ -157,7 +159,7 @@ class CommandExecutor:
             numbers = await self._deps.journal.append(*entries)
             entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
             try:
-                self._refuse_overtaken(event, commands, before)
+                self._refuse_overtaken(event, commands, before, decided_ns)
             except Refusal:
                 await self._deps.journal.strike_out(entries)  # the answer is that nothing was changed
                 raise
@@ -200,14 +202,10 @@ class CommandExecutor:
                 facts={"generation": generation, "active": version},
             )
 
-    def _lost_race(self) -> Refusal:
-        generation, active = self.registry.generation, self.registry.active
-        return Refusal(
-            RefusalCode.LOST_RACE,
-            f"another change of {self.name} came first; {active.version if active else 'no version'} is active now, "
-            f"generation {generation_text(generation)}: read the status, then decide again",
-            facts={"generation": generation, "active": active.version if active else None},
-        )
+    def _lost_race(self, event: Event, waited_ns: int, difference: str = "") -> Refusal:
+        refusal = overtaken.lost_race(self.registry, self._last_published, waited_ns, difference)
+        log.warning("%s is refused: %s: %s", type(event).__name__, refusal.code, refusal.detail)
+        return refusal
 
     def _handled(self, event: Event, now_ns: int) -> list[Command]:
         try:
@@ -236,12 +234,14 @@ class CommandExecutor:
             facts={"held": holders},
         )
 
-    def _refuse_overtaken(self, event: Event, commands: list[Command], generation: int) -> None:
-        """Raise Refusal unless the event still leads to the same change after the wait for the disk."""
+    def _refuse_overtaken(self, event: Event, commands: list[Command], generation: int, since_ns: int) -> None:
+        """Raise Refusal unless the event still leads to the same change after the wait for the disk since `since_ns`."""
+        now_ns = clock.now_ns()
         if self.registry.generation != generation:
-            raise self._lost_race()
-        if _comparable(self.machine.handle(event, clock.now_ns())) != _comparable(commands):
-            raise self._lost_race()
+            raise self._lost_race(event, now_ns - since_ns)
+        now, before = overtaken.comparable(self.machine.handle(event, now_ns)), overtaken.comparable(commands)
+        if now != before:
+            raise self._lost_race(event, now_ns - since_ns, overtaken.difference(before, now))
 
     async def append_and_apply(self, *records: Record | Entry, timeout_s: float = APPEND_TIMEOUT_S) -> list[Entry]:
         """Journal entries, apply and return them; raise JournalUnavailable if the disk does not take them in time."""
@@ -303,6 +303,8 @@ class CommandExecutor:
     def _apply(self, entries: list[Entry]) -> None:
         for entry in entries:
             self.registry.apply(entry)
+            if route_generation(entry) is not None:
+                self._last_published = entry
 
     def _announce(self, entries: list[Entry]) -> None:
         """Log and broadcast entries. After the store: a blocked log must not delay a rollback."""
@@ -393,21 +395,6 @@ class CommandExecutor:
             if self._deps.worker_stats.slot_in_flight(self.index, target.slot) == 0:
                 found.append(target.slot)
         return frozenset(found)
-
-
-def _comparable(commands: list[Command]) -> list[Any]:
-    """Return the parts by which two changes are compared: everything but the generation of the route."""
-    result: list[Any] = []
-    for command in commands:
-        if isinstance(command, Record):
-            members = {
-                key: value for key, value in command.data.items() if key not in ("generation", "base", "incident")
-            }
-            members["quarantine"] = sorted(command.data.get("quarantine", {}))
-            result.append((command.type, members))
-        elif isinstance(command, PublishRoute):
-            result.append(command.route.named())
-    return result
 
 
 def described(entry: Entry) -> dict[str, Any]:

@@ -50,6 +50,8 @@ RESOLVED_MAX: Final = 20
 class Journal:
     """The open journal. `database` comes verified from journal_opening.py.
 
+    `generation` is the highest that its entries publish.
+
     The callbacks run on the event loop. `on_error` gets the reason when the disk refuses a write, and None when it works again;
     `on_mark_error` the same for the mark. `on_change` gets a change when it becomes in doubt, and when it is resolved.
     """
@@ -62,6 +64,8 @@ class Journal:
         on_error: Callable[[str | None], None] = lambda why: None,
         on_mark_error: Callable[[str | None], None] = lambda why: None,
         on_change: Callable[[InDoubtChange], None] = lambda doubt: None,
+        *,
+        generation: int = 0,
     ) -> None:
         self.on_error = on_error
         self.on_mark_error = on_mark_error
@@ -80,7 +84,9 @@ class Journal:
         self.left_in_doubt: tuple[InDoubtChange, ...] = found.doubts if found else ()
         """Changes that the previous process left in doubt; `decide` resolves them."""
         marked = mark.MarkFile(_mark_path(database), on_loop(self._loop, self._mark_changed))
-        self._writer = JournalWriter(database, last_seq, fail_point, marked, found, self._disk_changed, self)
+        self._writer = JournalWriter(
+            database, last_seq, fail_point, marked, found, self._disk_changed, self, generation
+        )
 
     # -- on the event loop
     async def append(self, *entries: Entry, timeout_s: float = APPEND_TIMEOUT_S) -> list[int]:

@@ -136,12 +136,15 @@ def checksums(database: sqlite3.Connection, *numbers: int) -> dict[int, int]:
     return dict(database.execute(f"SELECT seq, crc FROM entries WHERE seq IN ({places})", numbers).fetchall())
 
 
-def ends(database: sqlite3.Connection, last_seq: int, after: int) -> tuple[int, int, int]:
-    """Return the checksums of the first row and of row `last_seq`, and the highest generation published behind `after`."""
+def ends(database: sqlite3.Connection, last_seq: int) -> tuple[int, int]:
+    """Return the checksums of the first row and of row `last_seq`."""
     crcs = checksums(database, 1, last_seq)
-    found = database.execute(f"SELECT {_COLUMNS} FROM entries WHERE seq > ?", [after])
-    generation = max((route_generation(entry_of(values)) or 0 for values in found), default=0)
-    return crcs.get(1, 0), crcs.get(last_seq, 0), generation
+    return crcs.get(1, 0), crcs.get(last_seq, 0)
+
+
+def highest_generation(entries: Iterable[Entry]) -> int:
+    """Return the highest generation that entries publish."""
+    return max((route_generation(entry) or 0 for entry in entries), default=0)
 
 
 def readable(path: Path) -> list[Entry]:

@@ -72,6 +72,7 @@ class JournalWriter:
         found: Mark | None,
         on_error: Callable[[str | None], None],
         listener: InDoubtListener,
+        generation: int,
     ) -> None:
         self.backlog: deque[Batch] = deque()
         self._database = database
@@ -84,7 +85,8 @@ class JournalWriter:
         self._resolve = on_loop(loop, listener.resolve)
         self._error: str | None = None
         self._in_doubt: list[InDoubtChange] = list(found.doubts) if found else []
-        self._crc = self._first = self._generation = 0
+        self._crc = self._first = 0
+        self._generation = generation
         self._pause_s = RETRY_MIN_S
         self._unchecked = 0
         self._checkpoint_after = 1
@@ -136,13 +138,12 @@ class JournalWriter:
     def _begin(self) -> None:
         """Write the WAL of the previous process back into the main file, then write the mark."""
         self._mark.begin(self._found)
-        after = self._found.seq if self._found else 0
         try:
-            self._first, self._crc, generation = journal_rows.ends(self._database, self._last_seq, after)
+            self._first, self._crc = journal_rows.ends(self._database, self._last_seq)
         except (sqlite3.Error, ValueError) as error:
             self._report(f"{type(error).__name__}: {error}")
             return
-        self._generation = max(generation, self._mark.generation)
+        self._generation = max(self._generation, self._mark.generation)
         if self._checkpoint("TRUNCATE") and self._last_seq:
             with self._thread.at_disk():
                 self._keep_mark()

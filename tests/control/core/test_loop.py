@@ -76,6 +76,8 @@ async def test_a_verdict_overtakes_a_change_that_waits_for_the_disk(control: Con
     with pytest.raises(Refusal) as caught:
         await waiting
     assert (caught.value.code, caught.value.facts["active"]) == ("lost_race", "v2")
+    assert caught.value.facts["overtaken_by"] == "rolled_back"
+    assert caught.value.facts["waited_s"] > 0
     await control.until_idle()
     assert control.service_controller.registry.quarantines.keys() == {"v1"}
     assert (await journaled_types(control))[3:5] == ["switched", "rolled_back"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from router.control.store import journal_writer, mark
+from router.control.store import journal_rows, journal_writer, mark
 from router.control.store.journal import Journal
 from router.control.store.journal_opening import begun_anew, opened
 from router.control.store.journal_rows import FILE
@@ -36,7 +36,8 @@ def entry(number: int) -> Entry:
 @asynccontextmanager
 async def journal(folder: Path) -> AsyncIterator[Journal]:
     database, entries = opened(folder, 0.0)
-    made = Journal(database, entries[-1].seq if entries else 0, FailPoint())
+    generation = journal_rows.highest_generation(entries)
+    made = Journal(database, entries[-1].seq if entries else 0, FailPoint(), generation=generation)
     yield made
     await made.close()
 
