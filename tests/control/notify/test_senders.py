@@ -204,6 +204,15 @@ async def test_apprise_delivers() -> None:
 
 
 @APPRISE
+async def test_apprise_takes_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with receiving() as receiver:
+        async with proxying(int(receiver.url.split(":")[2].split("/")[0])) as proxy:
+            monkeypatch.setenv("http_proxy", f"http://{proxy.address}")
+            assert await sent(channel(kind="apprise", url="json://hooks.invalid/x")) == "apprise has delivered it"
+    assert proxy.asked == ["POST http://hooks.invalid/x"]
+
+
+@APPRISE
 async def test_apprise_fails_and_says_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     async with receiving(500) as receiver:
         answer = channel(kind="apprise", url=receiver.url.replace("http://", "json://"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from router.control.versions.mlflow_client import Mlflow, ModelVersion
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.model.entry import Entry
-from router.rollout.model.events import Override
+from router.rollout.model.events import Override, ProposalDecided
+from router.rollout.proposals.proposal import ProposalRules
 from router.rollout.versions.model_uri import ModelUri
 from router.runtime import clock
 from router.settings.settings import Settings
@@ -481,3 +483,20 @@ async def test_a_name_that_is_no_label(control: ControlHarness, fake: FakeMlflow
         with pytest.raises(Refusal, match=why) as caught:
             await control.operations.deploy(service="svc", version=uri, endpoints=[], actor="ann")
         assert caught.value.code == code
+
+
+async def test_an_approval_of_a_promotion_asks_mlflow_a_denial_does_not(
+    control: ControlHarness, fake: FakeMlflow
+) -> None:
+    await candidate(control, fake)
+    machine = control.service_controller.machine
+    machine.limits = replace(machine.limits, proposals=ProposalRules(promote_needs_approval=True))
+    proposed = await control.operations.promote(service="svc", version="fraud-v3", actor="ann")
+    fake.versions["fraud", "3"].tags["rollback.reason"] = "biased"
+    approval = ProposalDecided(proposed["awaits"], "approve", "bob")
+    with pytest.raises(Refusal, match="quarantined in MLflow: biased") as caught:
+        await control.operations.change("svc", approval)
+    assert caught.value.code == "version_quarantined"
+    fake.calls = 0
+    await control.operations.change("svc", ProposalDecided(proposed["awaits"], "deny", "bob"))
+    assert (control.states()["fraud-v2"], fake.calls) == ("active", 0)

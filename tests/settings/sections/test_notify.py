@@ -33,6 +33,10 @@ def test_a_channel_is_told_of_everything_that_matters() -> None:
         pytest.param(
             {"kind": "slack", "hmac_secret_file": "/x"}, "only the kind webhook is signed", id="a signed slack"
         ),
+        pytest.param(
+            {"kind": "apprise", "proxy": "none"}, "apprise takes its proxy from the environment", id="apprise"
+        ),
+        pytest.param({"proxy": "socks5://p:1"}, "not SOCKS", id="a proxy of another kind"),
         pytest.param({"events": ["everything"]}, "events.0", id="an unknown event"),
         pytest.param({"timeout_s": 3600}, "timeout_s", id="a wait without end"),
     ],
