@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from router.control.cases.builder import DELAY_NS
+from router.runtime import clock
 from tests import backends
 from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
@@ -146,3 +147,24 @@ async def test_a_request_that_times_out_after_the_cases_were_made_becomes_one(st
 
 async def _arrived(backend: Backend, mark: bytes) -> bool:
     return any(mark in request.body for request in backend.requests)
+
+
+async def test_a_pattern_of_exponential_cost_does_not_hold_control(start_router: StartRouter) -> None:
+    async with Backend(backends.ok()) as good, Backend(model(broken=True)) as bad:
+        router = await start_router(service_settings(good.url, more=SETTINGS + 'redact_patterns = ["(a+)+$"]\n'))
+        await router.promote_new("v2", bad.url)
+        slowest_s = 0.0
+
+        async def hidden() -> list[dict[str, Any]]:
+            nonlocal slowest_s
+            async with aiohttp.ClientSession() as session:
+                await session.post(f"{router.url}/x", data=b'{"text":"%bb Ann"}' % (b"a" * 40))
+            begun_s = clock.now_s()
+            await router.status()
+            slowest_s = max(slowest_s, clock.now_s() - begun_s)
+            return await cases_of(router)
+
+        (case,) = await until(hidden, 40, "the cases are made")
+        assert case["request"]["body"] == '{"text":"[redacted]"}'
+        assert "redaction_slow" in [alarm["code"] for alarm in (await router.status())["alarms"]]
+        assert slowest_s < 2.0
