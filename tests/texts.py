@@ -311,7 +311,7 @@ TEXTS: Final[dict[str, str]] = {
     "incident.samples_lost": "The samples of that time are lost (the router was restarted before they were saved)",
     "incident.start_unknown": "The start of the failure is unknown; impact is counted from the promotion, at most 15 minutes back.",
     "incident.affected": "The failures are more than 500 distinct requests of 1 client.",
-    "incident.small_standby": "1 of 3 endpoints of fraud-v7 were good at the decision.",
+    "incident.small_standby": "1 of 3 endpoints of fraud-v7 was good at the decision.",
     "incident.summary": "fraud-v8 failed in service fraud (300 of 1000 failed); the router rolled back to fraud-v7 automatically. It lasted 10.4 s from the first fault to recovery. At most 5 requests failed for clients. 300 were rescued on fraud-v7.",
     "incident.swap_unknown": "The duration of the swap is not known (yet).",
     "incident.timeline_row": "| 04:01:10.000 | 0 | the new route was stored: one 64-bit word |  |",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -18,6 +18,7 @@ from router.cli import (
     cases,
     changes,
     check,
+    completion,
     doctor,
     drill,
     failure,
@@ -32,13 +33,11 @@ from router.cli import (
     status,
     versions,
 )
+from router.cli.options import USAGE_ERROR
 from router.errors import RouterError
 from router.runtime.exit_codes import ExitCode
 from router.runtime.printable import printable_lines
 from router.runtime.text.hints import PROGRAM, Hints
-
-USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
-"""click's ClickException: typer vendors click without exporting the class."""
 
 
 class Commands(TyperGroup):
@@ -73,6 +72,7 @@ app = typer.Typer(
     name="rollback-router",
     cls=Commands,
     no_args_is_help=True,
+    add_completion=False,  # `completion` asks the running router, too
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich would double the time of --help
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -93,6 +93,7 @@ for part in (
     acceptance,
     check,
     doctor,
+    completion,
 ):
     app.registered_commands += part.app.registered_commands
 app.add_typer(settings.app, name="config")

@@ -91,6 +91,8 @@ def report(error: RouterError, as_json: bool, hints: Hints = _NONE) -> ExitCode:
     code = exit_code(error)
     facts = error.facts if isinstance(error, (Refusal, ProblemError, CommandError)) else {}
     template = _next(error.code, facts)
+    if error.code == "service_unknown":
+        hints = hints.of("")
     advice = None if template is None else hints.text(template)
     if as_json:
         document = {**facts, "code": error.code, "detail": error.detail, "exit_code": code, "next": advice}

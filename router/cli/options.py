@@ -26,6 +26,9 @@ from router.runtime.text.hints import Hints
 from router.settings import environment
 from router.settings.environment import ADMIN_URL, TOKEN, TOKEN_FILE
 
+USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
+"""click's ClickException: typer vendors click without exporting the class."""
+
 SameService = Annotated[str, typer.Option("--service", metavar="NAME", help="The same as SERVICE.")]
 
 OnlyService = Annotated[str, typer.Option("--service", metavar="NAME", help="Only this service.")]

@@ -115,7 +115,7 @@ def table(
     whole: Sequence[str] = (),
     optional: Sequence[str] = (),
 ) -> TextTable:
-    """Return a table. Cells of the first column and of `whole` never break; `optional` columns may be left out, last first."""
+    """Return a table. Cells of `whole` never break; `optional` columns may be left out, last first."""
     from router.cli.tables import TextTable
 
     return TextTable(columns, rows, whole, optional)

@@ -122,7 +122,7 @@ def _service(name: str, service: Document, hints: Hints) -> list[Any]:
             columns,
             (_target(target) for target in service["targets"]),
             ("role", "state", "ready"),
-            optional=("served", "p50", "waiting", "requests/s", "in flight"),
+            optional=("in flight", "requests/s", "waiting", "p50", "served"),
         ),
     ]
     lines += filter(None, (_ejected(target) for target in service["targets"]))
@@ -324,12 +324,14 @@ def journal(
             e.get("service"),
             e["type"],
             e.get("actor"),
-            ", ".join(f"{k}={_cell(v)}" for k, v in e["data"].items()),
+            ", ".join(f"{k}={_cell(k, v)}" for k, v in e["data"].items()),
         )
         for e in document["entries"]
     )
-    output.show(output.table(("seq", "at", "service", "type", "actor", "data"), rows, ("type",)))
+    output.show(output.table(("seq", "at", "service", "type", "actor", "data"), rows, ("at", "type"), ("actor",)))
 
 
-def _cell(value: object) -> str:
+def _cell(name: str, value: object) -> str:
+    if name in ("generation", "base") and isinstance(value, int):
+        return generation_text(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

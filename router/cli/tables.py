@@ -3,9 +3,10 @@
 Widths are columns of the terminal: a wide character takes two, a combining mark none. On a terminal that is too narrow:
 
 1. headers break at their spaces;
-2. long cells break, those of the widest column first; cells of at most WHOLE columns and the cells of `whole` never break;
+2. long cells break, those of the widest column first; cells of at most WHOLE columns and the cells of `whole` never break,
+   those of the first column only between words;
 3. the columns of `optional` are left out, the last first, and a line names them;
-4. each row becomes a block of lines, `column  value`.
+4. each row becomes a block of lines, `column  value`, without empty values.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from rich.text import Text
 from router.runtime.printable import printable
 
 GAP: Final = "  "
+EMPTY: Final = "–"
 WHOLE: Final = 12
 """Cells of at most this many columns never break."""
-NARROWEST: Final = 16
+NARROWEST: Final = 14
 """A cell that breaks keeps at least this many columns."""
 STYLES: Final = {
     "pass": "green",
@@ -48,8 +50,8 @@ class TextTable:
         optional: Sequence[str] = (),
     ) -> None:
         self.columns = [printable(column) for column in columns]
-        self.rows = [["–" if cell is None or cell == "" else printable(str(cell)) for cell in row] for row in rows]
-        self._whole = {self.columns.index(name) for name in (*self.columns[:1], *whole)}
+        self.rows = [[EMPTY if cell is None or cell == "" else printable(str(cell)) for cell in row] for row in rows]
+        self._whole = {self.columns.index(name) for name in whole}
         self._optional = [self.columns.index(name) for name in optional]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -94,7 +96,7 @@ class TextTable:
                 max(cell, *map(cell_len, self.columns[at].split(" "))) for at, cell in zip(shown, cells, strict=True)
             ]
         floors = [
-            width if at in self._whole or width <= WHOLE else min(width, NARROWEST)
+            width if at in self._whole or width <= WHOLE else min(width, self._longest_word() if at == 0 else NARROWEST)
             for at, width in zip(shown, widths, strict=True)
         ]
         if sum(floors) > available:
@@ -104,19 +106,28 @@ class TextTable:
             widths[widest] -= 1
         return widths
 
+    def _longest_word(self) -> int:
+        """Return the width of the longest word in the first column."""
+        cells = (self.columns[0], *(row[0] for row in self.rows))
+        return max(cell_len(word) for cell in cells for word in cell.split(" "))
+
     def _blocks(self, console: Console, width: int) -> Iterator[Text]:
         name_width = max(map(cell_len, self.columns))
         if width - name_width - len(GAP) < NARROWEST:  # a name and its value below each other
             for number, row in enumerate(self.rows):
                 yield from [Text()] if number else []
-                for column, cell in zip(self.columns, row, strict=True):
+                for column, cell in _filled(self.columns, row):
                     yield from _broken(console, [Text(f"{column}: {cell}")], [width])
             return
         for number, row in enumerate(self.rows):
             yield from [Text()] if number else []
-            for column, cell in zip(self.columns, row, strict=True):
+            for column, cell in _filled(self.columns, row):
                 parts = [Text(column, "bold"), _styled(cell)]
                 yield from _broken(console, parts, [name_width, width - name_width - len(GAP)])
+
+
+def _filled(columns: Sequence[str], row: Sequence[str]) -> list[tuple[str, str]]:
+    return [(column, cell) for column, cell in zip(columns, row, strict=True) if cell != EMPTY]
 
 
 def _styled(cell: str) -> Text:

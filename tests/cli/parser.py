@@ -8,7 +8,8 @@ from typing import Any
 
 import typer
 
-from router.cli.app import USAGE_ERROR, app
+from router.cli.app import app
+from router.cli.options import USAGE_ERROR
 
 
 @cache

@@ -73,6 +73,7 @@ def test_rows_become_blocks_on_a_terminal_that_is_too_narrow(monkeypatch: pytest
     text = shown(monkeypatch, 40)
     assert text.startswith(golden("cli.table_in_blocks"))
     assert "\n\nversion  模型-八\nstate    ready\n" in text
+    assert "–" not in text  # an empty value has no line
 
 
 @pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1", "NO_COLOR": ""}, {"TERM": "dumb"}])
