@@ -117,3 +117,26 @@ async def test_an_alert_about_the_new_version_rolls_it_back(start_router: StartR
             assert (await router.service())["active"] == "v1"
             assert len(await router.journal("rolled_back")) == 1
             assert len([entry for entry in await router.journal("alert") if entry["data"]["fate"] == "counts"]) == 1
+
+
+async def test_too_many_alerts_and_a_long_text_lose_none(start_router: StartRouter, tmp_path: Path) -> None:
+    """Alertmanager repeats the webhook after each 503 until every alert is taken; annotations that are missing are empty."""
+    limits = "[alerts]\nalerts_max = 3\n"
+    async with Backend(backends.ok()) as old:
+        router = await start_router(service_settings(old.url) + ALERTS.replace("[alerts]\n", limits))
+        async with alertmanager(tmp_path, router) as url:
+            began = datetime.now(UTC).isoformat()
+            labels = {"severity": "critical", "model": SERVICE, "alertname": "InputDrift", "version": "v0"}
+            alerts = [{"labels": {**labels, "part": str(number)}, "startsAt": began} for number in range(10)]
+            alerts[1]["annotations"] = {"summary": "x" * 9000}
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(f"{url}/api/v2/alerts", json=alerts) as response,
+            ):
+                assert response.status == 200, await response.text()
+
+            async def all_taken() -> bool:
+                return bool((await router.call("GET", "/v1/alerts"))["remembered"] == len(alerts))
+
+            await until(all_taken, 20, "every alert is taken")
+            assert len(await router.journal("alert")) == len(alerts)
