@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.runtime.text.secret_text import masked_urls
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._\-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 EXAMPLE: Final = "write it as http://HOST:PORT or https://HOST:PORT, for example http://127.0.0.1:9001"
@@ -52,7 +53,7 @@ def parse_endpoint(url: str) -> Endpoint:
     """Return the endpoint that `url` names; raise Refusal (`endpoint_invalid`) naming value and remedy."""
 
     def invalid(why: str) -> Refusal:
-        return Refusal(RefusalCode.ENDPOINT_INVALID, f"endpoint {url!r} {why}; {EXAMPLE}")
+        return Refusal(RefusalCode.ENDPOINT_INVALID, f"endpoint {masked_urls(url)!r} {why}; {EXAMPLE}")
 
     if url.startswith(UNIX):
         if wrong := unix_path_is_wrong(url.removeprefix(UNIX)):
