@@ -485,9 +485,7 @@ async def test_a_name_that_is_no_label(control: ControlHarness, fake: FakeMlflow
         assert caught.value.code == code
 
 
-async def test_an_approval_of_a_promotion_asks_mlflow_a_denial_does_not(
-    control: ControlHarness, fake: FakeMlflow
-) -> None:
+async def test_an_approval_asks_mlflow_and_a_denial_does_not(control: ControlHarness, fake: FakeMlflow) -> None:
     await candidate(control, fake)
     machine = control.service_controller.machine
     machine.limits = replace(machine.limits, proposals=ProposalRules(promote_needs_approval=True))
