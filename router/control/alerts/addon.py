@@ -195,7 +195,7 @@ class AlertsAddon(Addon):
             )
         alert = parse(raw_alert, self._maps)
         if isinstance(alert, InvalidAlert):
-            return _not_taken(raw_alert, RefusalCode(alert.code), alert.detail)
+            return _not_taken(raw_alert, alert.code, alert.detail)
         service_controller = self._control_loop.services.get(alert.service)
         if service_controller is None:
             names = ", ".join(self._control_loop.services) or "none"

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from router.errors.codes import RefusalCode
 from router.rollout.alerts.label_pattern import matches
 from router.rollout.text import shorten_line
 
@@ -106,9 +107,9 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class InvalidAlert:
-    """Why an alert could not be parsed: `unmapped` (no `alerts.map` matches), or a mistake in settings or sender."""
+    """Why an alert could not be parsed: UNMAPPED (no `alerts.map` matches), or SERVICE_MISSING, a mistake in settings or sender."""
 
-    code: Literal["unmapped", "service_missing"]
+    code: RefusalCode
     detail: str
 
 
@@ -126,7 +127,7 @@ def parse(raw: RawAlert, maps: Sequence[LabelMap]) -> Alert | InvalidAlert:
     labels = raw.labels
     matching = None if raw.kind is not None else next((known for known in maps if known.matches_labels(labels)), None)
     if raw.kind is None and matching is None:
-        return InvalidAlert("unmapped", "no alerts.map fits its labels")
+        return InvalidAlert(RefusalCode.UNMAPPED, "no alerts.map fits its labels")
     kind, service, version = raw.kind, raw.service, raw.version
     if matching is not None:
         kind = matching.kind
@@ -134,9 +135,9 @@ def parse(raw: RawAlert, maps: Sequence[LabelMap]) -> Alert | InvalidAlert:
         if version is None and matching.version_label is not None:
             version = labels.get(matching.version_label) or None
         if service is None:
-            return InvalidAlert("service_missing", f"its label {matching.service_label!r} should name a service")
+            return InvalidAlert(RefusalCode.SERVICE_MISSING, f"its label {matching.service_label!r} should name a service")
     if kind is None or service is None:
-        return InvalidAlert("service_missing", "it names no service")
+        return InvalidAlert(RefusalCode.SERVICE_MISSING, "it names no service")
     name = shorten_line(labels.get("alertname", "") or raw.name, LABEL_CHARS_MAX) or kind
     summary = shorten_line(raw.summary, TEXT_CHARS_MAX)
     named = None if version is None else shorten_line(version, VERSION_CHARS_MAX)

@@ -124,11 +124,12 @@ MIB = 1 << 20
     ids=["quotes", "commas", "strings", "repeated", "numbers", "alerts", "deep", "values", "labels"],
 )
 async def test_a_large_text_does_not_hold_the_loop(raw: bytes) -> None:
-    """Counted in this process' CPU time, the best of three: 11 ms at most were measured on 2 idle cores."""
+    """Counted in this process' CPU time, the best of three: 11 ms at most were measured on 2 idle cores,
+    and 64 ms on 2 cores with nine other processes. A text that is parsed in one piece takes more than 300 ms."""
     gc.collect()
     gc.freeze()
     try:
-        assert min([await longest_gap_s(raw) for _ in range(3)]) < 0.04
+        assert min([await longest_gap_s(raw) for _ in range(3)]) < 0.1
     finally:
         gc.unfreeze()
 
