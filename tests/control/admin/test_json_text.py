@@ -125,7 +125,7 @@ MIB = 1 << 20
 )
 async def test_a_large_text_does_not_hold_the_loop(raw: bytes) -> None:
     """Counted in this process' CPU time, the best of three: 11 ms at most were measured on 2 idle cores,
-    and 64 ms on 2 cores with nine other processes. A text that is parsed in one piece takes more than 300 ms."""
+    and 64 ms on 2 cores with nine other processes. A text that is parsed in one piece takes more than 200 ms."""
     gc.collect()
     gc.freeze()
     try:
