@@ -107,7 +107,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class InvalidAlert:
-    """Why an alert could not be parsed: UNMAPPED (no `alerts.map` matches), or SERVICE_MISSING, a mistake in settings or sender."""
+    """Why an alert could not be parsed: UNMAPPED (no `alerts.map` matches), or SERVICE_MISSING."""
 
     code: RefusalCode
     detail: str
@@ -135,7 +135,9 @@ def parse(raw: RawAlert, maps: Sequence[LabelMap]) -> Alert | InvalidAlert:
         if version is None and matching.version_label is not None:
             version = labels.get(matching.version_label) or None
         if service is None:
-            return InvalidAlert(RefusalCode.SERVICE_MISSING, f"its label {matching.service_label!r} should name a service")
+            return InvalidAlert(
+                RefusalCode.SERVICE_MISSING, f"its label {matching.service_label!r} should name a service"
+            )
     if kind is None or service is None:
         return InvalidAlert(RefusalCode.SERVICE_MISSING, "it names no service")
     name = shorten_line(labels.get("alertname", "") or raw.name, LABEL_CHARS_MAX) or kind
