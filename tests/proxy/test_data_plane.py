@@ -89,7 +89,7 @@ async def test_a_setting_refuses_lookalikes() -> None:
 
 async def test_lookalikes_of_trailers_are_left_out() -> None:
     chunked = b"POST /a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
-    trailers = b"2\r\nhi\r\n0\r\nX_Request_ID: 1\r\nContent_Length: 5\r\nX.Forwarded.For: 6.6.6.6\r\nX_Sum: 1\r\n\r\n"
+    trailers = b"2\r\nhi\r\n0\r\nX_Request_ID: 1\r\nContent_Length: 5\r\nX_Forwarded-For: 6.6.6.6\r\nX_Sum: 1\r\n\r\n"
     async with Recorder() as recorder, Rig() as rig:
         rig.serve(recorder.url)
         assert (await rig.ask(chunked + trailers))[0] == 200

@@ -1,9 +1,9 @@
 """Field names that a backend may read as the name of a field that the router sets, checks or reads.
 
-CGI, WSGI and PHP turn `X-Request-ID` into a variable: they write `-` as `_`, and some every character that is no letter and no
-digit (RFC 3875 §4.1.18; Apache before 2.4 and lighttpd do the latter). `X_Request_ID` and `X.Request.ID` then become the same
-variable. So a client could set what the router has checked or replaced. Such a field is left out of the request, or the
-request is refused (`lookalike_fields`). Other names with such characters are forwarded unchanged.
+CGI, WSGI and PHP turn `X-Request-ID` into a variable: they write `-` as `_` (RFC 3875 §4.1.18). `X_Request_ID` then becomes the
+same variable. So a client could set what the router has checked or replaced. Such a field is left out of the request, or the
+request is refused (`lookalike_fields`). Other names with underscores are forwarded unchanged. So are names with a dot or
+another sign: servers that fold every sign (Apache before 2.4, lighttpd) do not serve models.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Final
 
 from router.proxy.http1.fields import HOP_BY_HOP, NEVER_REMOVED, ROUTER_FIELDS
 
-FOLDED: Final = bytes(byte if chr(byte).isalnum() and byte < 0x80 else 0x2D for byte in bytes(range(256)).lower())
-"""A table for `bytes.translate`: letters in lower case, digits, and `-` for every other byte."""
+FOLDED: Final = bytes(range(256)).lower().replace(b"_", b"-")
+"""A table for `bytes.translate`: letters in lower case, and `-` for `_`."""
 PROTECTED: Final = (
     HOP_BY_HOP
     | ROUTER_FIELDS
@@ -33,4 +33,4 @@ def is_lookalike(name: bytes, removed: frozenset[bytes] | set[bytes]) -> bool:
 def pattern_of(name: str) -> bytes:
     """Return a regular expression, for use without regard to case, of `name` and of all names that can be read as it."""
     folded = name.encode().translate(FOLDED)
-    return b"".join(rb"[^a-z0-9:\r\n]" if byte == 0x2D else re.escape(bytes((byte,))) for byte in folded)
+    return b"".join(rb"[\-_]" if byte == 0x2D else re.escape(bytes((byte,))) for byte in folded)

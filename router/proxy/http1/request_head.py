@@ -50,9 +50,9 @@ _FAST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) (/[!\x22$-
 _FAST_HOST: Final = re.compile(rb"\r\nhost: (([a-z0-9._~\-]*[a-z0-9_~\-])(?::(?:[1-5]?\d{1,4}|6[0-4]\d{3}))?)\r\n")
 _UNCOMMON: Final = re.compile(
     rb"\r\n(?:connection:(?! keep-alive\r\n)|keep-alive|proxy-|te:|transfer-encoding|upgrade|expect|forwarded"
-    rb"|via:|x-forwarded-|x-real-ip|x-served-version|x-router-error|http2-settings|[a-z0-9\-]*+[^a-z0-9\-:\r])"
+    rb"|via:|x-forwarded-|x-real-ip|x-served-version|x-router-error|http2-settings|[^_:\r]*+_)"
 )
-"""Fields that the slow path handles; the last alternative is a name with a character that look-alikes need."""
+"""Fields that the slow path handles; the last alternative is a name with an underscore."""
 _KEEP_ALIVE_LINE: Final = b"\r\nconnection: keep-alive\r\n"
 _ABSOLUTE: Final = re.compile(rb"http(s?)://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 _SECURE_TARGET: Final = re.compile(rb"([A-Z\-]{1,40} http)s(://)", re.IGNORECASE)

@@ -20,8 +20,6 @@ _HOST: Final = re.compile(r"(?:[A-Za-z0-9._\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?
 _PREFIX: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/\-]|%[0-9A-Fa-f]{2})*")
 _DOTS: Final = re.compile(r"/(?:\.|%2[Ee]){1,2}(?=/|\Z)")
 _FIELD: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}):[ \t]+([!-~](?:[ -~]*[!-~])?)[ \t]*")
-_FOLDED: Final = re.compile(r"[^a-z0-9]")
-"""Characters that a backend may read as `-` in the name of a field (proxy/http1/lookalikes.py)."""
 REFUSED_FIELDS: Final = frozenset(
     {
         "connection",
@@ -100,8 +98,8 @@ class SentRewrite:
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the header fields to send."""
         own = [*self.fields, *([("Host", self.rewrite.host)] if self.rewrite.host is not None else [])]
-        replaced = {_FOLDED.sub("-", name.lower()) for name, _ in own}
-        kept = {name: value for name, value in headers.items() if _FOLDED.sub("-", name.lower()) not in replaced}
+        replaced = {name.lower().replace("_", "-") for name, _ in own}
+        kept = {name: value for name, value in headers.items() if name.lower().replace("_", "-") not in replaced}
         return kept | dict(own)
 
 
@@ -142,7 +140,7 @@ def parse_fields(text: str) -> tuple[tuple[str, str], ...]:
         if field is None:
             raise ValueError(f"line {number} is no header field: write it as Name: value, in visible ASCII on one line")
         name = field[1].lower()
-        if _FOLDED.sub("-", name) in REFUSED_FIELDS:
+        if name.replace("_", "-") in REFUSED_FIELDS:
             raise ValueError(f"line {number} sets {field[1]}, which belongs to the router or to one hop: remove it")
         if any(name == known.lower() for known, _ in found):
             raise ValueError(f"line {number} sets {field[1]} a second time: keep one")
