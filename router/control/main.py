@@ -8,6 +8,7 @@ pipe). `wiring` builds the parts; the classes of `core` do the work.
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import os
@@ -25,6 +26,7 @@ from aiohttp import web
 from router.control.admin import app as admin
 from router.control.core import recovery
 from router.control.core.loop import TICK_S, ControlLoop
+from router.control.core.probes import Probes
 from router.control.monitors.alarms import Alarms
 from router.control.start_heartbeat import StartHeartbeat
 from router.control.wiring import AddonDeps, CoreDeps, add_addons, build_core, open_journal
@@ -83,8 +85,11 @@ class Control:
         alarms = Alarms()
         fail_point = FailPoint(self._settings.fail_point)
         journal = open_journal(journal_state, alarms, fail_point)
+        kept = self._args.certificates_fd
+        files = {} if kept is None else kept_files.decode(settings_memory.read(kept))
+        probes = functools.partial(Probes, kept=files)
         core = await build_core(
-            CoreDeps(self._args, self._segment, self._settings, alarms, fail_point, journal_state, journal)
+            CoreDeps(self._args, self._segment, self._settings, alarms, fail_point, journal_state, journal, probes)
         )
         control_loop = core.control_loop
         loop = asyncio.get_running_loop()
@@ -94,8 +99,6 @@ class Control:
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._on_sighup, control_loop, application)
         loop.add_reader(self._args.life_fd, self._on_life_pipe)
-        kept = self._args.certificates_fd
-        files = {} if kept is None else kept_files.decode(settings_memory.read(kept))
         tls = contexts.server_of(self._settings.admin.tls.model_dump(), files.get(kept_files.ADMIN))
         context = kept_files.server_context(tls) if tls is not None else None
         admin.apply_fd_limit(application, fd_limits.left())

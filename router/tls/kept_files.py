@@ -81,6 +81,17 @@ def server_context(tls: ServerTls) -> ssl.SSLContext:
         return contexts.server_context(tls.relocated(places))
 
 
+def probing_context(tls: BackendTls) -> ssl.SSLContext:
+    """Return the context of probes: from the files, else from their copies; raise StartError if neither works."""
+    try:
+        return contexts.backend_context(tls)
+    except StartError as error:
+        if not is_kept(tls):
+            raise
+        log.error("probes use the TLS files that were last usable: %s", error.detail)
+    return backend_context(tls)
+
+
 def backend_context(tls: BackendTls) -> ssl.SSLContext:
     """Return the context towards backends from the copies of its files."""
     with copies(tls.kept or {}) as places:

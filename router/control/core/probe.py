@@ -12,7 +12,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, Final, Literal
 
 import aiohttp
@@ -32,6 +32,7 @@ from router.settings.settings import Settings
 from router.tls import certificate_info
 from router.tls import contexts as tls_contexts
 from router.tls.contexts import BackendTls
+from router.tls.kept_files import KeptFiles, backend_place, probing_context
 
 RESPONSE_BYTES_MAX: Final = 64 * 1024
 """A longer answer is judged by its status and this part of its text; its connection is closed."""
@@ -73,9 +74,14 @@ class _Attempt:
 
 
 class ProbeClient:
-    """Sends probes to the endpoints of all services. Make it inside a running event loop and `close` it there."""
+    """Sends probes to the endpoints of all services. Make it inside a running event loop and `close` it there.
 
-    def __init__(self, settings: Settings) -> None:
+    `kept` are copies of the files of each `backend_tls`. They are used while the files on the disk cannot be used: a broken
+    file of ours says nothing about a backend.
+    """
+
+    def __init__(self, settings: Settings, kept: KeptFiles = MappingProxyType({})) -> None:
+        self._kept = kept
         self.reconfigure(settings)
         self._session = _session(
             aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=_RESOLVED_FOR_S)
@@ -84,7 +90,10 @@ class ProbeClient:
     def reconfigure(self, settings: Settings) -> None:
         """Apply another connect timeout; the files of each service's `backend_tls` are read again at the next probe."""
         self._connect_timeout_s = settings.timeouts.connect_timeout_s
-        self._tls = {name: tls_contexts.backend_of(s.backend_tls.model_dump()) for name, s in settings.services.items()}
+        self._tls = {
+            name: tls_contexts.backend_of(service.backend_tls.model_dump(), self._kept.get(backend_place(name)))
+            for name, service in settings.services.items()
+        }
         self._contexts: dict[str, ssl.SSLContext] = {}
 
     async def close(self) -> None:
@@ -132,7 +141,7 @@ class ProbeClient:
         context = contexts.get(service)
         if context is None:
             loop = asyncio.get_running_loop()
-            context = contexts[service] = await loop.run_in_executor(None, tls_contexts.backend_context, tls)
+            context = contexts[service] = await loop.run_in_executor(None, probing_context, tls)
         return context
 
     async def _request(self, url: str, probe: Probe, attempt: _Attempt) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Literal
 
 from router.control.core.probe import ProbeClient, ProbeResult, ms_since
@@ -19,6 +20,7 @@ from router.runtime.tasks import Tasks
 from router.runtime.text.plurals import counted
 from router.settings.sections.service import Probe
 from router.settings.settings import Settings
+from router.tls.kept_files import KeptFiles
 
 HURRIED_EVERY_S: Final = 1.0
 """Seconds between two probes while a version is verified or recovers, at a start, and after a failure."""
@@ -57,7 +59,7 @@ class Probes:
     """The probes of all slots of all services. Make it inside a running event loop and `close` it there.
 
     `on_completed` is called on the loop for every probe that ended while its slot was watched, those of `probe_now` included;
-    it must not raise. Tests replace `sleep`.
+    it must not raise. Tests replace `sleep`. `kept` are copies of TLS files (ProbeClient).
     """
 
     def __init__(
@@ -66,11 +68,12 @@ class Probes:
         tasks: Tasks,
         on_completed: Callable[[ProbeCompleted], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        kept: KeptFiles = MappingProxyType({}),
     ) -> None:
         self._tasks = tasks
         self._on_completed = on_completed
         self._sleep = sleep
-        self._client = ProbeClient(settings)
+        self._client = ProbeClient(settings, kept)
         self._last_useful_ns: Callable[[str, int, str], int] = lambda service, slot, url: 0
         self._watched: dict[tuple[str, int], _WatchedSlot] = {}
 

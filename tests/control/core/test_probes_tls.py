@@ -14,6 +14,7 @@ from router.rollout.model.events import ProbeCompleted
 from router.runtime.tasks import Tasks
 from router.settings.loader import load
 from router.settings.sections.service import Probe
+from router.tls.kept_files import KeptFiles
 from tests.backend_certificates import CASES, Case
 from tests.certificate_authority import CertificateAuthority
 from tests.control.scripted_server import answer, scripted
@@ -22,10 +23,10 @@ from tests.control.scripted_server import answer, scripted
 class Rig:
     """Probes of the service `fraud`, one at a time."""
 
-    def __init__(self, **backend_tls: Any) -> None:
+    def __init__(self, kept: KeptFiles | None = None, **backend_tls: Any) -> None:
         self.tasks = Tasks()
         self.seen: asyncio.Queue[ProbeCompleted] = asyncio.Queue()
-        self.probes = Probes(settings(**backend_tls), self.tasks, self.seen.put_nowait)
+        self.probes = Probes(settings(**backend_tls), self.tasks, self.seen.put_nowait, kept=kept or {})
 
     async def one(self, url: str, probe: Any = None) -> tuple[bool, bool, str]:
         """Return (good, no connection, what is said)."""
@@ -65,6 +66,18 @@ async def test_a_connection_is_kept_and_reused(tmp_path: Path) -> None:
         for _ in range(3):
             assert await rig.one(server.url) == (True, False, "ok")
         assert (len(server.requests), server.connections) == (3, 1)
+
+
+async def test_a_file_that_broke_is_no_failure_while_there_is_a_copy(tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path)
+    kept = {"services.fraud.backend_tls": {authority.file: (tmp_path / authority.file).read_bytes()}}
+    (tmp_path / authority.file).write_text("broken")
+    async with scripted(answer(), tls=authority.server()) as server:
+        async with Rig(kept, ca=authority.file) as rig:
+            assert await rig.one(server.url) == (True, False, "ok")
+        async with Rig(ca=authority.file) as rig:
+            good, unconnected, detail = await rig.one(server.url)
+            assert (good, unconnected, authority.file in detail) == (False, True, True)
 
 
 async def test_a_server_without_tls_is_a_failure(tmp_path: Path) -> None:
