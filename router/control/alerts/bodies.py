@@ -1,6 +1,7 @@
 """The formats of a single incoming alert: our own simple form, and CloudEvents. Both become a `RawAlert`.
 
-Our own form refuses unknown members. The webhooks of other systems are read by webhooks.py; their schema stands here.
+Our own form refuses unknown members; null is as good as a member that is left out, and a text that is too long is cut. The
+webhooks of other systems are read by webhooks.py; their schema stands here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, Va
 from router.control.admin import json_text, problems
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
-from router.rollout.alerts.alert import RawAlert
+from router.rollout.alerts.alert import TEXT_CHARS_MAX, RawAlert
 from router.settings.sections.values import NAME
 
 CLOUD_EVENT: Final = "application/cloudevents+json"
@@ -54,9 +55,7 @@ def _zoned(text: str) -> str:
     return text
 
 
-Labels = Annotated[
-    dict[Annotated[str, Field(max_length=256)], Annotated[str, Field(max_length=8192)]], Field(max_length=LABELS_MAX)
-]
+Labels = Annotated[dict[Annotated[str, Field(max_length=256)], str | None], Field(max_length=LABELS_MAX)]
 Status = Literal["firing", "resolved"]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}), AfterValidator(_zoned)]
 
@@ -102,13 +101,13 @@ class SimpleAlert(_Own):
     """
 
     id: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
-    status: Status = "firing"
+    status: Status | None = None
     starts_at: Time | None = None
     kind: Literal["quality", "business"] | None = None
     service: Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")] | None = None
     version: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    summary: Annotated[str, Field(max_length=8192)] = ""
-    labels: Labels = {}
+    summary: str | None = None
+    labels: Labels | None = None
 
 
 class _CloudEvent(_Foreign):
@@ -136,10 +135,11 @@ def from_alert(raw: bytes, media_type: str, fields: Mapping[str, str]) -> RawAle
     own = json_text.parse(raw, SimpleAlert, json_text.HOOK)
     return RawAlert(
         fingerprint=own.id,
-        status=own.status,
+        status=own.status or "firing",
         starts_at=_seconds(own.starts_at),
-        labels=own.labels,
-        summary=own.summary,
+        labels={name: text or "" for name, text in (own.labels or {}).items()},
+        summary=own.summary or "",
+        cut=_cut(own.summary),
         name=own.id,
         kind=own.kind,
         service=own.service,
@@ -156,8 +156,7 @@ def _from_event(event: _CloudEvent) -> RawAlert:
     """Return the alert of an event. Its data may have our own form; the labels ce_type, ce_source, ce_subject are added."""
     data = event.data if isinstance(event.data, dict) else {}
     labels = data.get("labels")
-    texts = {name: text for name, text in labels.items() if isinstance(text, str)} if isinstance(labels, dict) else {}
-    known = dict(list(texts.items())[:LABELS_MAX])
+    known = {name: text for name, text in labels.items() if isinstance(text, str)} if isinstance(labels, dict) else {}
     known |= {"ce_type": event.type, "ce_source": event.source, "ce_subject": event.subject or ""}
     kind = _text(data, "kind")
     if kind not in (None, "quality", "business"):
@@ -173,6 +172,7 @@ def _from_event(event: _CloudEvent) -> RawAlert:
         starts_at=_starts_at(data) if alert_id else _seconds(event.time),
         labels=known,
         summary=_text(data, "summary") or event.type,
+        cut=_cut(_text(data, "summary")),
         name=alert_id or "",
         kind=kind,  # type: ignore[arg-type]  # compared above
         service=_text(data, "service"),
@@ -193,6 +193,11 @@ def _starts_at(data: Mapping[str, Any]) -> float | None:
 def _text(data: Mapping[str, Any], name: str) -> str | None:
     value = data.get(name)
     return value if isinstance(value, str) and value else None
+
+
+def _cut(summary: str | None) -> tuple[str, ...]:
+    """Return the names of the texts that are not kept to their end. Those of labels follow when the alert is taken."""
+    return ("summary",) if summary is not None and len(summary) > TEXT_CHARS_MAX else ()
 
 
 def digest(*parts: str) -> str:

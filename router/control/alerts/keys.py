@@ -66,7 +66,7 @@ class HookKeys:
             raise Refusal(RefusalCode.SIGNATURE_MISSING, f"sign the request ({settings.signature_header})")
         scheme, _, token = fields.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            digest = hashlib.sha256(token.strip().encode(errors="surrogateescape")).hexdigest()
+            digest = hashlib.sha256(_raw(token.strip())).hexdigest()
             matches = [known for known in settings.tokens if hmac.compare_digest(known.sha256, digest)]
             if not matches:
                 raise Refusal(RefusalCode.TOKEN_INVALID, "this token is not one of alerts.tokens")
@@ -104,9 +104,9 @@ class Signature:
 
     def __init__(self, settings: AlertSettings, secret: bytes, given: str, stamp: str) -> None:
         self._settings = settings
-        self._given = given.strip().removeprefix("sha256=").lower().encode()
+        self._given = _raw(given.strip().removeprefix("sha256=").lower())
         self._stamp = stamp
-        self._with_time = hmac.new(secret, stamp.encode() + b":", hashlib.sha256)
+        self._with_time = hmac.new(secret, _raw(stamp) + b":", hashlib.sha256)
         self._body_alone = hmac.new(secret, b"", hashlib.sha256)
 
     def update(self, chunk: bytes) -> None:
@@ -161,6 +161,11 @@ def read_secret(path: str) -> bytes:
     if len(found) < SECRET_BYTES_MIN:
         raise ValueError(f"holds {len(found)} bytes, a secret has {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX}")
     return found
+
+
+def _raw(text: str) -> bytes:
+    """Return the bytes of a field's value. Those that are no UTF-8 are halves of surrogate pairs in its text."""
+    return text.encode(errors="surrogateescape")
 
 
 def _reason(error: Exception) -> str:

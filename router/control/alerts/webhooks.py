@@ -256,7 +256,10 @@ def _of_dashboard(item: Any, top: Mapping[str, Any], place: str) -> RawAlert:
 
 def _status(item: Mapping[str, Any], top: Mapping[str, Any], place: str) -> Status:
     """Return the status of an alert: its own, else that of its webhook, else whether its end has passed."""
-    for text in (item.get("status"), None if item.get("endsAt") else top.get("status")):
+    whole = _text(
+        top.get("status")
+    )  # of a webhook that is over all alerts are; of one that fires, an alert may be over
+    for text in (item.get("status"), None if item.get("endsAt") and whole.lower() != "resolved" else whole):
         if text is None or text == "":
             continue
         status = _text(text).lower()
@@ -292,7 +295,7 @@ def _texts(value: Any, place: str, member: str, cut: list[str]) -> dict[str, str
         return {}
     if not isinstance(value, dict):
         raise _invalid(place, f"is {_kind(value)}: it is an object of names and texts")
-    if isinstance(value, _RepeatedName):
+    if isinstance(value, _RepeatedName) and member != "annotations":  # they identify nothing: the last one counts
         raise problems.wrong(RefusalCode.MEMBER_REPEATED, place, "a name is given more than once")
     return {_clean(name): _shortened(_text(text), f"{member}.{name}", cut) for name, text in value.items()}
 
@@ -320,7 +323,7 @@ def _clean(text: str) -> str:
 
 def _count(value: Any) -> int:
     """Return the number of alerts that the sender left out; 0 if it is no number."""
-    text = _text(value)
+    text = _text(value).removesuffix(".0")
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.control.admin.problems import STATUS
-from router.control.alerts.bodies import CLOUD_EVENT, from_alert
+from router.control.alerts.bodies import CLOUD_EVENT, LABELS_MAX, from_alert
 from router.errors import Refusal
 from router.rollout.alerts.alert import RawAlert
 from router.runtime import clock
@@ -134,6 +134,28 @@ def test_our_own_form() -> None:
         "version": "v8", "summary": "fewer sales", "labels": LABELS,
     }  # fmt: skip
     assert simple(text) == RawAlert("x", "resolved", AT, LABELS, "fewer sales", "business", "fraud", "v8", "x")
+
+
+@pytest.mark.parametrize("name", ["status", "starts_at", "kind", "service", "version", "summary", "labels"])
+def test_null_is_as_good_as_left_out(name: str) -> None:
+    without = simple({"id": "x", "labels": LABELS})
+    assert simple({"id": "x", "labels": LABELS, name: None}) == simple(
+        {"id": "x"} if name == "labels" else {"id": "x", "labels": LABELS}
+    )
+    assert simple({"id": "x", "labels": LABELS | {"pod": None}}).labels == {**without.labels, "pod": ""}
+
+
+@pytest.mark.parametrize(("chars", "cut"), [(300, ()), (301, ("summary",)), (9000, ("summary",))])
+def test_a_long_summary_is_cut_and_not_refused(chars: int, cut: tuple[str, ...]) -> None:
+    data = {"id": "x", "summary": "é" * chars, "labels": {"pod": "p" * 9000}}
+    event = from_alert(orjson.dumps(EVENT | {"data": data}), CLOUD_EVENT, {})
+    assert simple(data).cut == event.cut == cut
+
+
+def test_every_label_of_an_event_is_seen() -> None:
+    labels = {f"l{number}": "v" for number in range(LABELS_MAX)} | {"severity": "critical"}
+    event = from_alert(orjson.dumps(EVENT | {"data": {"labels": labels}}), CLOUD_EVENT, {})
+    assert labels.items() <= event.labels.items()
 
 
 def test_cloud_events() -> None:

@@ -108,6 +108,8 @@ def test_a_signature_is_enough(secret_file: str) -> None:
         pytest.param(altered("X-Grafana-Alerting-Timestamp", "٣"), BODY, "signature_time_missing", id="odd digits"),
         pytest.param(CIMultiDict({"X-Grafana-Alerting-Signature": ""}), BODY, "signature_time_missing", id="empty"),
         pytest.param(altered("X-Grafana-Alerting-Signature", "é"), BODY, "signature_invalid", id="not ASCII"),
+        pytest.param(altered("X-Grafana-Alerting-Signature", "\udce9"), BODY, "signature_invalid", id="not UTF-8"),
+        pytest.param(altered("X-Grafana-Alerting-Timestamp", "\udcff"), BODY, "signature_time_missing", id="time not UTF-8"),
         pytest.param(CIMultiDict(), BODY, "token_missing", id="unsigned"),
     ],
 )  # fmt: skip

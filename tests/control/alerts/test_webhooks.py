@@ -171,6 +171,23 @@ def test_what_an_alert_has_not_its_webhook_may_have() -> None:
     assert (found.status, found.labels) == ("resolved", {"signal": "quality"})
 
 
+@pytest.mark.parametrize(
+    ("whole", "end", "status"),
+    [
+        ("resolved", "0001-01-01T00:00:00Z", "resolved"),
+        ("resolved", "2999-01-01T00:00:00Z", "resolved"),
+        ("resolved", None, "resolved"),
+        ("firing", "2026-11-23T04:00:00Z", "resolved"),
+        ("firing", "0001-01-01T00:00:00Z", "firing"),
+        ("firing", None, "firing"),
+        (None, None, "firing"),
+    ],
+)
+def test_the_status_of_an_alert_without_one(whole: str | None, end: str | None, status: str) -> None:
+    without = {name: value for name, value in ALERT.items() if name != "status"}
+    assert taken(without | {"endsAt": end}, status=whole).status == status
+
+
 # -- too long is cut
 @pytest.mark.parametrize(
     ("change", "cut"),
@@ -227,6 +244,7 @@ def test_an_unreadable_alert_is_refused_alone(alert: Any, place: str, code: str)
     ("text", "result"),
     [
         (b'{"labels": {"a": "1", "a": "2"}, "fingerprint": "f"}', "member_repeated"),
+        (b'{"annotations": {"a": "1", "a": "2"}, "fingerprint": "f"}', "f"),
         (b'{"labels": {"a": ' + b"[" * 900 + b"]" * 900 + b'}, "fingerprint": "f"}', ""),
         (b'{"values": {"B": NaN, "B": -Infinity}, "fingerprint": "f"}', "f"),
         (b'{"values": ' + b"9" * 5000 + b', "fingerprint": "f"}', "f"),
@@ -234,7 +252,7 @@ def test_an_unreadable_alert_is_refused_alone(alert: Any, place: str, code: str)
         (b'{"labels": {"a": "\xe9\xff"}, "fingerprint": "f"}', "f"),
         (b'{"labels": {"a": "x\ny"}, "fingerprint": "f"}', "f"),
     ],
-    ids=["repeated", "deep", "NaN", "digits", "surrogate", "Latin-1", "line break"],
+    ids=["repeated", "repeated annotation", "deep", "NaN", "digits", "surrogate", "Latin-1", "line break"],
 )
 def test_a_value_that_is_hardly_json_does_not_cost_the_others(text: bytes, result: str) -> None:
     good = json.dumps(ALERT).encode()
@@ -286,7 +304,9 @@ def test_twins_that_are_read(raw: bytes) -> None:
     assert (read(raw).problem is None) == (raw != b"{}")
 
 
-@pytest.mark.parametrize(("value", "count"), [(3, 3), ("3", 3), (None, 0), (-1, 0), ("many", 0), (1.5, 0), ([1], 0)])
+@pytest.mark.parametrize(
+    ("value", "count"), [(3, 3), ("3", 3), (3.0, 3), (None, 0), (-1, 0), ("many", 0), (1.5, 0), ([1], 0)]
+)
 def test_the_number_of_alerts_that_were_left_out(value: Any, count: int) -> None:
     assert read({"alerts": [], "truncatedAlerts": value}).truncated == count
 
