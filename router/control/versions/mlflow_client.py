@@ -88,7 +88,7 @@ class Mlflow:
         try:
             model = document["model_version"]
             found = ModelUri(registered_name(str(model["name"])), str(int(model["version"])))
-            status = str(model.get("status", "READY"))
+            status = str(model.get("status") or "READY")
             return ModelVersion(found, str(model.get("source") or "") or None, status, _tags(model))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise self._no_model() from None
@@ -96,7 +96,7 @@ class Mlflow:
     def _logged(self, document: dict[str, Any]) -> ModelVersion:
         try:
             model = document["model"]["info"]
-            found, status = ModelUri("", model_id=str(model["model_id"])), str(model.get("status", "READY"))
+            found, status = ModelUri("", model_id=str(model["model_id"])), str(model.get("status") or "READY")
             source = str(model.get("artifact_uri") or "") or None
             return ModelVersion(found, source, _LOGGED_STATES.get(status, status), _tags(model))
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -108,4 +108,4 @@ class Mlflow:
 
 
 def _tags(model: dict[str, Any]) -> dict[str, str]:
-    return {str(tag["key"]): str(tag.get("value", "")) for tag in model.get("tags", ())}
+    return {str(tag["key"]): str(tag.get("value") or "") for tag in model.get("tags") or ()}

@@ -83,7 +83,7 @@ class MlflowHttp:
         for _ in range(REDIRECTS_MAX):
             if answer.status not in _REDIRECTS or not location:
                 return answer
-            target = urljoin(url, location)
+            target = _joined(url, location)
             if (objection := redirect_objection(url, target)) is not None:
                 raise mlflow_answer.not_mlflow(answer, objection)
             url = target
@@ -119,6 +119,16 @@ class MlflowHttp:
             self._credentials_read = asyncio.get_running_loop().run_in_executor(None, _credentials, self._server)
             self._credentials_read.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return await asyncio.shield(self._credentials_read)
+
+
+def _joined(url: str, location: str) -> str:
+    """Return the address that a Location names; an empty text if it is none."""
+    try:
+        target = urljoin(url, location)
+        _ = urlsplit(target).port
+    except ValueError:  # a host in brackets that is no address, or no port
+        return ""
+    return target
 
 
 def redirect_objection(url: str, target: str) -> str | None:

@@ -45,6 +45,17 @@ async def test_a_version_by_number_and_by_alias() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [("tags", None), ("status", None), ("source", None), ("tags", [{"key": "empty", "value": None}])],
+)
+async def test_null_is_as_good_as_left_out(member: str, value: object) -> None:
+    known = {"model_version": {"name": "fraud", "version": "3", "status": "READY", member: value}}
+    async with scripted(document(known)) as script:
+        found = await server(script.url).version(FRAUD_3)
+    assert found == ModelVersion(FRAUD_3, None, "READY", {"empty": ""} if member == "tags" and value else {})
+
+
 async def test_what_is_written() -> None:
     async with scripted(document({})) as script:
         await server(script.url).set_tag(FRAUD_3, "rollback.reason", "ünfit")

@@ -128,6 +128,14 @@ async def test_credentials_go_to_no_other_host(tmp_path: Path) -> None:
     assert other.requests == []
 
 
+@pytest.mark.parametrize("location", [b"http://[::1", b"http://127.0.0.1:99999/", b"http://[login]/"])
+async def test_a_redirect_to_no_address_is_no_answer_of_mlflow(location: bytes) -> None:
+    async with scripted(answer(302, b"", b"Location: " + location)) as script:
+        with pytest.raises(Refusal, match="it redirects to no HTTP URL") as caught:
+            await server(script.url).version(FRAUD_3)
+    assert (caught.value.code, len(script.requests)) == ("not_mlflow", 1)
+
+
 async def test_redirects_without_end() -> None:
     async with scripted(answer(302, b"", b"Location: /again")) as script:
         with pytest.raises(Refusal, match=f"more than {REDIRECTS_MAX} times") as caught:
