@@ -26,7 +26,8 @@ def failed_request(payload: bytes, rules: Redaction) -> dict[str, Any]:
     It has `version`, `endpoint`, `generation`, `outcome`, `status`, `lasted_ms`, `method`, `target`, `headers`, `request_id`,
     `request_bytes`, `complaint` (of a validator), `rescue` (the attempt on another version, with `version`, `outcome`, `fault`,
     `status`, `lasted_ms`; else None), `response_headers`, and if they were kept `request` and `response` as `{"body": text}` or
-    `{"body_base64": text}`. `redacted` and `response_redacted`: whether something was replaced. `complete`: whether it can be
+    `{"body_base64": text}`. `redacted` and `response_redacted`: whether something was replaced; `input_redacted`: whether it was
+    in the body or the path of the request. `complete`: whether it can be
     sent again; if not, `incomplete` is the reason.
     """
     line, _, bodies = payload.partition(b"\n")
@@ -53,10 +54,15 @@ def failed_request(payload: bytes, rules: Redaction) -> dict[str, Any]:
         **_member("request", request),
         **_member("response", response),
         "redacted": (request is not None and request.changed) or target != kept["target"],
+        "input_redacted": (request is not None and request.changed) or _path(target) != _path(kept["target"]),
         "response_redacted": response is not None and response.changed,
         "complete": not incomplete,
         "incomplete": incomplete,
     }
+
+
+def _path(target: str) -> str:
+    return target.partition("?")[0]
 
 
 def failed_version(payload: bytes) -> str:

@@ -9,13 +9,14 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import aiohttp
 from yarl import URL
 
 from router import __version__
+from router.rollout.cases import redacted_body
 from router.rollout.cases.case import Case, unsendable
 from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result, judge_answer
 from router.rollout.model.endpoint import parse_endpoint
@@ -142,7 +143,12 @@ async def _send(
         first_byte_ms = (clock.now_ns() - started_ns) / 1e6
         begun.append(url)
         body, complete = await _body(response)
-        return CaseAnswer(response.status, first_byte_ms, body, complete, content_type=response.content_type)
+        coding = response.headers.get("Content-Encoding", "")
+        # A check asks for no encoding, but some servers compress whatever is asked for.
+        plain = redacted_body.uncompressed(body, {"content-encoding": coding}) if body and complete else body
+        readable = plain is not None
+        answer = CaseAnswer(response.status, first_byte_ms, body if plain is None else plain, complete)
+        return replace(answer, content_type=response.content_type, unreadable="" if readable else coding)
 
 
 def _headers(case: Case, target: RunTarget) -> dict[str, str]:
@@ -219,7 +225,7 @@ class AnswerValidator:
 
     def complaint(self, case: Case, answer: CaseAnswer) -> str | None:
         """Return the complaint about a complete 2xx answer; None if it is valid, or if `validation` does not apply to it."""
-        if answer.error or not answer.complete or not self._covers(case, answer):
+        if answer.error or answer.unreadable or not answer.complete or not self._covers(case, answer):
             return None
         if answer.content_type == "text/event-stream":
             if self._end is None:

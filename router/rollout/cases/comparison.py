@@ -34,7 +34,7 @@ _DIFFERS: Final = "it differs from the recorded answer"
 @dataclass(frozen=True, slots=True)
 class CaseAnswer:
     """The answer of a version. `error`: why there is no complete answer (`connect_failed: …`), else ""; `complete` is false if
-    only a part of the body was read.
+    only a part of the body was read. `body` is without its Content-Encoding; `unreadable` is that encoding if it is unknown.
     """
 
     status: int = 0
@@ -43,6 +43,7 @@ class CaseAnswer:
     complete: bool = True
     error: str = ""
     content_type: str = ""
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,9 @@ def _status_problem(expected: str, status: int) -> str | None:
 def _differences(recorded: bytes, answer: CaseAnswer, expect: Expectation, limits: ComparisonLimits) -> Iterator[str]:
     if not answer.complete:
         yield f"the answer is longer than {len(answer.body)} bytes and is not compared"
+        return
+    if answer.unreadable:
+        yield f"the answer has the Content-Encoding {shorten(answer.unreadable, 40, kept=40)!r} and cannot be compared"
         return
     try:
         expected, found = orjson.loads(recorded), orjson.loads(answer.body)

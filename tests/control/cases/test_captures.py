@@ -96,6 +96,7 @@ def test_a_failure_as_plain_data(segment: Segment) -> None:
             "request": {"body": '{"x": 1}'},
             "response": {"body": "sorry"},
             "redacted": True,
+            "input_redacted": False,
             "response_redacted": False,
             "complete": True,
             "incomplete": "",

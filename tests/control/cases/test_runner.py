@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
+import zlib
 from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
-from router.control.cases.runner import ANSWER_BYTES_MAX, CaseRunOptions, RunTarget, run_cases
+from router.control.cases.runner import ANSWER_BYTES_MAX, AnswerValidator, CaseRunOptions, RunTarget, run_cases
 from router.rollout.cases.case import Case, Expectation, Request
 from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result
 from router.rollout.model.rewrite import Rewrite, SentRewrite
+from router.settings.sections.validation import ValidationSettings
 from tests.control.cases.model_server import model_server
 from tests.control.scripted_server import answer, scripted
 from tests.proxy.engine.test_failover import closed_port
@@ -75,6 +78,28 @@ async def test_a_case_is_sent_as_requests_to_the_version_are() -> None:
     [(method, target, headers, body)] = server.requests
     assert (method, target, body) == ("POST", "/v2/models/v8/score?k=1", b"hello")
     assert (headers["host"], headers["authorization"]) == ("v8.example", "ours")
+
+
+@pytest.mark.parametrize(
+    ("coding", "encoded", "state"),
+    [
+        pytest.param("gzip", gzip.compress(b'{"score": 0.5}'), "pass", id="gzip"),
+        pytest.param("deflate", zlib.compress(b'{"score": 0.5}'), "pass", id="deflate"),
+        pytest.param("identity", b'{"score": 0.5}', "pass", id="identity"),
+        pytest.param("gzip", gzip.compress(b'{"score": 0.7}'), "fail", id="another answer"),
+        pytest.param("br", b"?", "fail", id="unreadable"),
+    ],
+)
+async def test_an_answer_is_compared_without_its_content_encoding(coding: str, encoded: bytes, state: str) -> None:
+    """Some servers compress whatever a client asks for."""
+    said = answer(200, encoded, b"Content-Type: application/json", b"Content-Encoding: " + coding.encode())
+    checked = AnswerValidator(ValidationSettings(response_json=True))
+    options = replace(OPTIONS, limits=ComparisonLimits(equal=True), complaint=checked.complaint)
+    case = post("x", expect=Expectation("2xx", body='{"score": 0.5}'))
+    async with scripted(said) as script:
+        [result] = await run_cases([case], RunTarget((script.url,)), options)
+    assert result.state == state
+    assert not any("invalid" in problem for problem in result.problems)
 
 
 async def test_what_may_not_be_sent_is_not() -> None:
