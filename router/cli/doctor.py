@@ -132,7 +132,7 @@ def _host(settings: Settings) -> Iterator[DoctorCheck]:
 
     found, limit_bytes = processors.of(), memory.limit_bytes()
     too_many = found.excess(settings.workers)
-    detail = f"{settings.workers} workers, {found.described}"
+    detail = f"{counted(settings.workers, 'worker')}, {found.described}"
     remedy = f"set workers = {found.usable}, or raise the CPU quota" if too_many else ""
     if too_many is not None or found.quota is not None:
         yield DoctorCheck("processors", True, detail, remedy, warning=too_many is not None)

@@ -33,6 +33,7 @@ from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.text import shorten_line
 from router.runtime import clock
+from router.runtime.text.plurals import counted, plural
 
 _JSON: Final = "application/json"
 GROUP_CHARS_MAX: Final = 120
@@ -161,7 +162,8 @@ def _too_large(addon: AlertsAddon, taken: int) -> Refusal:
     limit = f"the body is larger than alerts.body_bytes_max = {addon.settings.body_bytes_max}"
     if not taken:
         return Refusal(RefusalCode.BODY_TOO_LARGE, limit)
-    detail = f"{limit}: only its first {taken} alerts were read; raise the limit, or set max_alerts of the sender"
+    read = f"{counted(taken, 'alert')} at its beginning {plural('was', taken)} read"
+    detail = f"{limit}: only {read}; raise the limit, or set max_alerts of the sender"
     return Refusal(RefusalCode.BODY_TOO_LARGE, detail)
 
 
@@ -169,7 +171,7 @@ def _left_out(webhook: Webhook, sender: str) -> str | None:
     """Return the text of the alarm about alerts that did not arrive; None if all did."""
     group = f" of group {shorten_line(webhook.group, GROUP_CHARS_MAX)}" if webhook.group else ""
     if webhook.truncated:
-        were = "1 alert was" if webhook.truncated == 1 else f"{webhook.truncated} alerts were"
+        were = f"{counted(webhook.truncated, 'alert')} {plural('was', webhook.truncated)}"
         remedy = "raise max_alerts of its webhook (Grafana: Max Alerts), or split the group"
         return f"{were} left out{group} (sender: {sender}): {remedy}"
     if webhook.problem is None:

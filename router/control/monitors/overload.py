@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from router.control.monitors.alarms import Alarms
 from router.rollout.units import SECOND_NS
+from router.runtime.text.plurals import counted
 from router.shm.worker_stats import WorkerStats
 
 OVERLOADED: Final = ("connections_max", "requests_max", "descriptors")
@@ -71,7 +72,7 @@ class OverloadMonitor:
 
 
 def _times(acted: Mapping[str, int], names: Iterable[str]) -> str:
-    return ", ".join(f"{name} {acted[name]} times" for name in names if name in acted)
+    return ", ".join(f"{name} {counted(acted[name], 'time')}" for name in names if name in acted)
 
 
 def merged(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

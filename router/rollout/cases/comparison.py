@@ -18,6 +18,7 @@ from router.rollout import json_pointer
 from router.rollout.cases.case import NO_FAULT
 from router.rollout.json_pointer import covers
 from router.rollout.text import shorten
+from router.runtime.text.plurals import counted
 
 if TYPE_CHECKING:
     from router.rollout.cases.case import Case, Expectation
@@ -157,7 +158,7 @@ def differences(
             stack.extend(((*place, name), left[name], right[name]) for name in reversed(left) if name in right)
         elif isinstance(left, list) and isinstance(right, list):
             if len(left) != len(right):
-                yield f"{_place_text(place)}: {len(right)} items, recorded {len(left)}"
+                yield f"{_place_text(place)}: {counted(len(right), 'item')}, recorded {len(left)}"
             pairs = list(enumerate(zip(left, right, strict=False)))
             stack.extend(((*place, str(number)), a, b) for number, (a, b) in reversed(pairs))
         elif not _equal(left, right, relative, absolute):

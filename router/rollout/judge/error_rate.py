@@ -181,7 +181,7 @@ def _pair(context: TriggerContext, rule: ErrorRateRule, pair: WindowPair, judged
     long = judged.window(pair.long_s)
     if long is None or long.failed_share is None:
         reason = f"no requests in the last {pair.long_s:g} s"
-        distance = f"decides from {pair.requests_min} requests"
+        distance = f"decides from {counted(pair.requests_min, 'request')}"
         return replace(_result(context, judged.baseline, "inconclusive", reason, distance), window_s=pair.long_s)
     result, limit = _measured(context, pair, long, judged), limit_of(context, judged.baseline)
     if long.requests < pair.requests_min:

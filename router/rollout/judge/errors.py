@@ -200,9 +200,9 @@ def _not_yet(context: TriggerContext, burst: Burst) -> TriggerResult:
 def _passing(context: TriggerContext, burst: Burst) -> TriggerResult:
     rule = context.rules.hard_failure
     distance = (
-        f"fails from {rule.burst_faults_min} faults and a share of {rule.burst_fault_share:.0%} "
+        f"fails from {counted(rule.burst_faults_min, 'fault')} and a share of {rule.burst_fault_share:.0%} "
         f"for more than {context.rules.forgive_s:g} s, "
-        f"or from {rule.streak_faults_min} faults in a row "
+        f"or from {counted(rule.streak_faults_min, 'fault')} in a row "
         f"(now {context.evidence.faults.count}) over {rule.streak_span_s:g} s"
     )
     return replace(_burst(rule, burst), state="pass", failing=False, distance=distance, evidence_since_ns=None)

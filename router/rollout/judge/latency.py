@@ -70,7 +70,7 @@ def _recent_check(context: TriggerContext, rule: LatencyRule, result: TriggerRes
 
 def _no_data(rule: LatencyRule, base: TriggerResult) -> TriggerResult:
     reason = f"no answer was timed in the last {rule.window_s:g} s"
-    return replace(base, reason=reason, distance=f"decides from {rule.requests_min} answers")
+    return replace(base, reason=reason, distance=f"decides from {counted(rule.requests_min, 'answer')}")
 
 
 def _decide(rule: LatencyRule, base: TriggerResult, window: Window, limit_ms: float) -> TriggerResult:
