@@ -141,7 +141,7 @@ class Bench:
         self.upstream.connection_made(Nowhere(alive))
         self.upstream.idle_max_s = math.inf
         target.pools[0].release(self.upstream, self.data_plane.context.now_s)
-        self.downstream: Any = Downstream(self.data_plane.context, self.data_plane.limiter, "127.0.0.1")
+        self.downstream: Any = Downstream(self.data_plane.context, self.data_plane.limiter)
         self.downstream.connection_made(Nowhere(alive))
         self._numbers = numbers(1)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from router.proxy.http1.error_codes import ERROR_CODES
+from router.shm.layout import REFUSED_ANSWERS
 
 PROXY: Final = Path(__file__).parent.parent / "router" / "proxy"
 ANSWERS: Final = {"reply", "answer", "_fail", "request_aborted", "DownstreamError", "_refuse"}
@@ -47,10 +48,17 @@ def test_every_code_of_an_answer_is_in_the_table_with_its_status() -> None:
     unknown = {
         (code, status)
         for code, status in found()
+        if code not in REFUSED_ANSWERS  # the cause of a 502, which has a code of its own
         if code not in ERROR_CODES or (status and status not in ERROR_CODES[code].statuses)
     }
     assert unknown == set()
     assert len({code for code, _ in found()}) > 20
+
+
+def test_every_cause_of_a_refused_answer_is_used_and_no_other() -> None:
+    source = "".join(path.read_text() for path in PROXY.rglob("*.py"))
+    assert [cause for cause in REFUSED_ANSWERS if f'"{cause}"' not in source] == []
+    assert {code for code, _ in found() if code.startswith("response_")} - ERROR_CODES.keys() <= set(REFUSED_ANSWERS)
 
 
 def test_every_code_of_the_table_is_answered() -> None:

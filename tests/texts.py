@@ -23,6 +23,7 @@ TEXTS: Final[dict[str, str]] = {
     # Alerts
     "alert.silent": "alert Drift: PSI 0.4 is not resolved, but it was not received again for 601 s",
     "alerts.truncated": '4 alerts were left out of group {{}}:{{alertname="Drift"}} (sender: am): raise max_alerts of its webhook (Grafana: Max Alerts), or split the group',
+    "alerts.beginning": "only {alerts} alerts at its beginning were read",
     # Cases
     "cases.all_pass": "v4 is ready, 5 of 5 cases pass: ",
     "cases.answer_too_long": "the answer is longer than {limit} bytes and is not compared",
@@ -318,14 +319,14 @@ TEXTS: Final[dict[str, str]] = {
     "incident.windows_unknown": "The samples of that time are lost (the router was restarted before they were saved): windows are unknown.",
     # Journal
     "journal.mark_unreadable": "whether the journal's end is missing is not known",
-    "journal.tail_missing": "2 entries were written and acknowledged, up to generation 2, and there are 1",
+    "journal.tail_missing": "2 entries were written and acknowledged, up to generation 0.2, and there are 1",
     # Limits
     "limits.admin_connections": "admin.connections_max = 256 does not fit into the {files} descriptors of control",
     "limits.admin_does_not_fit": "admin.connections_max = 256 does not fit into the ",
     "limits.admin_takes": ": the admin port takes 20 connections. Raise the hard limit",
     "limits.connections_lowered": "limits.connections_max and limits.requests_max may take 1500 descriptors of a worker, and it has 1499 for them: it takes 999 connections at most. Raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of docker) or lower limits.connections_max",
     "limits.router_needs": "a process may have {files} descriptors, and a router with 2 workers needs 52 at least",
-    "limits.too_few_for_workers": "a process may have {files} descriptors, and a router with {workers} workers needs {least} at least. Raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of docker) or set fewer workers",
+    "limits.too_few_for_workers": "a process may have {files} descriptors, and a router with {workers} needs {least} at least. Raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of docker) or set fewer workers",
     "limits.worker_needs": "may take 14096 descriptors of a worker",
     # Listening sockets
     "listen.in_use": "listen 127.0.0.1:{port} is in use: stop what listens there (`ss -ltnp 'sport = :{port}'` names it) or choose another: --listen HOST:PORT",

@@ -122,6 +122,10 @@ class FakeControl:
             "unmatched": {"accepted": 0, "ended": {}}, "services": {"fraud": self.service},
         }  # fmt: skip
 
+    def settings(self) -> dict[str, Any]:
+        self._record("settings")
+        return {"origin": "flags", "version": 1, "read_at": "2026-11-22T00:00:00.000Z", "settings": {"workers": 2}}
+
     def service_status(self, service: str) -> dict[str, Any]:
         self._record("service_status", service=service)
         self._known(service)

@@ -6,6 +6,7 @@ import pytest
 
 from router.runtime import fd_limits
 from router.runtime.fd_limits import divide
+from router.runtime.text.plurals import counted
 from tests.texts import golden
 
 SHARES = {
@@ -40,7 +41,7 @@ def test_the_process_says_how_many_it_has() -> None:
 def test_a_router_needs_so_many_and_says_so(workers: int, least: int) -> None:
     assert fd_limits.shortage(workers, least) is None
     assert fd_limits.shortage(workers, least - 1) == (
-        golden("limits.too_few_for_workers", files=least - 1, workers=workers, least=least)
+        golden("limits.too_few_for_workers", files=least - 1, workers=counted(workers, "worker"), least=least)
     )
 
 

@@ -88,6 +88,7 @@ PRINTERS = {
     "cli/app.py": "the version",
     "demo/fault.py": "json_bytes, read by the demo",
     "control/history/advice_process.py": "a document for its parent; an error, escaped",
+    "control/cases/redaction_process.py": "a document for its parent",
 }
 
 

@@ -234,7 +234,7 @@ async def test_of_a_body_that_is_too_large_the_first_alerts_are_taken(tmp_path: 
         assert (status, document["code"]) == (413, "body_too_large")
         assert alerts == [(f"f{number}", "taken") for number in range(len(alerts))]
         assert 3 < len(alerts) < 10
-        assert f"only {len(alerts)} alerts at its beginning were read" in document["detail"]
+        assert golden("alerts.beginning", alerts=len(alerts)) in document["detail"]
         assert "alerts_truncated" in hooks.alarms()
         assert (await hooks.get("/v1/alerts"))["remembered"] == len(alerts)
         assert (await answer(hooks, webhook(firing("g"))))[0] == 200

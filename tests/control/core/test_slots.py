@@ -58,7 +58,7 @@ async def test_seven_versions_and_one_more(control: ControlHarness) -> None:
     error = caught.value
     assert error.code == "slots_busy"
     assert "v3 (draining, 1 in flight," in error.detail
-    assert "retire VERSION --cut" in error.detail
+    assert "retire one of them" in error.detail
     await control.operations.retire(service="svc", version="v3", actor="ann", cut=True)
     assert control.service_controller.executor.slots.cut_generation(2) == first_generation(6)
     control.workers.end(2, Outcome.CUT)

@@ -13,6 +13,7 @@ from router.cli import incidents as command
 from router.control.incidents import rendering
 from router.control.incidents.document import document
 from router.runtime.terminal import PrintableConsole
+from router.runtime.text.hints import Hints
 from tests.control.incidents.played_incident import Played
 from tests.texts import golden
 
@@ -52,7 +53,7 @@ def made(request: pytest.FixtureRequest) -> dict[str, Any]:
 def texts(made: dict[str, Any]) -> dict[str, str]:
     """Return what people read, as words separated by single spaces and without thin ones."""
     console = PrintableConsole(width=300, record=True, file=io.StringIO())
-    for part in command._in_full(made):
+    for part in command._in_full(made, Hints()):
         console.print(part)
     page = unescape(re.sub(r"<svg.*?</svg>|<style.*?</style>|<[^>]+>", " ", rendering.html(made), flags=re.DOTALL))
     raw = {

@@ -29,7 +29,7 @@ class OneIncident:
         self.made = made
         self.edits: list[tuple[Any, ...]] = []
 
-    async def listing(self) -> dict[str, Any]:
+    async def listing(self, service: str | None = None) -> dict[str, Any]:
         return {"incidents": [{"id": INCIDENT}]}
 
     async def document(self, incident: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from router.rollout.outcome import Outcome
 from router.rollout.stats.figures import format_value
 from router.runtime import clock
 from router.runtime.terminal import PrintableConsole
+from router.runtime.text.hints import Hints
 from router.shm import layout as at
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.waiting import until
@@ -177,7 +178,7 @@ def words(text: str) -> str:
 
 def texts(made: dict[str, Any]) -> dict[str, str]:
     console = PrintableConsole(width=300, record=True, file=io.StringIO())
-    for part in command._in_full(made):
+    for part in command._in_full(made, Hints()):
         console.print(part)
     page = unescape(re.sub(r"<svg.*?</svg>|<style.*?</style>|<[^>]+>", " ", rendering.html(made), flags=re.DOTALL))
     found = {"html": page, "md": rendering.markdown(made), "command": console.export_text()}
@@ -279,7 +280,7 @@ def _status(scene: Scene, made: dict[str, Any]) -> None:
     shown = scene.control.queries.service_status("svc")
     assert shown["last_switch"]["reason"] == made["reason"]
     assert shown["incidents_open"] == [ONE]
-    assert made["reason"] in words(str(cli_status._service("svc", shown)[-1]))
+    assert made["reason"] in words(str(cli_status._service("svc", shown, Hints())[-1]))
     (left,) = [target for target in shown["targets"] if target["version"] == "v1"] or [None]
     if left is not None and made["record"]["complete"] and left["totals"]["rescued"]:
         assert left["totals"]["rescued"] == made["rescued"]
