@@ -82,6 +82,9 @@ NEXT_IN_DOUBT: Final = "`status`   (shows whether it is still in doubt), then de
 NEXT_QUARANTINED: Final = "`deploy VERSION URL --override WHY`   (or release it first)"
 """The next command if the version is not ready and quarantined: without an override its deployment is refused."""
 
+NEXT_HELD: Final = "the same again: `… --override WHY`   (without MLflow's consent)"
+"""The next command if MLflow holds a version back: a release here would change nothing there."""
+
 
 def report(error: RouterError, as_json: bool, hints: Hints = _NONE) -> ExitCode:
     """Print the error and the next command; return the exit code. With --json a document on stdout has the same facts.
@@ -106,4 +109,6 @@ def report(error: RouterError, as_json: bool, hints: Hints = _NONE) -> ExitCode:
 def _next(code: str, facts: Mapping[str, Any]) -> str | None:
     if facts.get("in_doubt"):
         return NEXT_IN_DOUBT
+    if facts.get("held_by") == "mlflow":
+        return NEXT_HELD
     return NEXT_QUARANTINED if code == "version_not_ready" and facts.get("quarantined") else NEXT.get(code)

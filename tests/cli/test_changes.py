@@ -127,6 +127,15 @@ def test_the_next_command_for_a_retired_version_in_quarantine(admin: FakeAdmin, 
     assert error.splitlines()[1].startswith("next: rollback-router deploy green URL --override WHY")
 
 
+@pytest.mark.parametrize("code", ["version_quarantined", "mlflow_unreachable", "not_mlflow", "model_unknown"])
+def test_the_next_command_for_a_version_that_mlflow_holds_back(admin: FakeAdmin, command: Command, code: str) -> None:
+    """A release here would change nothing there, and another label is no way to promote this version."""
+    admin.problem("POST", f"{PATH}/promote", 409, code, "so says MLflow", held_by="mlflow")
+    _, _, error = command("promote", "green", "--admin", admin.url)
+    said = f"next: the same again: rollback-router promote green --admin {admin.url} --override WHY   (without MLflow"
+    assert error.splitlines()[1].startswith(said)
+
+
 REFUSALS = [
     pytest.param(
         409,

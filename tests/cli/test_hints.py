@@ -56,7 +56,7 @@ def in_templates() -> Iterator[str]:
 
 
 def in_table() -> Iterator[str]:
-    for template in (*failure.NEXT.values(), failure.NEXT_IN_DOUBT, failure.NEXT_QUARANTINED):
+    for template in (*failure.NEXT.values(), failure.NEXT_IN_DOUBT, failure.NEXT_QUARANTINED, failure.NEXT_HELD):
         yield from _COMMAND.findall(template)
 
 

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 RETRY_MIN_S: Final = 1.0
 UNREACHABLE: Final = "mlflow_unreachable"
 GIVEN_UP: Final = "mlflow_given_up"
+_HELD: Final = {"held_by": "mlflow"}
+"""The fact of a refusal that only MLflow, or an override, can end: a release here changes nothing there."""
 
 
 class MlflowAddon(Addon):
@@ -116,7 +118,7 @@ class MlflowAddon(Addon):
             found = await self._mlflow.version(uri)
         except Refusal as error:
             detail = f"{error.detail}; MLflow is asked before a promotion: promote with override to go without it"
-            raise Refusal(error.code, detail) from None
+            raise Refusal(error.code, detail, _HELD) from None
         self._refuse_quarantined(service, version, found)
 
     def _refuse_quarantined(self, service: str, version: str, found: ModelVersion) -> None:
@@ -127,7 +129,7 @@ class MlflowAddon(Addon):
         incident = f" (incident {quarantine['incident']})" if quarantine["incident"] else ""
         remedy = f"release it there (tag {mu.TAG_QUARANTINED} = false), or override with actor and reason"
         detail = f"{found.uri} is quarantined in MLflow: {quarantine['reason']}{incident}; {remedy}"
-        raise Refusal(RefusalCode.VERSION_QUARANTINED, detail, {"quarantine": quarantine})
+        raise Refusal(RefusalCode.VERSION_QUARANTINED, detail, {"quarantine": quarantine, **_HELD})
 
     # -- pending updates
     def on_entry(self, entry: Entry) -> None:

@@ -387,7 +387,7 @@ async def test_before_a_promotion_mlflow_is_asked_again(control: ControlHarness,
     with pytest.raises(Refusal, match="models:/fraud/3 is quarantined in MLflow: biased") as caught:
         await control.operations.promote(service="svc", version="fraud-v3", actor="ann")
     assert (caught.value.code, caught.value.facts) == (
-        "version_quarantined", {"quarantine": {"reason": "biased", "incident": None}},
+        "version_quarantined", {"quarantine": {"reason": "biased", "incident": None}, "held_by": "mlflow"},
     )  # fmt: skip
     assert await promoted(control, dry_run=True) == "version_quarantined"
     fake.versions["fraud", "3"].tags["rollback.quarantined"] = "false"
@@ -408,8 +408,9 @@ async def test_a_promotion_needs_the_answer_of_mlflow_or_an_override(
 ) -> None:
     await candidate(control, fake)
     fake.fails, fake.calls = fails, 0
-    assert await promoted(control) == code
-    assert fake.calls == 1
+    with pytest.raises(Refusal, match="promote with override to go without it") as caught:
+        await control.operations.promote(service="svc", version="fraud-v3", actor="ann")
+    assert (caught.value.code, caught.value.facts, fake.calls) == (code, {"held_by": "mlflow"}, 1)
     assert await promoted(control, override=Override("ann", "I know")) is None
 
 
