@@ -354,6 +354,7 @@ TEXTS: Final[dict[str, str]] = {
     "notification.time_taken": "decided 13.0 s after the first fault; swap 85 µs; every worker followed within 3.25 ms",
     # Channels
     "notify.answered": "the receiver answered {status} not now",
+    "notify.redirected": "the receiver answered {status} not now: redirects are not followed; set the URL to the address that it leads to",
     "notify.answered_404": "the receiver answered 404 not now",
     "notify.apprise_failed": "apprise could not deliver it",
     "notify.apprise_unknown_url": "apprise does not support this kind of URL",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 import orjson
 
@@ -19,6 +20,9 @@ from router.rollout.text import shorten_line
 
 SHOWN_CHARS_MAX: Final = 300
 ANSWER_BYTES_MAX: Final = 4096
+SECRET_CHARS_MIN: Final = 6
+"""A shorter part of a URL is no secret, and without it an answer would be hard to read."""
+_TOKEN: Final = re.compile(r"(?=.*[0-9A-Z%]).{8,}|.{16,}")
 _ABOUT_THE_NOTIFICATION: Final = (400, 406, 413, 414, 415, 422, 431)
 _SLACK_ERROR: Final = re.compile(r"[a-z]+(?:_[a-z0-9]+)+")
 """Slack's errors are words like `invalid_payload`; nothing that delivers answers so."""
@@ -53,7 +57,24 @@ def failure(kind: str, status: int, fields: Mapping[str, str], raw: bytes, now_s
         return DeliveryFailedError(detail, retry_after_s=None)
     wait_s = retry_after_s(status, fields, document, now_s)
     detail = f"the receiver answered {described(status, text)}"
+    if 300 <= status < 400:
+        detail += ": redirects are not followed; set the URL to the address that it leads to"
     return DeliveryFailedError(detail, refused=status in _ABOUT_THE_NOTIFICATION, retry_after_s=wait_s)
+
+
+def without_address(raw: bytes, url: str) -> bytes:
+    """Return an answer without the parts of `url` that may be a secret: many servers repeat the path that they do not know.
+
+    These are the path and what is in the query, user and password; of the path also each part that looks like a token.
+    """
+    parts = urlsplit(url)
+    parameters = [value for pair in parts.query.split("&") for value in pair.split("=", 1)[-1:]]
+    tokens = [part for part in parts.path.split("/") if _TOKEN.fullmatch(part)]
+    secrets = [parts.path.strip("/"), parts.query, *parameters, *tokens, parts.username or "", parts.password or ""]
+    spelled = {text for secret in secrets for text in (secret, unquote(secret)) if len(text) >= SECRET_CHARS_MIN}
+    for text in sorted(spelled, key=len, reverse=True):
+        raw = raw.replace(text.encode(), b"(hidden)")
+    return raw
 
 
 def described(status: int, text: str) -> str:

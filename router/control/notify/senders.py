@@ -14,7 +14,13 @@ import aiohttp
 from router.control.bulkhead import Bulkhead, BulkheadFull, BulkheadResolver
 from router.control.forward_proxy import ForwardProxy, proxy_for, request_options
 from router.control.notify.messages import USER_AGENT, cloud_event, plain, signing_secret, slack, webhook_fields
-from router.control.notify.receiver_answer import ANSWER_BYTES_MAX, DeliveryFailedError, described, failure
+from router.control.notify.receiver_answer import (
+    ANSWER_BYTES_MAX,
+    DeliveryFailedError,
+    described,
+    failure,
+    without_address,
+)
 from router.rollout.notifications.notification import Notification
 from router.rollout.text import shorten_line
 from router.runtime import clock
@@ -137,6 +143,7 @@ class HttpSender:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             self._secrets.forget()
             raise DeliveryFailedError(_describe_connection(error) + self.route) from None
+        raw = without_address(raw, url)
         if (failed := failure(self._channel.kind, answer.status, answer.headers, raw, clock.wall_s())) is not None:
             self._secrets.forget()
             raise failed

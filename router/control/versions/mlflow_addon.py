@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 RETRY_MIN_S: Final = 1.0
 UNREACHABLE: Final = "mlflow_unreachable"
 GIVEN_UP: Final = "mlflow_given_up"
-_HELD: Final = {"held_by": "mlflow"}
+_HELD: Final[dict[str, object]] = {"held_by": "mlflow"}
 """The fact of a refusal that only MLflow, or an override, can end: a release here changes nothing there."""
 
 

@@ -71,8 +71,33 @@ async def test_slack_with_its_address_in_a_file(tmp_path: Path) -> None:
 async def test_what_a_receiver_says_no_with(status: int, refused: bool) -> None:
     async with receiving(status) as receiver:
         failure = await failed(channel(url=receiver.url))
-        assert (failure.detail, failure.refused) == (golden("notify.answered", status=status), refused)
+        expected = golden("notify.redirected" if status == 302 else "notify.answered", status=status)
+        assert (failure.detail, failure.refused) == (expected, refused)
         assert len(receiver.got) == 1, "redirects are not followed"
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "shown"),
+    [
+        pytest.param("/s/T0SECRET0/B0SECRET0/x", "Cannot POST {path}", "Cannot POST /(hidden)", id="Express"),
+        pytest.param(
+            "/s/T0SECRET0/B0SECRET0/x", "no hook B0SECRET0 of T0SECRET0", "no hook (hidden) of (hidden)", id="a part"
+        ),
+        pytest.param("/h?sig=SECRET%2F1", "bad sig=SECRET%2F1", "bad (hidden)", id="query"),
+        pytest.param("/h?a=1&sig=SECRET%2F1", '{{"sig": "SECRET/1"}}', '{{"sig": "(hidden)"}}', id="decoded"),
+        pytest.param("/a/SECRET%20hook", "no /a/SECRET hook", "no /(hidden)", id="path decoded"),
+        pytest.param("/secret-hook", "POST \\/secret-hook", "POST \\/(hidden)", id="escaped as PHP does"),
+        pytest.param("/h/x", "no hook at /h/x", "no hook at /h/x", id="nothing that is long enough"),
+        pytest.param("/hooks/T0SECRET0", "no_hooks: hooks are off", "no_hooks: hooks are off", id="other words"),
+    ],
+)
+async def test_a_receiver_that_repeats_its_address(path: str, said: str, shown: str) -> None:
+    words = said.format(path=path)
+    for status in (404, 200):
+        async with scripted(answer(status, words.encode())) as script:
+            url = script.url + path
+            detail = await sent(channel(url=url)) if status == 200 else (await failed(channel(url=url))).detail
+        assert detail.endswith(f"{status} {shown.format()}")
 
 
 async def test_nobody_there() -> None:
