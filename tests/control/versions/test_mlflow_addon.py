@@ -386,9 +386,8 @@ async def test_before_a_promotion_mlflow_is_asked_again(control: ControlHarness,
     fake.versions["fraud", "3"].tags["rollback.reason"] = "biased"
     with pytest.raises(Refusal, match="models:/fraud/3 is quarantined in MLflow: biased") as caught:
         await control.operations.promote(service="svc", version="fraud-v3", actor="ann")
-    assert (caught.value.code, caught.value.facts) == (
-        "version_quarantined", {"quarantine": {"reason": "biased", "incident": None}, "held_by": "mlflow"},
-    )  # fmt: skip
+    facts = {"quarantine": {"reason": "biased", "incident": None}, "held_by": "mlflow"}
+    assert (caught.value.code, caught.value.facts) == ("version_quarantined", facts)
     assert await promoted(control, dry_run=True) == "version_quarantined"
     fake.versions["fraud", "3"].tags["rollback.quarantined"] = "false"
     assert await promoted(control) is None
