@@ -192,7 +192,7 @@ ALARMS: Final[dict[str, AlarmRow]] = {
     # notifications and MLflow
     "notification_failing": AlarmRow(
         "warning",
-        "A channel failed twice in a row. The detail names it and the reason.",
+        "A channel failed twice in a row, or its receiver asks to wait longer than a minute. The detail names it and the reason.",
         "`notify test`. Repair the receiver or its `url_file`: queued notifications are sent then.",
         "When the channel takes a notification.",
     ),

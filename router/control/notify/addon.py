@@ -278,7 +278,7 @@ class NotifyAddon(Addon):
 async def _test_channel(delivery: Delivery, notification: Notification) -> ChannelTest:
     begun_ns = clock.now_ns()
     error, answer = await delivery.send(notification)
-    if error is None and delivery.failing:
+    if error is None:  # also after one failure: its Retry-After may have asked for an hour
         delivery.retry_now()
     return {
         "channel": delivery.channel.name,

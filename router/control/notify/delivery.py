@@ -23,6 +23,8 @@ from router.settings.sections.notify import Channel
 log = logging.getLogger(__name__)
 FAILING_AFTER: Final = 2
 """The number of consecutive failures from which a channel counts as failing."""
+LONG_WAIT_S: Final = 60.0
+"""A channel whose receiver asks for a longer wait fails at once: a rollback may wait there, and others get the alarm."""
 ABOUT_CHANNELS: Final = ("notification_failing", "notification_given_up")
 """Alarms about notifications: that they were lost is no news."""
 
@@ -52,14 +54,15 @@ class Delivery:
         self._now_s = now_s
         self._queue = DeliveryQueue(pause_min_s)
         self._woken = asyncio.Event()
+        self._waits_long = False
 
     def __len__(self) -> int:
         return len(self._queue)
 
     @property
     def failing(self) -> bool:
-        """Whether the last attempts failed."""
-        return self._queue.failures >= FAILING_AFTER
+        """Whether the last attempts failed, or the receiver asks for a long wait."""
+        return self._waits_long or self._queue.failures >= FAILING_AFTER
 
     def accepts(self, notification: Notification) -> bool:
         """Return whether this channel is configured for the topic and the service of a notification."""
@@ -91,7 +94,7 @@ class Delivery:
         """Apply changed settings, and retry at once."""
         self.channel, self.sender = channel, sender
         self._queue.count_failures(0)
-        self.last_error = None
+        self.last_error, self._waits_long = None, False
         self.retry_now()
 
     def retry_now(self) -> None:
@@ -110,6 +113,7 @@ class Delivery:
 
     async def _attempt(self, waiting: WaitingNotification) -> None:
         error = (await self.send(waiting.notification))[0]
+        self._waits_long = error is not None and (error.retry_after_s or 0.0) > LONG_WAIT_S
         if error is None:
             self.last_error, self.last_sent_at = None, clock.wall_s()
             self._queue.delivered(waiting, self._now_s())

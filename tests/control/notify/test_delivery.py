@@ -119,6 +119,21 @@ async def test_order_is_kept_through_failures(start: StartLine) -> None:
     assert not line.delivery.failing
 
 
+@pytest.mark.parametrize(("asked_s", "failing"), [(3600.0, True), (61.0, True), (60.0, False), (None, False)])
+async def test_a_receiver_that_asks_for_a_long_wait_fails_at_once(
+    start: StartLine, asked_s: float | None, failing: bool
+) -> None:
+    line = await start(DeliveryFailedError("429", retry_after_s=asked_s), OK)
+    line.delivery.enqueue(notification(0))
+    seen = set()
+    async with asyncio.timeout(5):
+        while not line.finished:
+            seen.add((line.delivery.as_document()["failures"], line.delivery.failing))
+            await asyncio.sleep(0)
+    assert (1, failing) in seen
+    assert not line.delivery.failing, "it works again"
+
+
 async def test_a_channel_that_fails_says_so_until_it_works_again(start: StartLine) -> None:
     line = await start(DOWN, DOWN, DOWN, OK)
     line.delivery.enqueue(notification(0))

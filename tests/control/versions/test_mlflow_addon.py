@@ -407,7 +407,7 @@ async def test_a_promotion_needs_the_answer_of_mlflow_or_an_override(
 ) -> None:
     await candidate(control, fake)
     fake.fails, fake.calls = fails, 0
-    with pytest.raises(Refusal, match="promote with override to go without it") as caught:
+    with pytest.raises(Refusal, match="promote with override") as caught:
         await control.operations.promote(service="svc", version="fraud-v3", actor="ann")
     assert (caught.value.code, caught.value.facts, fake.calls) == (code, {"held_by": "mlflow"}, 1)
     assert await promoted(control, override=Override("ann", "I know")) is None
