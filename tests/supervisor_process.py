@@ -30,10 +30,16 @@ def main() -> int:
         assume_active="v9",
     )
     try:
-        return run.run(loader.load(Path(settings)), start, (*child, "control", control), (*child, "worker", worker))
+        return run.run(
+            loader.load(Path(settings)), start, _argv(child, "control", control), _argv(child, "worker", worker)
+        )
     except StartError as error:
         sys.stderr.write(error.detail)
         return exit_code(error)
+
+
+def _argv(child: tuple[str, ...], kind: str, behaviour: str) -> tuple[str, ...]:
+    return ("/there/is/no/such/program",) if behaviour == "unstartable" else (*child, kind, behaviour)
 
 
 if __name__ == "__main__":

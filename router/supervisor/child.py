@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import subprocess
@@ -132,3 +133,14 @@ def describe(status: int) -> str:
     if status >= 0:
         return f"exit code {status}"
     return f"killed by {signal.Signals(-status).name if -status in list(signal.Signals) else f'signal {-status}'}"
+
+
+def start_failure(error: OSError) -> str:
+    """Return why a process could not be started, with the remedy if the cause is a limit."""
+    match error.errno:
+        case errno.EAGAIN:
+            return f"{error.strerror}: raise the limit of processes (pids.max of the container, ulimit -u)"
+        case errno.ENOMEM:
+            return f"{error.strerror}: raise the limit of memory"
+        case _:
+            return str(error)

@@ -29,7 +29,7 @@ from router.shm import layout as at
 from router.shm.sample_ring import SampleRing
 from router.shm.worker_stats import WorkerStats
 from router.supervisor import reload
-from router.supervisor.child import Child, describe
+from router.supervisor.child import Child, describe, start_failure
 from router.supervisor.processes import ProcessSet
 from router.supervisor.run_options import RunOptions
 from router.supervisor.signals import Signals
@@ -109,16 +109,25 @@ class Supervisor:
                 self._old_router.close()
 
     def _step(self, signals: Signals) -> None:
-        try:
-            self.tick(clock.now_ns())
-            takeover = self._old_router or self._old
-            for number in signals.wait(TICK_S, takeover.descriptors if takeover else ()):
-                self.signalled(number, clock.now_ns())
-        except StartError:
-            raise
-        except Exception:  # the supervisor's guard: the children survive a bug here
-            log.exception("the supervisor's tick failed; the next one tries again")
-            clock.sleep_s(TICK_S)
+        for part in (
+            self._tick,
+            self._wait,
+        ):  # each on its own: a tick that fails again and again does not keep signals
+            try:
+                part(signals)
+            except StartError:
+                raise
+            except Exception:  # the supervisor's guard: the children survive a bug here
+                log.exception("the supervisor's tick failed; the next one tries again")
+                clock.sleep_s(TICK_S)
+
+    def _tick(self, _signals: Signals) -> None:
+        self.tick(clock.now_ns())
+
+    def _wait(self, signals: Signals) -> None:
+        takeover = self._old_router or self._old
+        for number in signals.wait(TICK_S, takeover.descriptors if takeover else ()):
+            self.signalled(number, clock.now_ns())
 
     def signalled(self, number: int, now_ns: int) -> None:
         """Handle a signal."""
@@ -191,7 +200,18 @@ class Supervisor:
         words = self._segment.words
         counter = at.H_CONTROL_STARTS if child.index is None else self._segment.layout.worker(child.index) + at.W_STARTS
         words[counter] += 1
-        child.start(now_ns, words[at.H_SETTINGS])
+        try:
+            child.start(now_ns, words[at.H_SETTINGS])
+        except OSError as error:  # no memory, no process left, no right to execute
+            self._unstartable(child, error, now_ns)
+
+    def _unstartable(self, child: Child, error: OSError, now_ns: int) -> None:
+        if child is self._control and not self._segment.words[at.H_CONTROL_READY]:
+            log.error("control cannot be started: %s", start_failure(error))
+            self._exit_code = ExitCode.INTERNAL
+            return
+        delay_s = child.restart_after(now_ns)
+        log.error("%s cannot be started: %s; next try in %.1f s", child.name, start_failure(error), delay_s)
 
     def _ended(self, child: Child, status: int, now_ns: int) -> None:
         cut = self._reap(child)

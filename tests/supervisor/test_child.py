@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 
 import pytest
 
-from router.supervisor.child import Backoff, Child, describe
+from router.supervisor.child import Backoff, Child, describe, start_failure
 
 S = 10**9
 
@@ -77,3 +79,10 @@ def test_signals_reach_the_process_and_nobody_once_it_is_gone() -> None:
 )
 def test_describe(status: int, text: str) -> None:
     assert describe(status) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(errno.EAGAIN, "pids.max"), (errno.ENOMEM, "limit of memory"), (errno.EACCES, "Errno 13")]
+)
+def test_why_a_process_cannot_be_started_names_the_limit(number: int, remedy: str) -> None:
+    assert remedy in start_failure(OSError(number, os.strerror(number)))

@@ -227,6 +227,26 @@ def test_control_killed_before_it_was_ready_ends_the_start(run: Run) -> None:
     assert golden("supervisor.control_died") in log
 
 
+def test_a_control_that_cannot_be_started_ends_the_start(run: Run) -> None:
+    code, log = run.start(control="unstartable").leave()
+    assert code == 10
+    assert "control cannot be started: [Errno 2]" in log
+    assert "Traceback" not in log
+
+
+def test_workers_that_cannot_be_started_are_tried_again_and_do_not_keep_a_stop(run: Run) -> None:
+    run.start(worker="unstartable").wait_for("control started .*")
+    assert run.process
+    assert run.process.stderr
+    lines = [run.process.stderr.readline() for _ in range(3)]
+    assert any("worker 0 cannot be started: [Errno 2]" in line and "next try in" in line for line in lines), lines
+    run.send(signal.SIGTERM)
+    run.wait_for("control SIGTERM draining")
+    code, log = run.leave()
+    assert code == 0
+    assert "Traceback" not in log
+
+
 def test_sigterm_during_the_start_leaves_with_0(run: Run) -> None:
     run.start(control="unready").wait_for("control started .*")
     run.send(signal.SIGTERM)
