@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 from router.errors import UpstreamError
 from router.proxy.engine import flow_control, tunnel
 from router.proxy.fair_queue import LARGE_READ_BYTES
-from router.proxy.http1 import request_head
+from router.proxy.http1 import request_head, response_head
 from router.proxy.http1.chunked import ChunkedBody, ChunkError
 from router.proxy.http1.fields import CHUNKED, UNTIL_CLOSE
 from router.proxy.http1.response_head import ResponseHead
@@ -203,6 +203,8 @@ class Upstream:
         if end < 0:
             if len(data) > (limit := self._context.options.head_bytes_max):
                 raise UpstreamError("response_head_too_large", f"the response head exceeds {limit} bytes")
+            if not response_head.begins_like_http(data):
+                raise response_head.not_http(data)
             if request_head.can_never_be_valid(data):
                 raise UpstreamError("response_head_malformed", "the response head has a bare CR or LF")
             self._buffer = data

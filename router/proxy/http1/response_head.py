@@ -38,6 +38,12 @@ from router.proxy.http1.fields import (
 )
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]*)?\r\n")
+_HTTP: Final = b"HTTP/1."
+_TLS_RECORD: Final = re.compile(rb"[\x14-\x17]\x03[\x00-\x04]")
+"""Type and version of a record (RFC 8446 §5.1). A TLS server answers plain HTTP with an alert."""
+_HTTP2_FRAME: Final = re.compile(rb"\x00[\x00-\xff]{2}[\x04\x07]", re.DOTALL)
+"""Length and type of a SETTINGS or GOAWAY frame (RFC 9113 §4.1, §6.5, §6.8), with which an HTTP/2 server begins."""
+_LINE_SHOWN_BYTES: Final = 40
 _STATUS_WITHOUT_SPACE: Final = len(b"HTTP/1.1 200\r\n")
 _UNCOMMON_RESPONSE: Final = re.compile(
     rb"\r\n(?:connection|keep-alive|proxy-|te:|transfer-encoding|upgrade|http2-settings|x-served-version|x-router-error)"
@@ -102,7 +108,7 @@ def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
     """Return the translation of a complete response head; raise UpstreamError if it is not one unambiguous HTTP/1 head."""
     line = _STATUS_LINE.match(raw)
     if line is None:
-        raise UpstreamError("response_status_line_malformed", f"the status line is malformed: {raw[:40]!r}")
+        raise not_http(raw)
     raw, lower = canonical(raw)
     try:
         httptools.HttpResponseParser(WIRE).feed_data(raw)
@@ -141,6 +147,23 @@ def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
     keep_alive = keep_alive and (not bodyless or length in (0, UNTIL_CLOSE))  # a body may follow all the same
     downstream = status_line + b"".join(kept)
     return ResponseHead(status, keep_alive, length, downstream, has_request_id, idle_s, upgrade, kind, retry_after)
+
+
+def begins_like_http(data: bytes) -> bool:
+    """Return whether an incomplete head can become a response of HTTP/1."""
+    return data.startswith(_HTTP) or _HTTP.startswith(data)
+
+
+def not_http(data: bytes) -> UpstreamError:
+    """Return the error of bytes that are no status line of HTTP/1. It shows at most that line, never the fields after it."""
+    if _TLS_RECORD.match(data):
+        detail = "the backend speaks TLS, not plain HTTP: write its endpoint as https://"
+    elif _HTTP2_FRAME.match(data):
+        detail = "the backend speaks HTTP/2 (gRPC does, too), and only HTTP/1.1 is spoken to backends"
+    else:
+        line = re.split(rb"[\r\n]", data, maxsplit=1)[0][:_LINE_SHOWN_BYTES]
+        detail = f"the status line is malformed: {line.decode('latin-1')!a}"
+    return UpstreamError("response_status_line_malformed", detail)
 
 
 def _kind_of(lower: bytes) -> int:

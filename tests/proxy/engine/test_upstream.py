@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -168,6 +169,32 @@ async def test_what_the_backend_breaks_is_502_and_its_connection_is_not_used_aga
     assert rig.scalar(at.L_FAULTS_UNBEGUN) == 1
     assert refused(rig) == {f"response_{cause}": 1}
     assert [record.args[3] for record in caplog.records if "was refused" in record.msg] == [f"response_{cause}"]  # type: ignore[index]
+
+
+OTHER_PROTOCOLS = {
+    "TLS alert": (b"\x15\x03\x01\x00\x02\x02\x46", "https://"),
+    "TLS handshake": (b"\x16\x03\x03\x00\x7a\x02", "https://"),
+    "HTTP/2 settings": (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", "HTTP/2"),
+    "HTTP/2 goaway": (b"\x00\x00\x08\x07\x00\x00\x00\x00\x00", "HTTP/2"),
+    "ssh": (b"SSH-2.0-OpenSSH_9.2\r\n", "'SSH-2.0-OpenSSH_9.2'"),
+    "smtp": (b"220 mail ESMTP\r\n", "'220 mail ESMTP'"),
+    "redis": (b"-ERR wrong number of arguments\r\n", "'-ERR wrong number of arguments'"),
+    "HTTP/0.9": (b"hello", "'hello'"),
+    "two bytes": (b"\xff\xfe", r"\xff\xfe"),
+    "a field after it": (b"HTTP/2 200\r\nset-cookie: secret\r\n\r\n", "'HTTP/2 200'"),
+}
+
+
+@pytest.mark.parametrize(("raw", "words"), OTHER_PROTOCOLS.values(), ids=OTHER_PROTOCOLS)
+async def test_a_backend_of_another_protocol_is_named(raw: bytes, words: str) -> None:
+    async with Backend(backends.sending(raw)) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        code, _, body = await client.ask(GET)
+        assert code == 502
+        assert words in json.loads(body)["detail"]
+        assert b"secret" not in body
+    assert refused(rig) == {"response_status_line_malformed": 1}
 
 
 def refused(rig: Rig) -> dict[str, int]:
