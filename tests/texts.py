@@ -408,7 +408,7 @@ TEXTS: Final[dict[str, str]] = {
     "settings.no_toml": "{file}: Invalid value (at line 2, column 10)",
     "settings.notify_secret_missing": "warning: notify b: {folder}/none: No such file or directory",
     "settings.two_errors": "{file}: workers = 0: Input should be greater than or equal to 1; wrokers = 2: there is no such setting",
-    "settings.unknown_variable": "environment variable ROLLBACK_ROUTER_WROKERS: there is no such setting",
+    "settings.unknown_variable": "environment variable ROLLBACK_ROUTER_WROKERS: there is no such setting: did you mean ROLLBACK_ROUTER_WORKERS?",
     "settings.workers_of_file": "{file}: workers = 0: Input should be greater than or equal to 1",
     # Standby
     "standby.unreachable": "v1 is unreachable since it was rolled back",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
+import unicodedata
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +15,7 @@ from router.errors.codes import StartCode
 from router.runtime.text import file_text
 
 FILE_BYTES_MAX: Final = 4 << 20
+_PLACE: Final = re.compile(r"\(at line (\d+), column (\d+)\)")
 _KINDS: Final = ((stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"))
 
 
@@ -32,7 +35,28 @@ def read(path: Path) -> dict[str, Any]:
         raise StartError(StartCode.SETTINGS_INVALID, f"{path}: {error.strerror}: {remedy}") from None
     if len(raw) > FILE_BYTES_MAX:
         raise StartError(StartCode.SETTINGS_INVALID, f"{path}: it has more than {FILE_BYTES_MAX} bytes")
+    text = ""
     try:
-        return tomllib.loads(file_text.decoded(raw))
+        text = file_text.decoded(raw)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError and names line and column
-        raise StartError(StartCode.SETTINGS_INVALID, f"{path}: {error}") from None
+        raise StartError(StartCode.SETTINGS_INVALID, f"{path}: {error}{_remedy(text, str(error))}") from None
+
+
+def _remedy(text: str, error: str) -> str:
+    """Return what is wrong at the place that the error names, if an editor or another dialect explains it; else nothing."""
+    place = _PLACE.search(error)
+    if place is None:
+        return ""
+    line = text.split("\n")[int(place[1]) - 1]
+    found = line[int(place[2]) - 1 :][:1].strip("\r")
+    if not found.isascii():
+        name = unicodedata.name(found, "a character without a name")
+        return f": U+{ord(found):04X} ({name}) stands there: write a plain quote or blank, or remove it"
+    if found == "{" and not line[: int(place[2]) - 1].strip():
+        return ": it seems to be JSON: write it in TOML, NAME = VALUE"
+    if found == ":":
+        return ": it seems to be YAML: write it in TOML, NAME = VALUE"
+    if found in ("", "#", "}") and "key" in error:
+        return ": an inline table { … } stands on one line, without a comma at its end (TOML 1.0)"
+    return ""

@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final
 
@@ -29,6 +30,8 @@ Place = tuple[str, ...]
 
 _LISTS: Final = (list, tuple)
 _SEPARATOR: Final = "__"
+_NEAR: Final = 0.7
+"""The least likeness of two names for the one to be proposed instead of the other."""
 _AROUND: Final = " \t\r\n\ufeff"
 _EXAMPLES: Final[Mapping[Place, Any]] = {
     ("notify",): [{"name": "on-call", "kind": "slack", "url_file": "/etc/rollback-router/slack.url"}],
@@ -77,7 +80,10 @@ class Variables:
         if any(typing.get_origin(kind) in _LISTS for kind in kinds):
             table = ENV_PREFIX + _SEPARATOR.join(place).upper()
             raise _refused(f"environment variable {name}: a list is one value: {_form(table, place, kinds)}")
-        raise StartError(StartCode.SETTINGS_UNKNOWN, f"environment variable {name}: there is no such setting")
+        raise StartError(
+            StartCode.SETTINGS_UNKNOWN,
+            f"environment variable {name}: there is no such setting: {_meant(part, place, kinds)}",
+        )
 
     def _key(self, name: str, part: str, place: Place) -> str:
         """Return the key in a table of tables, for example the name of a service in the spelling of the file."""
@@ -93,6 +99,15 @@ class Variables:
         if alike:
             return alike[0]
         return part.lower() if part.isupper() else part
+
+
+def _meant(part: str, place: Place, kinds: tuple[Any, ...]) -> str:
+    """Return the remedy for an unknown name: the nearest variable at this place, if one is near."""
+    known = {member.upper() for kind in kinds for member in _members(kind)}
+    near = get_close_matches(part.upper(), known, n=1, cutoff=_NEAR)
+    if not near:
+        return "remove the variable, or name it without this prefix"
+    return f"did you mean {ENV_PREFIX + _SEPARATOR.join((*(key.upper() for key in place), near[0]))}?"
 
 
 def _shape(service: str) -> str:

@@ -75,3 +75,26 @@ def test_a_file_that_cannot_be_read_names_the_user(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(StartError, match=f"Permission denied: .* uid {os.geteuid()}"):
         read(tmp_path / "router.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("listen = “127.0.0.1:80”\n", "U+201C (LEFT DOUBLE QUOTATION MARK)"),
+        ("\u00a0listen = '127.0.0.1:80'\n", "U+00A0 (NO-BREAK SPACE)"),
+        ("listen = '127.0.0.1:80'\n\ufeffworkers = 1\n", "U+FEFF (ZERO WIDTH NO-BREAK SPACE)"),
+        ("workers\u200b = 1\n", "U+200B (ZERO WIDTH SPACE)"),
+        ("workers = \uff11\n", "U+FF11 (FULLWIDTH DIGIT ONE)"),
+        ('{"listen": "127.0.0.1:80"}', "JSON"),
+        ("listen: 127.0.0.1:80\n", "YAML"),
+        ("a = {\n b = 1 }\n", "on one line"),
+        ("a = { b = 1, }\n", "without a comma at its end"),
+    ],
+)
+def test_what_an_editor_or_another_dialect_does_is_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "router.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(StartError) as refused:
+        read(path)
+    assert words in refused.value.detail
+    assert "at line" in refused.value.detail

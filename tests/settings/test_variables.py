@@ -128,3 +128,20 @@ def test_a_flag_that_wins_is_not_blamed_on_the_variable(monkeypatch: pytest.Monk
     with pytest.raises(StartError) as caught:
         load(None, {"workers": 65})
     assert "environment variable" not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("WROKERS", "did you mean ROLLBACK_ROUTER_WORKERS?"),
+        ("LIMITS__BODY_BYTE_MAX", "did you mean ROLLBACK_ROUTER_LIMITS__BODY_BYTES_MAX?"),
+        ("SERVICES__FRAUD__HOST", "did you mean ROLLBACK_ROUTER_SERVICES__FRAUD__HOSTS?"),
+        ("VERSION", "remove the variable"),
+        ("LOG_LEVEL", "remove the variable"),
+        ("", "remove the variable"),
+    ],
+)
+def test_an_unknown_name_has_a_remedy(name: str, remedy: str) -> None:
+    with pytest.raises(StartError) as refused:
+        Variables({f"ROLLBACK_ROUTER_{name}": "1"}, ["fraud"])
+    assert remedy in refused.value.detail
