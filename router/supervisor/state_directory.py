@@ -10,6 +10,7 @@ import errno
 import fcntl
 import logging
 import os
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -154,9 +155,9 @@ def _remedy(path: Path, error: OSError) -> str:
             return f"{mounts.of(path)} is read-only; mount a volume that can be written there"
         case errno.EACCES | errno.EPERM:
             uid = os.geteuid()
-            return (
-                f"{error.strerror} for {owned_files.user(uid)}: {owned_files.described(path)}; make it writable for this user "
-                f"(chown -R {uid}; in Kubernetes securityContext.fsGroup),"
-            )
+            failed = f"{error.strerror} for {owned_files.user(uid)}: {owned_files.described(path)}"
+            if not path.exists():  # never advise to hand over a directory above, which may be `/` or a home
+                return f"{failed}; make {path} for this user (install -d -o {uid} -m 700 {shlex.quote(str(path))}),"
+            return f"{failed}; make it writable for this user (chown -R {uid}; in Kubernetes securityContext.fsGroup),"
         case _:
             return f"{error.strerror}; make it writable for this user"

@@ -304,6 +304,8 @@ def test_a_place_below_one_that_cannot_be_written_names_it(volume: Path) -> None
     found = as_user(USER, USER, [], lambda: started(volume / "a" / "b"))
     assert found["code"] == "state_unwritable"
     assert f"{volume} belongs to root (uid 0)" in found["detail"]
+    assert f"install -d -o {USER} -m 700 {volume / 'a' / 'b'}" in found["detail"]
+    assert "chown" not in found["detail"]  # nobody hands over `/` or a home
 
 
 @needs_root

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from router.runtime.host import cgroups
+from router.runtime.text.plurals import counted
 
 MIB: Final = 1 << 20
 BASE_BYTES: Final = 80 * MIB
@@ -27,9 +28,10 @@ def shortage(workers: int, services: int, limit_bytes: int | None) -> str | None
     need = needed_bytes(workers, services)
     if limit_bytes is None or limit_bytes >= need:
         return None
+    fewer = ", or set fewer workers" if workers > 1 else ""
     return (
-        f"the memory limit of this container is {limit_bytes // MIB} MiB, and {workers} workers and {services} services need "
-        f"about {need // MIB} MiB before the first connection: raise the limit, or set fewer workers"
+        f"the memory limit of this container is {limit_bytes // MIB} MiB, and {counted(workers, 'worker')} and "
+        f"{counted(services, 'service')} need about {need // MIB} MiB before the first connection: raise the limit{fewer}"
     )
 
 

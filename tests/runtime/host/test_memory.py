@@ -20,3 +20,9 @@ def test_a_limit_that_fits(limit_mib: int | None) -> None:
 def test_a_limit_that_does_not_fit_is_named() -> None:
     text = shortage(4, 3, 128 * MIB) or ""
     assert all(part in text for part in ("128 MiB", "4 workers", "3 services", "187 MiB")), text
+
+
+def test_one_worker_is_not_told_to_set_fewer() -> None:
+    text = shortage(1, 1, 64 * MIB) or ""
+    assert "1 worker and 1 service need" in text
+    assert text.endswith("raise the limit")
