@@ -19,9 +19,9 @@ WAITING_MAX: Final = 64
 """Descriptors that are received at once; the kernel queues fewer (net.unix.max_dgram_qlen, 10 by default)."""
 
 
-def create(document: bytes) -> int:
-    """Return the descriptor of new memory that holds `document`."""
-    return sealed.holding(_NAME, document)
+def create(document: bytes, name: str = _NAME) -> int:
+    """Return the descriptor of new memory that holds `document`; `name` is what /proc/PID/fd shows."""
+    return sealed.holding(name, document)
 
 
 def read(fd: int) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import Any
+from typing import Any, Final
 
 from router.settings.settings import Settings
 from router.shm import settings_memory
@@ -16,6 +16,7 @@ from router.tls import contexts, kept_files
 from router.tls.kept_files import KeptFiles
 
 log = logging.getLogger(__name__)
+_NAME: Final = "rollback-router-certificates"
 
 
 class KeptCertificates:
@@ -73,7 +74,7 @@ class KeptCertificates:
             os.close(self._descriptors[child])
         other = kept_files.LISTEN if control else kept_files.ADMIN
         kept = {place: files for place, files in self._kept.items() if place != other}
-        self._descriptors[child] = settings_memory.create(kept_files.encode(kept))
+        self._descriptors[child] = settings_memory.create(kept_files.encode(kept), _NAME)
         return self._descriptors[child]
 
     def present(self, child: str) -> int:

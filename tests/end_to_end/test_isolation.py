@@ -136,7 +136,12 @@ tokens = [{{ name = "ann", sha256 = "{sha256(SECRET.encode()).hexdigest()}" }}]
         assert SECRET not in commands[control]
         for pid in (*workers, control):
             seen = memories(pid)
-            assert sorted(seen) == ["rollback-router-segment", "rollback-router-settings"]
+            assert sorted(seen) == [
+                "rollback-router-certificates",
+                "rollback-router-segment",
+                "rollback-router-settings",
+            ]
+            assert seen["rollback-router-certificates"] == b"{}", "no file of certificates is named"
             assert (SECRET in seen["rollback-router-settings"].decode()) is (pid == control)
             assert (
                 sha256(SECRET.encode()).hexdigest().encode() not in seen["rollback-router-settings"] or pid == control
@@ -157,7 +162,7 @@ def memories(pid: int) -> dict[str, bytes]:
             continue
         name = where.removeprefix("/memfd:").split(" ")[0]
         fd = os.open(link, os.O_RDWR)
-        seals = sealed.CONTENTS if "settings" in name else sealed.SIZE
+        seals = sealed.SIZE if "segment" in name else sealed.CONTENTS
         assert fcntl.fcntl(fd, fcntl.F_GET_SEALS) == seals, name
         with pytest.raises(PermissionError):
             os.ftruncate(fd, 0)
