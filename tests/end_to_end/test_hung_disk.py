@@ -9,22 +9,16 @@ import pytest
 from tests import backends
 from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
-from tests.end_to_end.real_router import SERVICE, RefusedError, Router, service_settings, until
+from tests.end_to_end.real_router import RefusedError, Router, service_settings, until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
 
-COMMITS_BEFORE = 5
-"""Of a first start with two seeds: the boot, each seed, and what the probes of each seed answer."""
+COMMITS_BEFORE = 3
+"""Of a first start with two seeds: the boot and each seed. What probes answer may be one commit or two, so there are none."""
 
 
 async def codes(router: Router) -> set[str]:
     return {alarm["code"] for alarm in (await router.status())["alarms"]}
-
-
-async def identified(router: Router) -> bool:
-    """Whether the journal has the identities of both seeds."""
-    targets = (await router.status())["services"][SERVICE]["targets"]
-    return len(targets) == 2 and all(target["identity"] is not None for target in targets)
 
 
 async def doubted(router: Router, verb: str, **body: Any) -> dict[str, Any]:
@@ -57,10 +51,9 @@ async def test_a_change_that_hung_is_decided_by_the_next_start(
 ) -> None:
     passes = COMMITS_BEFORE + 1
     async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
-        settings = service_settings(old.url, new.url)
+        settings = service_settings(old.url, new.url).replace('{ path = "/health", every_s = 0.1 }', '"none"')
         router = await start_router(settings, workers=1, ROLLBACK_ROUTER_FAIL_POINT=f"{point}:{passes}:hang")
         await router.wait_ready("v2")
-        await until(lambda: identified(router), 10, "both seeds are identified")
         assert await codes(router) == set()
         refused = await doubted(router, verb, **body)
         assert refused["in_doubt"] is True
