@@ -14,7 +14,7 @@ from tests.backends import Backend, Behaviour, Connection, RawRequest
 from tests.end_to_end.real_router import Router, service_settings, until
 from tests.end_to_end.traffic import Traffic
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
 
 
 class Replica:
@@ -101,5 +101,5 @@ async def test_two_bad_replicas_of_three_are_a_bad_version(tmp_path: Path) -> No
         async with Traffic(router.url, per_s=50) as traffic:
             await seen(traffic, 100)
             replicas[0].fault = replicas[1].fault = "500"
-            await router.wait_active("v2", 40)
+            await router.wait_active("v2", 60)
         await router.check()
