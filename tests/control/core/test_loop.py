@@ -89,6 +89,26 @@ async def test_a_verdict_overtakes_a_change_that_waits_for_the_disk(control: Con
     await successor.end()
 
 
+async def test_a_change_that_would_be_another_one_after_its_wait_is_refused(control: ControlHarness) -> None:
+    """No route is published meanwhile, so only the comparison of both results shows it."""
+    await control.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
+    control.workers.claim(2)
+    await control.operations.retire(service="svc", version="v3", actor="ann")
+    other = sqlite3.connect(control.folder / FILE, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    waiting = asyncio.ensure_future(control.operations.retire(service="svc", version="v3", cut=True, actor="ann"))
+    await asyncio.sleep(0)
+    control.workers.end(2, Outcome.OK)
+    control.tick()  # its last request has ended, so its slot is freed
+    other.execute("ROLLBACK")
+    other.close()
+    with pytest.raises(Refusal) as caught:
+        await waiting
+    assert (caught.value.code, caught.value.facts["overtaken_by"]) == ("lost_race", None)
+    await control.until_idle()
+    assert "abandoned" in await journaled_types(control)
+
+
 async def test_a_bad_standby_blocks_the_rollback_with_one_alarm(control: ControlHarness) -> None:
     control.probe("v2", ok=False, refused=True)
     control.tick(3)
