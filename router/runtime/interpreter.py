@@ -11,6 +11,7 @@ Why: docs/decisions.md#interpreter-flags-and-environment-of-children.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -104,6 +105,16 @@ def command(module: str, *words: str) -> list[str]:
     """Return the command that runs `module` of this installation, from any working directory."""
     user_site = ["-s"] if sys.flags.no_user_site else []
     return [os.path.abspath(sys.executable), "-P", *user_site, "-m", module, *words]
+
+
+def run(module: str, document: bytes, timeout_s: float) -> subprocess.CompletedProcess[bytes]:
+    """Run `module` in a child process with `document` on stdin, and return what it has printed.
+
+    Raise subprocess.TimeoutExpired, or OSError if it cannot be started. This blocks; call it in a thread.
+    """
+    return subprocess.run(
+        command(module), env=environment(), input=document, capture_output=True, timeout=timeout_s, check=False
+    )
 
 
 def environment(more: frozenset[str] = frozenset()) -> dict[str, str]:

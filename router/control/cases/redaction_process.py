@@ -87,14 +87,7 @@ def hidden(payloads: Sequence[bytes], why: str) -> RedactionResult:
 def run(job: RedactionJob, timeout_s: float = TIMEOUT_S) -> RedactionResult:
     """Let a child process redact. This blocks; call it in a thread."""
     try:
-        process = subprocess.run(
-            interpreter.command("router.control.cases.redaction_process"),
-            env=interpreter.environment(),
-            input=job.encode(),
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        process = interpreter.run("router.control.cases.redaction_process", job.encode(), timeout_s)
     except subprocess.TimeoutExpired:
         return hidden(job.payloads, f"the process that redacts did not end within {timeout_s:g} s")
     except OSError as error:

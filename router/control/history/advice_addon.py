@@ -93,14 +93,7 @@ class AdviceAddon(Addon):
 def _run_process(job: Job) -> tuple[Document | None, str]:
     """Run `job` in a child process; return the advice, or None and the reason. This blocks; call it in a thread."""
     try:
-        process = subprocess.run(
-            interpreter.command("router.control.history.advice_process"),
-            env=interpreter.environment(),
-            input=job.encode(),
-            capture_output=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        process = interpreter.run("router.control.history.advice_process", job.encode(), TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return None, f"to replay it takes more than {TIMEOUT_S:g} s: ask for fewer days"
     if process.returncode:
