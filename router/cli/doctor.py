@@ -128,9 +128,9 @@ def _files() -> DoctorCheck:
 
 def _host(settings: Settings) -> Iterator[DoctorCheck]:
     """Yield the limits of the container, beside what the settings need; nothing without limits."""
-    from router.runtime.host import memory, processors
+    from router.runtime.host import cgroups, memory, processors
 
-    found, limit_bytes = processors.of(), memory.limit_bytes()
+    found, limit_bytes = processors.of(), cgroups.memory_limit_bytes()
     too_many = found.excess(settings.workers)
     detail = f"{counted(settings.workers, 'worker')}, {found.described}"
     remedy = f"set workers = {found.usable}, or raise the CPU quota" if too_many else ""
@@ -141,7 +141,8 @@ def _host(settings: Settings) -> Iterator[DoctorCheck]:
     need = memory.needed_bytes(settings.workers, len(settings.services)) // memory.MIB
     short = memory.shortage(settings.workers, len(settings.services), limit_bytes) is not None
     detail = f"limit {limit_bytes // memory.MIB} MiB, about {need} MiB are needed before the first connection"
-    yield DoctorCheck("memory", True, detail, "raise the limit, or set fewer workers" if short else "", warning=short)
+    remedy = ("raise the limit" + memory.or_fewer(settings.workers)) if short else ""
+    yield DoctorCheck("memory", True, detail, remedy, warning=short)
 
 
 def _clock(now_s: float) -> DoctorCheck:

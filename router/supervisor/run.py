@@ -12,7 +12,7 @@ from router.errors import StartError
 from router.errors.codes import StartCode
 from router.runtime import clock, fd_limits, interpreter
 from router.runtime.failpoint import FailPoint
-from router.runtime.host import memory, processors
+from router.runtime.host import cgroups, memory, processors
 from router.runtime.inlets import Inlets
 from router.settings import loader
 from router.settings.settings import Settings
@@ -99,7 +99,7 @@ def _report_host(settings: Settings) -> None:
     """Log what this process may use, and warn if the settings need more. Name the variables that are passed over."""
     if notice := loader.passed_over():
         log.info("%s", notice)
-    found, limit_bytes = processors.of(), memory.limit_bytes()
+    found, limit_bytes = processors.of(), cgroups.memory_limit_bytes()
     log.info(
         "workers=%d: this process may use %s%s",
         settings.workers,

@@ -96,7 +96,7 @@ def _summary(record: Document, durations: Document, cost: Document, onset: float
         sentences.append(f"It lasted {formatting.seconds(durations['fault_to_recovered_s'])} from {since} to recovery.")
     failed, rescued, gone = cost["failed_max"], cost["rescued"], cost["clients_gone"]
     if failed:
-        sentences.append(f"At most {formatting.count(failed)} request{'' if failed == 1 else 's'} failed for clients.")
+        sentences.append(f"At most {formatting.count(failed)} {plural('request', failed)} failed for clients.")
     elif failed == 0:
         sentences.append("No request failed for clients.")
     if (who := record.get("affected")) is not None:
@@ -104,9 +104,9 @@ def _summary(record: Document, durations: Document, cost: Document, onset: float
             f"The failures are {_most(who['requests'], 'distinct request')} of {_most(who['clients'], 'client')}."
         )
     if gone:
-        sentences.append(f"{formatting.count(gone)} client{' has' if gone == 1 else 's have'} left while waiting.")
+        sentences.append(f"{formatting.count(gone)} {plural('client', gone)} {plural('has', gone)} left while waiting.")
     if rescued:
-        sentences.append(f"{formatting.count(rescued)} {'was' if rescued == 1 else 'were'} rescued on {back}.")
+        sentences.append(f"{formatting.count(rescued)} {plural('was', rescued)} rescued on {back}.")
     size = record.get("standby_size")
     if size is not None and size["good"] < size["endpoints"]:
         sentences.append(
@@ -118,7 +118,7 @@ def _summary(record: Document, durations: Document, cost: Document, onset: float
 
 def _most(count: int, noun: str) -> str:
     text = f"more than {COUNT_MAX}" if count > COUNT_MAX else str(count)
-    return f"{text} {noun}{'' if count == 1 else 's'}"
+    return f"{text} {plural(noun, count)}"
 
 
 def _iso(at: float | None) -> str | None:

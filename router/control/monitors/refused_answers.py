@@ -8,6 +8,7 @@ from operator import sub
 from typing import Final
 
 from router.rollout.units import SECOND_NS
+from router.runtime.text.plurals import counted
 from router.shm import layout as at
 from router.shm.worker_stats import WorkerStats
 
@@ -47,5 +48,4 @@ def cause_text(counts: Mapping[str, int]) -> str:
         return ""
     ranked = sorted(counts.items(), key=lambda item: -item[1])
     named = [f"{cause} ({count})" if len(ranked) > 1 else cause for cause, count in ranked[:CAUSES_NAMED_MAX]]
-    total = sum(counts.values())
-    return f"{total} answer{'' if total == 1 else 's'} refused: {', '.join(named)}"
+    return f"{counted(sum(counts.values()), 'answer')} refused: {', '.join(named)}"

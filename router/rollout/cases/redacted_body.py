@@ -7,7 +7,7 @@
     other text                  patterns; a change must leave the boundaries of a multipart body
     anything else               cannot be read
 
-Without rules a body is kept to the byte, whatever it is.
+Without rules every body is kept to the byte.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any, Final
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.text import shorten
-from router.runtime.text.plurals import counted
+from router.runtime.text.plurals import counted, plural
 
 TEXT_CHARS_MAX: Final = 400
 WINDOW_S: Final = 300.0
@@ -116,8 +116,8 @@ def cases_text(data: _Data) -> str:
     reasons = [f"{count} {reason}" for reason, count in data.get("left_out", {}).items()]
     if same := max(0, seen - made - sum(data["left_out"].values())) if "left_out" in data else 0:
         reasons.append(f"{same} duplicate, or above the limit")
-    text = f"{made} regression case{' was' if made == 1 else 's were'} made of {seen} failing "
-    text += f"request{'' if seen == 1 else 's'} of {data['version']}{span}"
+    text = f"{counted(made, 'regression case')} {plural('was', made)} made of {counted(seen, 'failing request')} "
+    text += f"of {data['version']}{span}"
     if late := data.get("late", 0):
         text += f", {late} of which ended more than 4 s after it"
     return text + (f"; no case: {', '.join(reasons)}" if reasons else "")

@@ -110,7 +110,7 @@ def breadth_text(affected: AffectedPeriod) -> str:
 def _number(found: Distinct, noun: str) -> str:
     count = found.count
     text = f"more than {COUNT_MAX}" if count > COUNT_MAX else str(count)
-    return f"{text} {noun}{'' if count == 1 else 's'}"
+    return f"{text} {plural(noun, count)}"
 
 
 def _passed(failed: TriggerResult, reason: str, distance: str) -> TriggerResult:

@@ -20,7 +20,7 @@ Severity = Literal["critical", "warning", "info"]
 
 TRIGGER_MEMBERS: Final = ("kind", "detail", "value", "limit", "baseline", "samples", "window_s", "reason")
 LASTING: Final[frozenset[Topic]] = frozenset({"rollback", "no_better_target", "proposal", "incident"})
-"""Topics that are of use for a day: somebody has to act on them. The others are of use for an hour."""
+"""Topics that are of use for a day: an operator has to act on them. The others are of use for an hour."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ _PREFIX: Final = ".file-system-check-"
 _BYTES: Final = 4096
 """What is written and mapped. A mapped page without room on the disk would kill the process (SIGBUS), so it is written first."""
 _BUSY: Final = (errno.EWOULDBLOCK, errno.EACCES)
-"""Errors of a lock that somebody else holds (fcntl(2) allows both)."""
+"""Errors of a lock that another process holds (fcntl(2) allows both)."""
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _REMEDIES: Final = {
     "nfs": "mount it with locking (NFSv4, or rpc.statd for NFSv3; no nolock), or use a local disk or a block volume",
@@ -30,8 +30,6 @@ _REMEDIES: Final = {
     "cifs": "use a local disk or a block volume instead of the share",
 }
 _REMEDY: Final = "use a local disk, a volume of the container engine or a block volume"
-
-
 _FLOCK: Final = "hhqqi4x"
 """struct flock of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid."""
 
@@ -75,7 +73,7 @@ def unfit(folder: Path, operation: str, error: OSError) -> FileSystemUnfit:
 
 
 def is_busy(error: OSError) -> bool:
-    """Return whether a lock failed because somebody else holds it, and not because locks do not work."""
+    """Return whether a lock failed because another process holds it, and not because locks do not work."""
     return error.errno in _BUSY
 
 

@@ -6,10 +6,8 @@ on top: about 1.5 MiB for 1,000 idle ones, and up to `limits.buffer_bytes` in ea
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
-from router.runtime.host import cgroups
 from router.runtime.text.plurals import counted
 
 MIB: Final = 1 << 20
@@ -28,13 +26,13 @@ def shortage(workers: int, services: int, limit_bytes: int | None) -> str | None
     need = needed_bytes(workers, services)
     if limit_bytes is None or limit_bytes >= need:
         return None
-    fewer = ", or set fewer workers" if workers > 1 else ""
     return (
         f"the memory limit of this container is {limit_bytes // MIB} MiB, and {counted(workers, 'worker')} and "
-        f"{counted(services, 'service')} need about {need // MIB} MiB before the first connection: raise the limit{fewer}"
+        f"{counted(services, 'service')} need about {need // MIB} MiB before the first connection: "
+        f"raise the limit{or_fewer(workers)}"
     )
 
 
-def limit_bytes(root: Path = cgroups.ROOT) -> int | None:
-    """Return the limit of this process's control groups; None without one."""
-    return cgroups.memory_limit_bytes(root)
+def or_fewer(workers: int) -> str:
+    """Return the other remedy of a shortage; empty for the last worker."""
+    return ", or set fewer workers" if workers > 1 else ""

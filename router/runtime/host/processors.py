@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from router.runtime.host import cgroups
+from router.runtime.text.plurals import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Processors:
     @property
     def described(self) -> str:
         """For example `2 of 64 cores (CPU quota 1.5)`."""
-        cores = f"{self.usable} of {self.affinity} core{'s' if self.affinity != 1 else ''}"
+        cores = f"{self.usable} of {counted(self.affinity, 'core')}"
         return cores if self.quota is None else f"{cores} (CPU quota {self.quota[0] / self.quota[1]:.3g})"
 
     def excess(self, workers: int) -> str | None:

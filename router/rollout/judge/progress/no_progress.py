@@ -183,8 +183,8 @@ def _text(scope: WorkScope, run: Losses) -> str:
 def _count(number: int | None, noun: str) -> str:
     """Return `3 requests`; four or more are what is known at least."""
     if number is None:
-        return f"an unknown number of {noun}s"
-    return f"{number}{' or more' if number >= 4 else ''} {noun}{'' if number == 1 else 's'}"
+        return f"an unknown number of {plural(noun, 0)}"
+    return f"{number}{' or more' if number >= 4 else ''} {plural(noun, number)}"
 
 
 def oldest_wait_s(state: WorkState) -> float:
