@@ -155,20 +155,19 @@ class WorkerStats:
 
     def proxy_headers_refused(self) -> int:
         """Return how many connections were closed because they had no valid PROXY header, over all workers."""
-        rows = (self._layout.worker(worker) for worker in range(self.workers))
-        return sum(self._words[row + at.W_PROXY_HEADERS_REFUSED] for row in rows)
+        return self._sum(at.W_PROXY_HEADERS_REFUSED)
 
     def lookalikes(self) -> int:
         """Return how many request fields were left out because of their names, over all workers."""
-        rows = (self._layout.worker(worker) for worker in range(self.workers))
-        return sum(self._words[row + at.W_LOOKALIKES] for row in rows)
+        return self._sum(at.W_LOOKALIKES)
 
     def handshakes(self) -> tuple[int, int]:
         """Return (TLS handshakes of clients that have ended, the failed ones among them), over all workers."""
-        rows = [self._layout.worker(worker) for worker in range(self.workers)]
-        return sum(self._words[row + at.W_HANDSHAKES] for row in rows), sum(
-            self._words[row + at.W_HANDSHAKES_FAILED] for row in rows
-        )
+        return self._sum(at.W_HANDSHAKES), self._sum(at.W_HANDSHAKES_FAILED)
+
+    def _sum(self, word: int) -> int:
+        """Return the sum of one word of the rows of all workers."""
+        return sum(self._words[self._layout.worker(worker) + word] for worker in range(self.workers))
 
     def unmatched(self) -> tuple[int, list[int]]:
         """Return (accepted, ends by outcome) of exchanges that matched no service, over all workers."""

@@ -109,10 +109,8 @@ class Supervisor:
                 self._old_router.close()
 
     def _step(self, signals: Signals) -> None:
-        for part in (
-            self._tick,
-            self._wait,
-        ):  # each on its own: a tick that fails again and again does not keep signals
+        # Each part on its own: signals are handled also while the tick fails again and again.
+        for part in (self._tick, self._wait):
             try:
                 part(signals)
             except StartError:

@@ -5,7 +5,7 @@ waited longest without a request in flight is evicted for a new one: 2,000 silen
 connection with a request in flight is never evicted; if all have one, the new connection is answered 503.
 
 TLS handshakes count apart: HANDSHAKES_MAX at once, HANDSHAKE_TIMEOUT_S each. At the limit the oldest handshake of the address
-with the most is closed, so that slow handshakes of one address keep nobody else out.
+with the most is closed, so that slow handshakes of one address keep no other address out.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from aiohttp import web
 
 from router.control.admin.http_protocol import FIELDS, AdminProtocol, MalformedRequests, defer_continue
 from router.runtime import clock, fd_limits
+from router.runtime.tasks import Tasks
 from router.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -249,6 +250,7 @@ class AdminTlsAcceptor:
         self._counts = counts
         self._make = make
         self._loop = asyncio.get_running_loop()
+        self._tasks = Tasks()
         self._pending: dict[asyncio.Task[None], str] = {}
         self._retry: asyncio.TimerHandle | None = None
 
@@ -282,7 +284,7 @@ class AdminTlsAcceptor:
         if len(self._pending) >= HANDSHAKES_MAX:
             self._evict()
         sock.setblocking(False)
-        task = self._loop.create_task(self._shake_hands(sock))
+        task = self._tasks.spawn(self._secure(sock), "TLS handshake at the admin port")
         self._pending[task] = address
         task.add_done_callback(self._ended)
 
@@ -297,7 +299,7 @@ class AdminTlsAcceptor:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._pending.pop(task, None)
 
-    async def _shake_hands(self, sock: socket.socket) -> None:
+    async def _secure(self, sock: socket.socket) -> None:
         secured = False
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
@@ -310,7 +312,7 @@ class AdminTlsAcceptor:
             secured = True
         except TimeoutError:
             self._counts["handshake_timeout"] += 1
-        except OSError:  # of TLS, too: the client has left, speaks no TLS, or trusts another authority
+        except OSError:  # of TLS, too: the client has left, sends no TLS, or trusts another authority
             pass
         finally:
             if not secured:

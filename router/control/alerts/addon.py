@@ -231,16 +231,13 @@ class AlertsAddon(Addon):
     def _limited(self, alert: Alert, batch: _Batch) -> AlertResult | None:
         """Return the result of a new alert that is beyond a limit."""
         limits = self.settings
-        if (
-            batch.new + batch.known >= limits.remembered_max
-        ):  # the first ones would be forgotten, and be new at each repeat
+        code = RefusalCode.TOO_MANY_ALERTS
+        outcome: Outcome = "later"
+        if batch.new + batch.known >= limits.remembered_max:
+            # A repeat would not help: the first ones would be forgotten, and be new each time.
+            outcome = "refused"
             detail = f"alerts.remembered_max = {limits.remembered_max}, and one request has more alerts: set max_alerts"
-            return AlertResult(
-                *(alert.fingerprint, "too_many_alerts", detail, alert.service, alert.name, "refused"),
-                RefusalCode.TOO_MANY_ALERTS,
-            )
-        if batch.new >= limits.alerts_max:
-            code = RefusalCode.TOO_MANY_ALERTS
+        elif batch.new >= limits.alerts_max:
             detail = (
                 f"alerts.alerts_max = {limits.alerts_max} new ones are taken of one request; send it again for the next"
             )
@@ -249,7 +246,7 @@ class AlertsAddon(Addon):
             detail = f"more than alerts.alerts_per_minute_max = {limits.alerts_per_minute_max}; send it again later"
         else:
             return None
-        return AlertResult(alert.fingerprint, code.value, detail, alert.service, alert.name, "later", code)
+        return AlertResult(alert.fingerprint, code.value, detail, alert.service, alert.name, outcome, code)
 
     def _record(self, service_controller: ServiceController, alert: Alert, batch: _Batch) -> AlertResult:
         active = service_controller.registry.active
@@ -276,7 +273,8 @@ class AlertsAddon(Addon):
         change = service_controller.executor.perform([record], clock.now_ns(), on_disk)
         if not change.kept:  # the queue of the journal is full: the alert counts, and has to be sent again
             del self._unwritten[key]
-            self._not_kept |= {key} if len(self._not_kept) < self.settings.remembered_max else set()
+            if len(self._not_kept) < self.settings.remembered_max:
+                self._not_kept.add(key)
         if change.entry is not None:
             self._store.apply(change.entry)
         return written

@@ -2,7 +2,7 @@
 
 Theory. The alerts of one webhook have nothing to do with each other, so an alert that cannot be read never takes others with
 it: the text is decoded value by value, each alert becomes a `RawAlert` or an `UnreadableAlert`, and the alerts before the place
-where a text ends or is no JSON are taken. Members that are not needed are ignored, whatever they hold. Members that a
+where a text ends or is no JSON are taken. Members that are not needed are ignored with any value. Members that a
 sender may leave out, or write as null, have defaults. Numbers and booleans in place of texts are texts.
 
 Three forms are known:
@@ -256,9 +256,7 @@ def _of_dashboard(item: Any, top: Mapping[str, Any], place: str) -> RawAlert:
 
 def _status(item: Mapping[str, Any], top: Mapping[str, Any], place: str) -> Status:
     """Return the status of an alert: its own, else that of its webhook, else whether its end has passed."""
-    whole = _text(
-        top.get("status")
-    )  # of a webhook that is over all alerts are; of one that fires, an alert may be over
+    whole = _text(top.get("status"))  # if it is resolved all alerts are; if it is firing, one of them may be over
     for text in (item.get("status"), None if item.get("endsAt") and whole.lower() != "resolved" else whole):
         if text is None or text == "":
             continue
