@@ -157,9 +157,9 @@ def begins_like_http(data: bytes) -> bool:
 def not_http(data: bytes) -> UpstreamError:
     """Return the error of bytes that are no status line of HTTP/1. It shows at most that line, never the fields after it."""
     if _TLS_RECORD.match(data):
-        detail = "the backend speaks TLS, not plain HTTP: write its endpoint as https://"
+        detail = "the answer is TLS and not plain HTTP: write the endpoint as https://"
     elif _HTTP2_FRAME.match(data):
-        detail = "the backend speaks HTTP/2 (gRPC does, too), and only HTTP/1.1 is spoken to backends"
+        detail = "the answer is HTTP/2 (gRPC is, too), and the router sends HTTP/1.1 to backends"
     else:
         line = re.split(rb"[\r\n]", data, maxsplit=1)[0][:_LINE_SHOWN_BYTES]
         detail = f"the status line is malformed: {line.decode('latin-1')!a}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LOG_EVERY_S: Final = 10.0
-"""At most one refused answer of a service is logged in this time."""
+"""At most one refused answer of a service is logged in this time for each cause."""
 CHUNK_CAUSE: Final = "response_chunk_malformed"
 
 
@@ -30,7 +30,7 @@ class RefusedAnswers:
     def __init__(self, context: WorkerContext, service: str) -> None:
         self._context = context
         self._service = service
-        self._throttle = LogThrottle(LOG_EVERY_S)
+        self._throttles: dict[str, LogThrottle] = {}
 
     def record(self, attempt: TappedAttempt, error: RouterError) -> None:
         """Count an answer to `attempt`, refused by `error`: an UpstreamError with the cause as its code, or a ChunkError."""
@@ -38,7 +38,7 @@ class RefusedAnswers:
         attempt.refused = cause
         words, word = self._context.words, attempt.row + at.L_REFUSED_ANSWERS + at.REFUSED_ANSWERS.index(cause)
         words[word] += 1
-        if self._throttle.due(clock.now_s()):
+        if self._throttles.setdefault(cause, LogThrottle(LOG_EVERY_S)).due(clock.now_s()):
             log.warning(
                 "service %s: an answer of %s at %s was refused (%s, %d so far in this worker): %s",
                 self._service,
