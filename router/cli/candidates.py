@@ -1,6 +1,6 @@
 """The candidates for a word of a command line: commands, options, and names that the running router knows.
 
-The router is asked with a short time limit. Whatever goes wrong, there are no candidates and no message. Names that hold
+The router is asked with a short time limit. After any error there are no candidates and no message. Names that hold
 unprintable characters are left out.
 """
 

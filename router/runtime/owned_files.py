@@ -26,8 +26,6 @@ _KINDS: Final = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISREG, "a file"),
 )
-
-
 _SHARED: Final = ("/", "/tmp", "/var/tmp", "/dev/shm", "/run", "/run/lock", "/var/lock")
 _PROBE: Final = ".owner-check-"
 
@@ -126,7 +124,7 @@ def close_to_others(path: Path) -> str | None:
         if found.st_uid != os.geteuid():
             if found.st_uid != 0 and os.geteuid() == 0 and not volume:
                 raise _refusal(path, _foreign(found.st_uid), _hand_over(path))
-            return f"{described(path)}: its owner and whoever can write to it can replace its files"
+            return f"{described(path)}: its owner, and every user who can write to it, can replace its files"
         if is_link and mode & 0o022:
             raise _refusal(path, f"can be written by others (mode {mode:o})", f"chmod 700 {os.path.realpath(path)}")
         if not is_link and mode != 0o700:

@@ -128,4 +128,4 @@ async def test_names_that_are_no_labels_and_a_quarantine_between_deploy_and_prom
         mlflow.call("POST", "model-versions/set-tag", {**tag, "value": "false"})
         await router.verb("promote", version=label, reason="the next one")
         assert await refused(router, "models:/Fraud%20Model/1") == (404, "model_unknown")
-        assert await refused(router, "models:/nobody/latest") == (404, "model_unknown")
+        assert await refused(router, "models:/unknown/latest") == (404, "model_unknown")

@@ -305,7 +305,7 @@ def test_a_place_below_one_that_cannot_be_written_names_it(volume: Path) -> None
     assert found["code"] == "state_unwritable"
     assert f"{volume} belongs to root (uid 0)" in found["detail"]
     assert f"install -d -o {USER} -m 700 {volume / 'a' / 'b'}" in found["detail"]
-    assert "chown" not in found["detail"]  # nobody hands over `/` or a home
+    assert "chown" not in found["detail"]  # no advice to hand over `/` or a home
 
 
 @needs_root

@@ -144,7 +144,7 @@ async def _send(
         begun.append(url)
         body, complete = await _body(response)
         coding = response.headers.get("Content-Encoding", "")
-        # A check asks for no encoding, but some servers compress whatever is asked for.
+        # A check asks for no encoding, but some servers compress all the same.
         plain = redacted_body.uncompressed(body, {"content-encoding": coding}) if body and complete else body
         readable = plain is not None
         answer = CaseAnswer(response.status, first_byte_ms, body if plain is None else plain, complete)

@@ -255,7 +255,7 @@ async def promotable(harness: CasesHarness) -> str:
 async def test_no_candidate_is_promoted_between_a_rollback_and_its_check_with_the_cases_of_it(
     start_harness: Begin, monkeypatch: pytest.MonkeyPatch, slow: str
 ) -> None:
-    """Whatever takes long: at every moment a promotion is refused, until the candidate has failed or passed the new case."""
+    """With a delay at each step: always a promotion is refused, until the candidate has failed or passed the new case."""
     harness = await start_harness(replay="always")
     addon, go_on = harness.addon, asyncio.Event()
     failures, call = addon.captured.failures, addon.store.call

@@ -126,7 +126,7 @@ def test_the_answer_to_a_request_that_was_redacted_is_no_fault_and_not_compared(
     "changed",
     [
         pytest.param({"attempts": [attempt("v1")]}, id="another version"),
-        pytest.param({"attempts": [attempt(outcome="connect_failed", status=None)]}, id="nobody there"),
+        pytest.param({"attempts": [attempt(outcome="connect_failed", status=None)]}, id="no connection"),
         pytest.param({"attempts": [attempt(), attempt("v1")]}, id="the other one failed too"),
         pytest.param({"rescue": attempt("v1", "timed_out")}, id="the rescue failed"),
         pytest.param({"headers_whole": False}, id="a field without which the body cannot be read"),

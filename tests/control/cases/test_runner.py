@@ -91,7 +91,7 @@ async def test_a_case_is_sent_as_requests_to_the_version_are() -> None:
     ],
 )
 async def test_an_answer_is_compared_without_its_content_encoding(coding: str, encoded: bytes, state: str) -> None:
-    """Some servers compress whatever a client asks for."""
+    """Some servers compress although a client asks for no coding."""
     said = answer(200, encoded, b"Content-Type: application/json", b"Content-Encoding: " + coding.encode())
     checked = AnswerValidator(ValidationSettings(response_json=True))
     options = replace(OPTIONS, limits=ComparisonLimits(equal=True), complaint=checked.complaint)

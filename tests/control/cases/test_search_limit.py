@@ -1,4 +1,4 @@
-"""Searches that would take ages are ended, whatever makes them slow."""
+"""Searches that would take ages are ended for each cause of slowness."""
 
 from __future__ import annotations
 

@@ -241,7 +241,7 @@ async def test_its_name_is_resolved_aside(monkeypatch: pytest.MonkeyPatch) -> No
 
     def hangs(*_: object) -> list[object]:
         seen.append(threading.current_thread().name)
-        raise OSError(None, "nobody knows it")
+        raise OSError(None, "unknown")
 
     monkeypatch.setattr(socket, "getaddrinfo", hangs)
     with pytest.raises(Refusal, match="mlflow_unreachable"):
