@@ -72,7 +72,8 @@ class Forwarding:
 
     def connection_fields(self, peer: Peer) -> bytes:
         """Return the fields for backends from the peer's connection alone."""
-        return self._fields(_name(peer.address), peer.scheme.encode(), b"", [_forwarded_element(peer)])
+        elements = [_forwarded_element(peer)] if self._standard else []
+        return self._fields(_name(peer.address), peer.scheme.encode(), b"", elements)
 
     def forwarded_fields(self, fields: ForwardedFields, peer: Peer) -> tuple[bytes, str]:
         """Return the fields for backends from those of a trusted peer, and the client's address; raise DownstreamError."""
@@ -85,9 +86,9 @@ class Forwarding:
         port = self._last(fields, "port")
         if _PORT.fullmatch(port) and int(port) <= 65535:
             more += b"X-Forwarded-Port: %b\r\n" % port
-        elements = _elements(fields)[-self._hops_max :] if self._standard else []
+        elements = [*_elements(fields)[-self._hops_max :], _forwarded_element(peer)] if self._standard else []
         proto = proto if proto.lower() in _PROTOS else peer.scheme.encode()
-        return self._fields(chain, proto, more, [*elements, _forwarded_element(peer)]), client
+        return self._fields(chain, proto, more, elements), client
 
     def forwarded_host(self, fields: ForwardedFields) -> bytes:
         """Return the X-Forwarded-Host to forward; empty if the router's own value stays."""
