@@ -23,6 +23,9 @@ _VERSIONS: Final = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion
 
 _ALPN: Final = ["http/1.1"]
 
+_TICKETS: Final = 1
+"""Session tickets of a handshake with TLS 1.3. OpenSSL sends 2, for clients that open two connections at once."""
+
 AEAD: Final = (
     "ECDHE-ECDSA-AES256-GCM-SHA384",
     "ECDHE-RSA-AES256-GCM-SHA384",
@@ -175,6 +178,7 @@ def _one_server(tls: ServerTls, pair: Pair) -> ServerContext:
     context.minimum_version = _VERSIONS[tls.minimum_version]
     _restrict(context, tls.ciphers)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.num_tickets = _TICKETS
     context.set_alpn_protocols(_ALPN)
     _load_pair(context, pair)
     if tls.client_ca is not None:

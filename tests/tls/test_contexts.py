@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,8 @@ from router.tls.contexts import BackendTls, Pair, ServerTls
 from tests.certificate_authority import CertificateAuthority
 from tests.texts import golden
 
+_NEW_SESSION_TICKET = 4
+"""The type of this message (RFC 8446 §4)."""
 Spoil = Callable[[Pair, CertificateAuthority], Pair]
 
 
@@ -148,6 +150,22 @@ def test_contexts_refuse_what_is_old(tmp_path: Path) -> None:
         assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert contexts.backend_context(BackendTls()).verify_mode == ssl.CERT_REQUIRED
     assert contexts.backend_context(BackendTls(verify=False)).verify_mode == ssl.CERT_NONE
+
+
+def test_a_handshake_brings_one_session_ticket(tmp_path: Path) -> None:
+    authority, tickets = CertificateAuthority(tmp_path), []
+    client = ssl.create_default_context(cafile=authority.file)
+    client._msg_callback = lambda *record: tickets.append(record) if record[4] == _NEW_SESSION_TICKET else None  # type: ignore[attr-defined]
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = contexts.server_context(ServerTls(authority.pair())).wrap_bio(to_server, to_client, server_side=True)
+    theirs = client.wrap_bio(to_client, to_server, server_hostname="localhost")
+    for step in (theirs.do_handshake, ours.do_handshake, theirs.do_handshake, ours.do_handshake):
+        with suppress(ssl.SSLWantReadError):
+            step()
+    with pytest.raises(ssl.SSLWantReadError):
+        theirs.read()
+    assert theirs.version() == "TLSv1.3"
+    assert len(tickets) == 1
 
 
 def suites(context: ssl.SSLContext) -> set[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from router.errors import StartError
 from router.proxy.addresses import peer_of
 from router.proxy.options import Options
-from router.proxy.tls.transport import TlsTransport
+from router.proxy.tls.transport import TlsTransport, Wrap
 from router.runtime import clock
 from router.runtime.logs import LogThrottle
 from router.shm import layout as at
@@ -42,17 +42,21 @@ class TlsAcceptor:
         self._limiter = limiter
         self._tls = options.tls
         self._signature = contexts.signature(options.tls.files) if options.tls else ()
-        self.ssl_context: ssl.SSLContext | None = kept_files.server_context(options.tls) if options.tls else None
+        self._use(kept_files.server_context(options.tls) if options.tls else None)
         self._throttle = LogThrottle(_LOG_EVERY_S)
 
     def wrap(self, above: asyncio.Protocol, announced: str = "") -> asyncio.Protocol:
         """Return the protocol of a new connection: `above`, or TLS with `above` after the handshake. `announced` is the client's
         address from a PROXY header.
         """
-        if self.ssl_context is None:
+        if self._wrap is None:
             return above
-        wrap = partial(self.ssl_context.wrap_bio, server_side=True)
-        return TlsTransport(above, wrap, self, announced, serves=True)
+        return TlsTransport(above, self._wrap, self, announced, serves=True)
+
+    def _use(self, context: ssl.SSLContext | None) -> None:
+        """Begin further handshakes with this context; None: serve without TLS."""
+        self.ssl_context = context
+        self._wrap: Wrap | None = None if context is None else partial(context.wrap_bio, server_side=True)
 
     def handshake_started(self, tls: TlsTransport) -> None:
         """A client has connected. At the connection limit it is closed unanswered: a 503 would need a handshake, which costs many
@@ -123,6 +127,7 @@ class TlsAcceptor:
                 log.error("certificates not reloaded, the old ones stay in use: %s", error.detail)
                 return
         if tls is self._tls:  # else the settings have changed meanwhile, and are loaded by another call
-            self._signature, self.ssl_context = signature, context
+            self._signature = signature
+            self._use(context)
             if tls is not None:
                 log.info("certificate %s is in use for new connections", tls.pair.certificate)
