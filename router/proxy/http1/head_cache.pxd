@@ -15,9 +15,11 @@ cdef class HeadCache:
     cdef public Py_ssize_t _shapes_number
     cdef public Py_ssize_t _budget
     cdef public bytes _latest
+    cdef public HeadTemplate _template
 
     @cython.locals(shapes=list, shape=_HeadShape, template=HeadTemplate, place=Py_ssize_t)
     cpdef translate(self, bytes raw)
+    cdef _came_by_template(self, bytes raw, object head, HeadTemplate template)
     cdef _translate_slow(self, bytes raw)
     cdef _remember(self, bytes raw, object head)
     cdef _promote(self, bytes line)

@@ -6,6 +6,8 @@ balancer come from many clients over one connection, so templates are found by t
 
     cached by its bytes ─no─► matches a template of its start line ─no─► slow path ─► cached, and learned from
 
+If a template translated the last head, it is asked first, before the look-up by bytes.
+
 A template is learned from two heads with equal start lines, equal names in equal order, and different values in fields that may
 differ. A further difference adds a variable field. Templates only ever widen, and each is checked against the slow path.
 
@@ -52,12 +54,14 @@ class HeadCache:
         self._shapes_number = 0
         self._budget = BUDGET
         self._latest = b""
+        self._template: HeadTemplate | None = None  # of the latest head, if a template translated it
 
     def clear(self) -> None:
         """Drop everything: the settings have changed."""
         self._heads, self._older_heads, self._shapes, self._older_shapes = {}, {}, {}, {}
         self._shapes_number = 0
         self._latest = b""
+        self._template = None
 
     def refill(self) -> None:
         """Renew the learning budget; called at every sweep."""
@@ -67,6 +71,12 @@ class HeadCache:
         """Return the translation of a complete head; raise the exceptions of the slow path."""
         if len(raw) > _HEAD_BYTES_MAX:  # never cached, and trying up to 16 templates on it would cost too much
             return self._parse(raw)
+        template = self._template
+        if template is not None:  # asked before the table: hashing a head that never comes again brings nothing
+            head = template.translate(raw)
+            if head is not None:
+                return self._came_by_template(raw, head, template)
+            self._template = None  # so each head that moves a generation of shapes is followed by a use of the table
         head = self._heads.get(raw)
         if head is not None:
             return head
@@ -81,11 +91,18 @@ class HeadCache:
                     continue
                 if place:  # move a used shape forward
                     shapes[place - 1], shapes[place] = shape, shapes[place - 1]
-                if raw == self._latest:
-                    self._remember(raw, head)
-                self._latest = raw
-                return head
+                return self._came_by_template(raw, head, template)
         return self._translate_slow(raw)
+
+    def _came_by_template(self, raw: bytes, head: Head, template: HeadTemplate) -> Head:
+        """Remember a head that is repeated, and otherwise the template for the next head."""
+        if raw == self._latest:
+            self._remember(raw, head)
+            self._template = None
+        else:
+            self._latest = raw
+            self._template = template
+        return head
 
     def _translate_slow(self, raw: bytes) -> Any:
         head = self._older_heads.pop(raw, None)

@@ -19,4 +19,5 @@ cdef class RequestHead:
     cdef public object work
     cdef public tuple lookalikes
 
+    @cython.locals(made=RequestHead)
     cpdef RequestHead with_values(self, bytes upstream, Py_ssize_t length, bytes request_id)

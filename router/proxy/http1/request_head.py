@@ -119,24 +119,24 @@ class RequestHead:
         return self.method in _IDEMPOTENT
 
     def with_values(self, upstream: bytes, length: int, request_id: bytes | None) -> RequestHead:
-        """Return the same head with other values in it (0.4 µs)."""
-        return RequestHead(
-            self.method,
-            self.target,
-            self.path,
-            self.host,
-            self.http11,
-            self.keep_alive,
-            length,
-            upstream,
-            request_id,
-            self.expects_continue,
-            self.upgrade,
-            self.final,
-            self.service,
-            self.work,
-            self.lookalikes,
-        )
+        """Return the same head with other values in it."""
+        made = RequestHead.__new__(RequestHead)  # without the parsing of 15 arguments
+        made.method = self.method
+        made.target = self.target
+        made.path = self.path
+        made.host = self.host
+        made.http11 = self.http11
+        made.keep_alive = self.keep_alive
+        made.length = length
+        made.upstream = upstream
+        made.request_id = request_id
+        made.expects_continue = self.expects_continue
+        made.upgrade = self.upgrade
+        made.final = self.final
+        made.service = self.service
+        made.work = self.work
+        made.lookalikes = self.lookalikes
+        return made
 
 
 def can_never_be_valid(data: bytes, start: int = 0) -> bool:

@@ -13,4 +13,5 @@ cdef class ResponseHead:
     cdef public int kind
     cdef public bint retry_after
 
+    @cython.locals(made=ResponseHead)
     cpdef ResponseHead with_values(self, bytes downstream, Py_ssize_t length, bytes _request_id)

@@ -91,17 +91,17 @@ class ResponseHead:
 
     def with_values(self, downstream: bytes, length: int, _request_id: bytes | None) -> ResponseHead:
         """Return the same head with other values in it."""
-        return ResponseHead(
-            self.status,
-            self.keep_alive,
-            length,
-            downstream,
-            self.has_request_id,
-            self.idle_timeout_s,
-            self.upgrade,
-            self.kind,
-            self.retry_after,
-        )
+        made = ResponseHead.__new__(ResponseHead)  # without the parsing of 9 arguments
+        made.status = self.status
+        made.keep_alive = self.keep_alive
+        made.length = length
+        made.downstream = downstream
+        made.has_request_id = self.has_request_id
+        made.idle_timeout_s = self.idle_timeout_s
+        made.upgrade = self.upgrade
+        made.kind = self.kind
+        made.retry_after = self.retry_after
+        return made
 
 
 def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:

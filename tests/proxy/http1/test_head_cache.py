@@ -61,6 +61,20 @@ def test_a_head_taken_twice_by_a_template_is_then_known_by_its_bytes(cache: Head
     assert cache.translate(fresh(102)) is cache.translate(fresh(102))
 
 
+def test_a_repeated_head_is_right_in_any_order_with_fresh_ones(cache: HeadCache, parser: Parser) -> None:
+    known = fresh(1)
+    slow_count(cache, parser, known, fresh(2), known)
+    for number in range(100, 110):
+        assert slow_count(cache, parser, fresh(number), known, known, known, fresh(number)) == 0
+        assert cache.translate(known) == cache.translate(known)
+
+
+def test_what_is_forgotten_is_not_translated_by_the_last_template(cache: HeadCache, parser: Parser) -> None:
+    slow_count(cache, parser, fresh(1), fresh(2), fresh(3))
+    cache.clear()
+    assert slow_count(cache, parser, fresh(4)) == 1
+
+
 def test_heads_of_many_clients_have_a_template_each(cache: HeadCache, parser: Parser) -> None:
     kinds = [b"X-%d: a\r\n" % number for number in range(SHAPES_PER_LINE_MAX)]
     for number in (100, 101):

@@ -215,6 +215,26 @@ def test_each_byte_in_each_value_is_judged_as_the_careful_path_judges_it() -> No
                 assert isinstance(slow, tuple), raw
 
 
+@settings(max_examples=EXAMPLES, derandomize=True)
+@given(st.data())
+def test_both_forms_of_a_template_find_the_same_values(data: st.DataObject) -> None:
+    chosen = [REQUEST_FIELDS[0], *data.draw(st.lists(st.sampled_from(REQUEST_FIELDS[5:11]), min_size=1, unique=True))]
+    raw = head(POST, chosen)
+    template = compile_template(raw, frozenset(range(1, len(chosen))), request)
+    assert template is not None
+    for other in (raw, *(edited(data.draw, POST, chosen) for _ in range(8))):
+        assert template.scanned(other) == template.matched(other), other
+
+
+@pytest.mark.parametrize("value", NASTY)
+def test_both_forms_find_the_same_values_at_each_limit(value: bytes) -> None:
+    template = compile_template(FRESH, frozenset((1, 3, 4, 5, 6)), request)
+    assert template is not None
+    for old in (b"python-httpx/0.28.1 %s %(a)d", b"140", b"0123-abc", b"00-0af7-b7ad-01", b"10.0.0.1, 10.0.0.2"):
+        raw = FRESH.replace(old, value, 1)
+        assert template.scanned(raw) == template.matched(raw), raw
+
+
 def test_what_a_template_makes_of_values() -> None:
     template = compile_template(FRESH, frozenset((1, 3, 4, 5, 6)), request)
     assert template is not None
