@@ -53,11 +53,6 @@ class TlsAcceptor:
             return above
         return TlsTransport(above, self._wrap, self, announced, serves=True)
 
-    def _use(self, context: ssl.SSLContext | None) -> None:
-        """Begin further handshakes with this context; None: serve without TLS."""
-        self.ssl_context = context
-        self._wrap: Wrap | None = None if context is None else partial(context.wrap_bio, server_side=True)
-
     def handshake_started(self, tls: TlsTransport) -> None:
         """A client has connected. At the connection limit it is closed unanswered: a 503 would need a handshake, which costs many
         times the refused request. Some may continue as reserved connections, because of health checks (reserve.py).
@@ -94,6 +89,11 @@ class TlsAcceptor:
             tls.abort()
 
     # -- certificates
+    def _use(self, context: ssl.SSLContext | None) -> None:
+        """Begin further handshakes with this context; None: serve without TLS."""
+        self.ssl_context = context
+        self._wrap: Wrap | None = None if context is None else partial(context.wrap_bio, server_side=True)
+
     def reconfigure(self, options: Options) -> None:
         """Apply changed settings, and read the files again even if their names are the same."""
         self._tls = options.tls

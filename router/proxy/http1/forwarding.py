@@ -96,7 +96,7 @@ class Forwarding:
         return host if authority.host_of(host) is not None else b""
 
     def _fields(self, chain: bytes, proto: bytes, more: bytes, elements: list[bytes]) -> bytes:
-        standard = b"Forwarded: %b\r\n" % b", ".join(elements) if self._standard else b""
+        standard = b"Forwarded: %b\r\n" % b", ".join(elements) if elements else b""
         return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n%b%b" % (chain, proto, more, standard)
 
     def _last(self, fields: ForwardedFields, what: str) -> bytes:
