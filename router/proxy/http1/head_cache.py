@@ -6,7 +6,8 @@ balancer come from many clients over one connection, so templates are found by t
 
     cached by its bytes ─no─► matches a template of its start line ─no─► slow path ─► cached, and learned from
 
-If a template translated the last head, it is asked first, before the look-up by bytes.
+If a template translated the last head, it is asked before the look-up by bytes. A head that is repeated between fresh ones thus
+costs a match (0.8 µs) instead of a look-up (0.2 µs).
 
 A template is learned from two heads with equal start lines, equal names in equal order, and different values in fields that may
 differ. A further difference adds a variable field. Templates only ever widen, and each is checked against the slow path.
@@ -76,7 +77,7 @@ class HeadCache:
             head = template.translate(raw)
             if head is not None:
                 return self._came_by_template(raw, head, template)
-            self._template = None  # so each head that moves a generation of shapes is followed by a use of the table
+            self._template = None
         head = self._heads.get(raw)
         if head is not None:
             return head

@@ -3,8 +3,7 @@
 Clients, balancers and backends send heads that differ only in a few values: identifiers, traces, lengths, dates, addresses.
 A template has the literal bytes of such heads, the kind of each value between them, and the pieces of text that the values are
 inserted between. The compiled form compares the literals and looks up each octet of a value in a table. In pure Python a regular
-expression does the same faster. A compiled
-translation takes 0.5 to 0.8 µs; the slow path takes 4 to 9 µs.
+expression does the same faster. A compiled translation takes 0.5 to 0.8 µs; the slow path takes 4 to 9 µs.
 
 A template accepts only heads that the slow path accepts, with the same meaning, for these reasons:
 
@@ -21,8 +20,8 @@ A template accepts only heads that the slow path accepts, with the same meaning,
    and the form is cut at the marks of the result. If a mark appears anywhere else, there is no template.
 
 A value cannot contain the CR that follows it, and the groups of the expression are possessive, so both forms are linear in the
-size of the head.
-`tests/proxy/http1/test_head_template.py` compares both forms and the slow path over generated heads, valid and invalid.
+size of the head. `tests/proxy/http1/test_head_template.py` compares both forms and the slow path over generated heads, valid and
+invalid.
 
 Why: docs/decisions.md#templates-of-heads.
 """
@@ -76,8 +75,7 @@ _MARKED: Final = re.compile(_MARK.replace(b"%03d", rb"(\d{3})"))
 class HeadTemplate:
     """Translates similar heads; `translate` returns None for any other head.
 
-    `literals` and `values` alternate and make up such a head; `texts` alternate with the shown values and
-    make up its translation.
+    `literals` and `values` alternate and make up such a head; `texts` and the shown values alternate in its translation.
     """
 
     __slots__ = (

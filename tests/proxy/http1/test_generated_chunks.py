@@ -24,23 +24,7 @@ EXTENSION: Final = rb"[ \t]*;[ \t]*" + TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + TOKEN +
 SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + EXTENSION + rb")*\r\n")
 TRAILER: Final = re.compile(TOKEN + rb":[\t -~\x80-\xff]*")
 NAMES: Final = (b"X-Sum", b"x_y", b"Digest", b"Content-Length", b"host", b"content_length")
-HOSTILE: Final = (
-    b"\r",
-    b"\n",
-    b"\x00",
-    b";",
-    b'"',
-    b" ",
-    b"\t",
-    b"0",
-    b"g",
-    b"-",
-    b"=",
-    b"\\",
-    b"\xff",
-    b"\r\n",
-    b"0\r\n\r\n",
-)
+HOSTILE: Final = (*map(bytes, zip(b'\r\n\x00;" \t0g-=\\\xff')), b"\r\n", b"0\r\n\r\n")
 
 
 class Result(NamedTuple):

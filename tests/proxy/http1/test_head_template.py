@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from itertools import product
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.errors import DownstreamError, UpstreamError
-from router.proxy.http1.fields import CHUNKED, VIA
+from router.proxy.http1.fields import CHUNKED, JSON, VIA
 from router.proxy.http1.head_cache import HeadCache
 from router.proxy.http1.head_template import compile_template, may_differ
 from router.proxy.http1.request_head import RequestHead, parse_request
@@ -306,3 +307,25 @@ def test_a_head_with_chunks_may_have_values_too() -> None:
     found = template.translate(raw.replace(b"X: y", b"X: z"))
     assert found is not None
     assert found.length == CHUNKED
+
+
+REQUEST = RequestHead(
+    b"PUT", b"/a?b", b"/a", b"h", True, True, 1, b"old", b"old", True, True, True, object(), object(), (b"X_a",)
+)
+RESPONSE = ResponseHead(201, True, 1, b"old", True, 4.5, True, JSON, True)
+
+
+@pytest.mark.parametrize(
+    ("head", "new"),
+    [
+        (REQUEST, {"upstream": b"new", "length": 7, "request_id": b"new"}),
+        (RESPONSE, {"downstream": b"new", "length": 7}),
+    ],
+    ids=["request", "response"],
+)
+def test_a_head_with_other_values_is_otherwise_the_same(head: RequestHead | ResponseHead, new: dict[str, Any]) -> None:
+    made = head.with_values(b"new", 7, b"new")
+    assert {field.name: getattr(made, field.name) for field in fields(head)} == {
+        **{field.name: getattr(head, field.name) for field in fields(head)},
+        **new,
+    }
