@@ -2,7 +2,7 @@
 
 The proxies have one core, wrk and the backend the other. A round starts all three afresh and loads them one after
 another in short slices of turning order, so that a slow minute of the machine meets all of them. CPU time is
-utime + stime of a proxy's processes, read before and after each slice.
+schedstat of a proxy's processes, read before and after each slice.
 """
 
 from __future__ import annotations

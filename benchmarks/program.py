@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 STOP_TIMEOUT_S = 40.0
 
 
@@ -132,13 +131,44 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_s(pids: Iterable[int]) -> float:
-    """Return the CPU time in seconds (utime + stime, proc(5) fields 14 and 15) that these processes have used."""
+    """Return the CPU time in seconds that the threads of these processes have used, from their schedstat (ns).
+
+    A thread that has ended is not counted. Raises BenchmarkError if the kernel keeps no such figures
+    (CONFIG_SCHED_INFO).
+    """
+    total_ns = 0
+    for pid in pids:
+        for task in _tasks(pid):
+            try:
+                total_ns += int((task / "schedstat").read_text().split()[0])
+            except FileNotFoundError:
+                if task.exists():
+                    raise BenchmarkError("this kernel has no /proc/PID/task/TID/schedstat") from None
+    return total_ns / 1e9
+
+
+def wakes(pids: Iterable[int]) -> int:
+    """Return how often the threads of these processes have waited and were woken (voluntary_ctxt_switches).
+
+    A thread that has ended is not counted.
+    """
     total = 0
     for pid in pids:
-        # The second field is the name in brackets and may hold anything; what follows the last bracket is regular.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS_PER_S
+        for task in _tasks(pid):
+            try:
+                status = (task / "status").read_text()
+            except FileNotFoundError:
+                continue
+            total += int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    return total
+
+
+def _tasks(pid: int) -> list[Path]:
+    """Return the folders of a process's threads in /proc; raise BenchmarkError if there is no such process."""
+    found = list(Path(f"/proc/{pid}/task").glob("*"))
+    if not found:
+        raise BenchmarkError(f"process {pid} has ended")
+    return found
 
 
 def memory_kib(pid: int) -> tuple[int, int]:

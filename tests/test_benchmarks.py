@@ -1,5 +1,8 @@
 """The statistics of the benchmarks: figures are only as good as the arithmetic under them."""
 
+import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,8 @@ from benchmarks.failover import GOOD, healthy_since_ns, met_by, rescued
 from benchmarks.figures import Ratio, median_ratio, quantile, slope
 from benchmarks.load import OK, Record
 from benchmarks.micro import measure
-from benchmarks.program import BenchmarkError
+from benchmarks.program import BenchmarkError, cpu_s, wakes
+from tests.waiting import until
 
 S = 1_000_000_000
 
@@ -146,3 +150,40 @@ def test_an_unknown_revision_is_named() -> None:
 def test_a_missing_program_is_named() -> None:
     with pytest.raises(BenchmarkError, match="/no/such/python is needed"):
         build.flavour(Path("/no/such/python"))
+
+
+@pytest.mark.parametrize("busy_s", [0.023, 0.027])
+def test_cpu_time_is_counted_finer_than_ticks(busy_s: float) -> None:
+    code = f"import time\nwhile time.process_time() < {busy_s}: pass\nprint(time.process_time(), flush=True)\ninput()"
+    with subprocess.Popen(
+        [sys.executable, "-S", "-E", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin
+        assert child.stdout
+        used_s = float(child.stdout.readline())
+        assert cpu_s([child.pid]) == pytest.approx(used_s, abs=0.004)
+        child.stdin.write(b"\n")
+
+
+def _waits(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+def test_each_wait_is_a_wake() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as child:
+        assert child.stdin
+        assert child.stdout
+        child.stdin.write(b"x")
+        child.stdout.read(1)
+        asyncio.run(until(lambda: _waits(child.pid)))
+        before = wakes([child.pid])
+        for _ in range(20):
+            child.stdin.write(b"x")
+            assert child.stdout.read(1) == b"x"
+            asyncio.run(until(lambda: _waits(child.pid)))
+        assert 20 <= wakes([child.pid]) - before <= 40
+
+
+def test_a_process_that_has_ended_has_no_figures() -> None:
+    with pytest.raises(BenchmarkError, match="has ended"):
+        cpu_s([2**22 + 1])

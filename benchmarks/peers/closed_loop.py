@@ -11,7 +11,7 @@ from typing import Final
 from benchmarks import wrk
 from benchmarks.peers.peer import Started
 from benchmarks.peers.work import Work
-from benchmarks.program import BenchmarkError, cpu_s, installed, tree
+from benchmarks.program import BenchmarkError, cpu_s, installed, tree, wakes
 
 SCRIPT: Final = Path(__file__).parent / "conf" / "wrk.lua"
 SIZES: Final = {"file-100k": 100_000, "file-10m": 10_000_000}
@@ -27,17 +27,19 @@ class Use:
         self._work = work
         self._loads: list[wrk.Load] = []
         self._cpu_s = 0.0
+        self._wakes = 0
 
     def load(self, seconds: int, core: int, *, counted: bool = True) -> None:
         """Load it for one slice; one that is not counted opens connections and fills caches."""
         everyone = tree(self._started.program.pid)
-        before = cpu_s(everyone)
+        before, woken = cpu_s(everyone), wakes(everyone)
         load = _wrk(self._started.port, self._work, seconds, core)
         load.check(f"{self._peer}, work {self._work.key}")
         if tree(self._started.program.pid) != everyone:
             raise BenchmarkError(f"{self._peer}: a process was replaced while it was measured")
         if counted:
             self._cpu_s += cpu_s(everyone) - before
+            self._wakes += wakes(everyone) - woken
             self._loads.append(load)
 
     def values(self) -> dict[str, float]:
@@ -46,6 +48,7 @@ class Use:
         seconds = sum(load.seconds for load in self._loads)
         return {
             "figure": round(self._cpu_s / requests * 1e6, 3),
+            "wakes": round(self._wakes / requests, 4),
             "requests_per_s": round(requests / seconds, 1),
             "busy": round(self._cpu_s / seconds, 3),
             "p50_us": statistics.median(load.p50_us for load in self._loads),

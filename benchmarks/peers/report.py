@@ -116,11 +116,11 @@ def show_work(work: Work, figure: dict[str, dict[str, Any]], settings: dict[str,
 
 def _more_heads(work: Work) -> list[str]:
     if work.kind == "closed":
-        return ["per s", "core used"]
+        return ["wakes", "per s", "core used"]
     if work.kind == "latency":
         return ["p50 added", "p99.9 added", "p99 whole"]
     if work.kind == "streams":
-        return ["late s", "core used"]
+        return ["wakes", "late s", "core used"]
     if work.kind == "workers":
         return ["µs with 1", "µs with 2"]
     return ["MiB at rest"]
@@ -128,11 +128,11 @@ def _more_heads(work: Work) -> list[str]:
 
 def _more(work: Work, one: dict[str, Any]) -> list[str]:
     if work.kind == "closed":
-        return [f"{one['requests_per_s']:,.0f}", f"{one['busy']:.0%}"]
+        return [f"{one['wakes']:.3f}", f"{one['requests_per_s']:,.0f}", f"{one['busy']:.0%}"]
     if work.kind == "latency":
         return [f"{one['added_p50_us']:,.0f}", f"{one['added_p999_us']:,.0f}", f"{one['p99_us']:,.0f}"]
     if work.kind == "streams":
-        return [f"{one['late_s']:.2f}", f"{one['busy']:.0%}"]
+        return [f"{one['wakes']:.1f}", f"{one['late_s']:.2f}", f"{one['busy']:.0%}"]
     if work.kind == "workers":
         return [f"{one['one_us']:.1f}", f"{one['two_us']:.1f}"]
     return [f"{one['at_rest_mib']:,.1f}"]

@@ -9,7 +9,7 @@ from typing import Final, cast
 import uvloop
 
 from benchmarks.peers.peer import Started
-from benchmarks.program import BenchmarkError, cpu_s, tree
+from benchmarks.program import BenchmarkError, cpu_s, tree, wakes
 
 BODY: Final = b'{"model":"fraud","messages":[{"role":"user","content":"Score me."}],"stream":true}'
 EVENT: Final = b"data: {"
@@ -73,7 +73,7 @@ async def _run(peer: str, started: Started, streams: int, chunks: int, interval_
         for _ in range(streams):
             clients.append((await loop.create_connection(Stream, "127.0.0.1", started.port))[1])
         everyone = tree(started.program.pid)
-        before, begun = cpu_s(everyone), time.monotonic()
+        before, woken, begun = cpu_s(everyone), wakes(everyone), time.monotonic()
         for number, client in enumerate(clients):
             await asyncio.sleep(max(begun + SPREAD_S * number / streams - time.monotonic(), 0))
             assert client.transport is not None
@@ -81,6 +81,7 @@ async def _run(peer: str, started: Started, streams: int, chunks: int, interval_
         patience_s = chunks * interval_ms / 1000 + PATIENCE_S
         await asyncio.wait_for(asyncio.gather(*(client.ended for client in clients)), patience_s)
         took_s, used_s = time.monotonic() - begun, cpu_s(everyone) - before
+        woken = wakes(everyone) - woken
     except TimeoutError:
         raise BenchmarkError(f"{peer}: {sum(not c.ended.done() for c in clients)} streams did not end") from None
     except OSError as error:
@@ -96,6 +97,7 @@ async def _run(peer: str, started: Started, streams: int, chunks: int, interval_
         raise BenchmarkError(f"{peer}: {short} of {streams} streams have fewer than {chunks} events")
     return {
         "figure": round(used_s / streams * 1e6, 1),
+        "wakes": round(woken / streams, 3),
         "seconds": round(took_s, 3),
         "late_s": round(took_s - SPREAD_S - (chunks - 1) * interval_ms / 1000, 3),
         "busy": round(used_s / took_s, 3),
