@@ -57,10 +57,12 @@ def main() -> int:
     one.add_argument(
         "--rounds",
         type=int,
-        help="interleaved rounds of everything (7 of a and b for nginx, HAProxy and us, else 3; quick: 2)",
+        help="interleaved rounds of everything (9 of works with a close bar for nginx, HAProxy and us, else 3; quick: 2)",
     )
+    one.add_argument("--seconds", type=int, help="length of a slice of a closed loop (2; quick: 1)")
     one.add_argument("--work", metavar="a,b,…", help="works, by their letters (all; quick: a,b,f)")
     one.add_argument("--peers", metavar="nginx,…", help="peers, by their names (all; quick: nginx,haproxy)")
+    one.add_argument("--before", metavar="REVISION", help="the router of this revision takes part, too")
     for parsed in names.choices.values():
         parsed.add_argument("--quick", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -84,7 +86,7 @@ def main() -> int:
         elif chosen.name == "stale":
             stale.run(chosen.quick)
         elif chosen.name == "peers":
-            peers.run(chosen.quick, chosen.rounds, chosen.work, chosen.peers)
+            peers.run(chosen.quick, chosen.rounds, chosen.work, chosen.peers, chosen.before, chosen.seconds)
         elif chosen.name == "micro":
             micro.run(chosen.quick, chosen.rounds)
         else:

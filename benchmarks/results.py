@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks import interpreter
 from benchmarks.program import BenchmarkError, installed
 
 HOUSE = Path(__file__).parent
@@ -24,7 +25,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
         "kernel": platform.release(),
-        "python": platform.python_version(),
+        "python": interpreter.facts(),
         "versions": {
             "rollback-router": importlib.metadata.version("rollback-router"),
             "installed": _installed(),

@@ -10,6 +10,7 @@ from typing import Final
 
 from benchmarks import wrk
 from benchmarks.peers.peer import Started
+from benchmarks.peers.tls import connection
 from benchmarks.peers.work import Work
 from benchmarks.program import BenchmarkError, cpu_s, installed, tree, wakes
 
@@ -58,22 +59,22 @@ class Use:
 
 def check(peer: str, port: int, work: Work) -> None:
     """Raise unless one request of this work is answered with 200 and everything that was asked for."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    client = connection(port, work.tls, 30)
     try:
         if work.script in SIZES:
-            connection.request("GET", f"/files/{work.script}")
+            client.request("GET", f"/files/{work.script}")
         elif work.script == "upload":
-            connection.request("POST", "/upload", b"x" * UPLOAD_BYTES, {"Content-Type": "application/octet-stream"})
+            client.request("POST", "/upload", b"x" * UPLOAD_BYTES, {"Content-Type": "application/octet-stream"})
         else:
             return  # a chat completion has been answered before the peer counted as started
-        response = connection.getresponse()
+        response = client.getresponse()
         body = response.read()
         if response.status != 200 or (work.script in SIZES and len(body) != SIZES[work.script]):
             raise BenchmarkError(f"{peer}, work {work.key}: {response.status} with {len(body)} bytes")
     except (OSError, http.client.HTTPException) as error:
         raise BenchmarkError(f"{peer}, work {work.key}: {error!r}") from error
     finally:
-        connection.close()
+        client.close()
 
 
 def write_files(folder: Path) -> None:
@@ -85,6 +86,7 @@ def write_files(folder: Path) -> None:
 
 def _wrk(port: int, work: Work, seconds: int, core: int) -> wrk.Load:
     command = [installed("taskset"), "-c", str(core), installed("wrk"), "-t1", f"-c{work.connections}"]
-    command += [f"-d{seconds}s", "--timeout", "20s", "-s", str(SCRIPT), f"http://127.0.0.1:{port}", "--", work.script]
+    command += [f"-d{seconds}s", "--timeout", "20s", "-s", str(SCRIPT)]
+    command += [f"{'https' if work.tls else 'http'}://127.0.0.1:{port}", "--", work.script]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return wrk.parse(done.stdout, done.stderr)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import http.client
 import ipaddress
 import json
 
+from benchmarks.peers.tls import connection
 
-def missing(port: int) -> list[str]:
+
+def missing(port: int, tls: bool = False) -> list[str]:
     """Return what of it is not done (empty: all of it is). For proxies that pass POST /seen on to the backend."""
-    answer, seen = _ask(port, {})
-    kept, seen_kept = _ask(port, {"X-Request-ID": "given-id"})
+    answer, seen = _ask(port, tls, {})
+    kept, seen_kept = _ask(port, tls, {"X-Request-ID": "given-id"})
     host = f"127.0.0.1:{port}"
-    return lacking(host, answer, seen, kept, seen_kept)
+    return lacking(host, answer, seen, kept, seen_kept, "https" if tls else "http")
 
 
 def lacking(
-    host: str, answer: dict[str, str], seen: dict[str, str], kept: dict[str, str], seen_kept: dict[str, str]
+    host: str,
+    answer: dict[str, str],
+    seen: dict[str, str],
+    kept: dict[str, str],
+    seen_kept: dict[str, str],
+    scheme: str = "http",
 ) -> list[str]:
     """Compare: the answer and what the backend saw, without an X-Request-ID and with `given-id`."""
-    expected = {"x_forwarded_proto": "http", "x_forwarded_host": host}
+    expected = {"x_forwarded_proto": scheme, "x_forwarded_host": host}
     found = [name.replace("_", "-") for name, value in expected.items() if seen[name] != value]
     try:
         # Envoy writes the address of another interface in place of a loopback address: the same work.
@@ -37,12 +43,12 @@ def lacking(
     return found
 
 
-def _ask(port: int, headers: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+def _ask(port: int, tls: bool, headers: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    client = connection(port, tls, 10)
     try:
-        connection.request("POST", "/seen", body=b"{}", headers={"Content-Type": "application/json", **headers})
-        response = connection.getresponse()
+        client.request("POST", "/seen", body=b"{}", headers={"Content-Type": "application/json", **headers})
+        response = client.getresponse()
         body = response.read()
         return {name.lower(): value for name, value in response.getheaders()}, json.loads(body)
     finally:
-        connection.close()
+        client.close()

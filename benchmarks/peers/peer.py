@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import http.client
+import sys
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
 from benchmarks.peers.environment import Environment
+from benchmarks.peers.tls import GROUP, SUITE, Certificate, connection
 from benchmarks.program import BenchmarkError, Program, free_port
 from benchmarks.subject import Router, service_toml
 
 HOUSE: Final = Path(__file__).parent
 CONF: Final = HOUSE / "conf"
 ROUTER: Final = "router"
+BEFORE: Final = "before"
+"""The router of another commit."""
+OURS: Final = frozenset((ROUTER, BEFORE))
 
 
 class Started(Protocol):
@@ -48,6 +53,8 @@ class Peer:
     start_timeout_s: float = 20.0
     works: str = ""
     """Keys of the works it takes part in; empty: all that it has a route for."""
+    tls: Mapping[str, str] = field(default_factory=dict)
+    """What its configurations say for TLS, by the name of the place (@NAME@); without TLS nothing. Empty: has none."""
 
 
 DEBIAN: Final = (
@@ -64,6 +71,18 @@ DEBIAN: Final = (
         ),
         confs=("nginx.conf",),
         workers=True,
+        tls={
+            "SSL": " ssl",
+            "TLS": "ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.3; "
+            f"ssl_conf_command Ciphersuites {SUITE}; ssl_ecdh_curve {GROUP};",
+        },
+    ),
+    Peer(
+        "nginx-bare",
+        ("nginx", "-p", "{folder}", "-c", "{folder}/nginx-bare.conf", "-e", "stderr"),
+        ("no access log", "keep-alive to the backend (256), unlimited requests on a connection"),
+        confs=("nginx-bare.conf",),
+        works="ab",
     ),
     Peer(
         "haproxy",
@@ -71,6 +90,7 @@ DEBIAN: Final = (
         ("http-reuse always", "pool-max-conn 256", "maxconn 4096", "header work of the router"),
         confs=("haproxy.cfg",),
         workers=True,
+        tls={"TLS": f" ssl crt {{both}} ssl-min-ver TLSv1.3 ciphersuites {SUITE} curves {GROUP}"},
     ),
 )
 GATEWAY: Final = (
@@ -174,6 +194,7 @@ class Running:
         backend: int,
         workers: int,
         cores: Iterable[int],
+        certificate: Certificate | None = None,
     ) -> None:
         self.port = free_port()
         folder.mkdir(parents=True)
@@ -186,14 +207,11 @@ class Running:
             "program": str(environment.program(peer.program)) if environment and peer.program else "",
         }
         for conf in peer.confs:
-            text = (CONF / conf).read_text()
-            for name in ("port", "backend", "workers", "folder"):
-                text = text.replace(f"@{name.upper()}@", values[name])
-            (folder / conf).write_text(text)
+            (folder / conf).write_text(filled((CONF / conf).read_text(), values, peer.tls, certificate))
         self.program = Program([word.format(**values) for word in peer.command], folder / "log", cores=cores)
         try:
             self.program.wait_for_port(self.port, peer.start_timeout_s)
-            wait_until_served(self.port, self.program, peer.name, peer.start_timeout_s)
+            wait_until_served(self.port, self.program, peer.name, peer.start_timeout_s, certificate is not None)
         except BaseException:  # goes on up; only the started processes must not stay
             self.program.stop()
             raise
@@ -202,21 +220,55 @@ class Running:
         self.program.stop()
 
 
+def filled(text: str, values: Mapping[str, str], tls: Mapping[str, str], certificate: Certificate | None) -> str:
+    """Return a configuration with its places (@NAME@) filled, with TLS if there is a certificate.
+
+    Raises BenchmarkError if there is one and the peer's configuration has no TLS.
+    """
+    if certificate and not tls:
+        raise BenchmarkError("its configuration has no TLS")
+    places = {name.upper(): values[name] for name in ("port", "backend", "workers", "folder")}
+    places["SCHEME"] = "https" if certificate else "http"
+    for name, said in tls.items():
+        places[name] = ""
+        if certificate:
+            places[name] = said.format(certificate=certificate.certificate, key=certificate.key, both=certificate.both)
+    for name, value in places.items():
+        text = text.replace(f"@{name}@", value)
+    return text
+
+
 def start(
-    name: str, environment: Environment | None, folder: Path, *, backend: int, workers: int, cores: Iterable[int]
+    name: str,
+    environment: Environment | None,
+    folder: Path,
+    *,
+    backend: int,
+    workers: int,
+    cores: Iterable[int],
+    certificate: Certificate | None = None,
+    standby: bool = False,
+    python: str = sys.executable,
 ) -> Started:
-    """Start the router (by the name `router`) or a peer."""
-    if name == ROUTER:
-        return Router(folder, service_toml("default", ("v1", backend)), workers=workers, cores=cores)
-    return Running(PEERS[name], environment, folder, backend=backend, workers=workers, cores=cores)
+    """Start the router (by the name `router` or `before`; `python` has it installed) or a peer.
+
+    With a certificate it listens with TLS. `standby`: the router has a second version, which only a router can have.
+    """
+    if name in OURS:
+        services = service_toml("default", ("v1", backend), ("v0", backend) if standby else None)
+        if certificate:
+            services += f'[tls]\ncertificate = "{certificate.certificate}"\nkey = "{certificate.key}"\n'
+        return Router(folder, services, workers=workers, cores=cores, python=python)
+    peer = PEERS[name]
+    return Running(peer, environment, folder, backend=backend, workers=workers, cores=cores, certificate=certificate)
 
 
-def wait_until_served(port: int, program: Program, who: str, timeout_s: float) -> None:
+def wait_until_served(port: int, program: Program, who: str, timeout_s: float, tls: bool = False) -> None:
     """Return when a chat completion is answered with 200: gateways listen before they have found their backend."""
     deadline = time.monotonic() + timeout_s
     while True:
         program.check_alive()
-        status = _try(port)
+        status = _try(port, tls)
         if status == 200:
             return
         if time.monotonic() > deadline:
@@ -224,15 +276,15 @@ def wait_until_served(port: int, program: Program, who: str, timeout_s: float) -
         time.sleep(0.1)
 
 
-def _try(port: int) -> int | str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+def _try(port: int, tls: bool) -> int | str:
+    client = connection(port, tls, 10)
     try:
         body = '{"model":"fraud","messages":[{"role":"user","content":"ready?"}]}'
-        connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
-        response = connection.getresponse()
+        client.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+        response = client.getresponse()
         response.read()
         return response.status
     except (OSError, http.client.HTTPException) as error:
         return repr(error)
     finally:
-        connection.close()
+        client.close()

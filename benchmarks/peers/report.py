@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from benchmarks.figures import Interval, median_interval, median_ratio
 from benchmarks.peers.comparison import DIRECT, Reading
-from benchmarks.peers.peer import ROUTER
+from benchmarks.peers.peer import BEFORE, ROUTER
 from benchmarks.peers.work import Work
 from benchmarks.results import table
 
@@ -28,18 +28,23 @@ class Bar:
 
 
 BARS: Final = (
-    Bar("a", "nginx", 1.0),
-    Bar("b", "nginx", 1.15),
+    Bar("a", "nginx", 0.95),
+    Bar("b", "nginx", 1.1),
+    Bar("a", "nginx-bare", 1.2),
+    Bar("b", "nginx-bare", 1.3),
     *(Bar(work, "haproxy", 1.0) for work in "ab"),
     *(Bar(work, "envoy", 1 / 3) for work in "ab"),
     *(Bar(work, peer, 1 / 5) for work in "ab" for peer in ("traefik", "caddy")),
     *(Bar(work, peer, 1 / 4) for work in "ab" for peer in GATEWAYS),
     *(Bar(work, "aiohttp", 1 / 10) for work in "ab"),
-    *(Bar(work, "nginx", 1.2) for work in ("c-100k", "c-10m", "d", "e")),
+    *(Bar(work, "nginx", 1.2) for work in ("c-100k", "c-10m", "d", "e", "g")),
+    *(Bar(work, "nginx", 1.05) for work in "kl"),
+    Bar("m", "nginx", 1.25),
 )
 ADDED_P99_US_MAX: Final = 1000.0
 ABOVE_NGINX_P99_US_MAX: Final = 300.0
 TWO_WORKERS_MAX: Final = 1.05
+AT_REST_MS_PER_S_MAX: Final = 10.0
 
 
 def paired(readings: Sequence[Reading], work: str, ours: str, theirs: str, key: str) -> tuple[list[float], list[float]]:
@@ -66,7 +71,9 @@ def summary(readings: Sequence[Reading], work: Work) -> dict[str, dict[str, Any]
         one["interval"] = asdict(median_interval([values["figure"] for values in mine]))
         key = "p99_us" if work.kind == "latency" else "figure"
         ours, theirs = paired(readings, work.key, ROUTER, name, key)
-        if ours and all(value > 0 for value in theirs):
+        # At rest a peer that needs next to nothing gives no ratio that means something.
+        has_ratio = work.kind != "rest" or name in (ROUTER, BEFORE)
+        if ours and has_ratio and all(value > 0 for value in theirs):
             one["router_ratio"] = asdict(median_ratio(ours, theirs))
         if ours and work.kind == "latency":
             differences = [a - b for a, b in zip(ours, theirs, strict=True)]
@@ -92,6 +99,9 @@ def bars(figures: dict[str, dict[str, dict[str, Any]]]) -> list[dict[str, Any]]:
     ours = figures.get("h", {}).get(ROUTER)
     if ours:
         found.append(_judged("(h) 2 workers ÷ 1", TWO_WORKERS_MAX, Interval(**ours["interval"])))
+    ours = figures.get("j", {}).get(ROUTER)
+    if ours:
+        found.append(_judged("(j) at rest, ms/s", AT_REST_MS_PER_S_MAX, Interval(**ours["interval"])))
     return found
 
 
@@ -115,8 +125,10 @@ def show_work(work: Work, figure: dict[str, dict[str, Any]], settings: dict[str,
 
 
 def _more_heads(work: Work) -> list[str]:
-    if work.kind == "closed":
+    if work.kind in ("closed", "handshakes"):
         return ["wakes", "per s", "core used"]
+    if work.kind == "rest":
+        return ["wakes/s", "control", "supervisor", "worker"]
     if work.kind == "latency":
         return ["p50 added", "p99.9 added", "p99 whole"]
     if work.kind == "streams":
@@ -127,7 +139,10 @@ def _more_heads(work: Work) -> list[str]:
 
 
 def _more(work: Work, one: dict[str, Any]) -> list[str]:
-    if work.kind == "closed":
+    if work.kind == "rest":
+        kinds = [one.get(f"{kind}_ms_per_s") for kind in ("control", "supervisor", "worker")]
+        return [f"{one['wakes_per_s']:,.1f}", *("" if value is None else f"{value:.2f}" for value in kinds)]
+    if work.kind in ("closed", "handshakes"):
         return [f"{one['wakes']:.3f}", f"{one['requests_per_s']:,.0f}", f"{one['busy']:.0%}"]
     if work.kind == "latency":
         return [f"{one['added_p50_us']:,.0f}", f"{one['added_p999_us']:,.0f}", f"{one['p99_us']:,.0f}"]

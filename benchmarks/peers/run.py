@@ -8,18 +8,29 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.build import Build
 from benchmarks.peers import chart, report
 from benchmarks.peers.comparison import FULL, OFTEN_ON, QUICK, Comparison
 from benchmarks.peers.environment import Environment
-from benchmarks.peers.peer import PEERS, ROUTER
+from benchmarks.peers.peer import BEFORE, PEERS, ROUTER
 from benchmarks.peers.work import QUICK as QUICK_WORKS
 from benchmarks.peers.work import WORKS, Work, chosen
 from benchmarks.program import BenchmarkError, allow_many_files
 from benchmarks.results import write
 
 
-def run(quick: bool, rounds: int | None, letters: str | None, names: str | None) -> None:
-    """Measure the router beside the peers named (all; quick: nginx and HAProxy) on the works named."""
+def run(
+    quick: bool,
+    rounds: int | None,
+    letters: str | None,
+    names: str | None,
+    before: str | None,
+    slice_s: int | None,
+) -> None:
+    """Measure the router beside the peers named (all; quick: nginx and HAProxy) on the works named.
+
+    `before` is a revision whose router takes part, compiled, by the name `before`. `slice_s` is the length of a slice.
+    """
     allow_many_files()
     try:
         works = chosen(letters or (QUICK_WORKS if quick else ",".join(work.key for work in WORKS)))
@@ -28,12 +39,15 @@ def run(quick: bool, rounds: int | None, letters: str | None, names: str | None)
     size = QUICK if quick else FULL
     if rounds:
         size = replace(size, rounds=rounds, seldom_rounds=rounds)
+    if slice_s:
+        size = replace(size, slice_s=slice_s)
     count = size.rounds if any(work.key in OFTEN_ON for work in works) else size.seldom_rounds
     environments, absent = provide(_names(quick, names))
+    earlier = Build(before) if before else None
     with tempfile.TemporaryDirectory(prefix="rollback-router-peers-") as folder:
         # nginx's worker runs as another user when the benchmark runs as root, and serves files from here.
         Path(folder).chmod(0o755)
-        comparison = Comparison(list(environments), _present(environments), works, size, Path(folder))
+        comparison = Comparison(list(environments), _present(environments), works, size, Path(folder), earlier)
         for number in range(count):
             begun = time.monotonic()
             comparison.round(number)
@@ -41,6 +55,7 @@ def run(quick: bool, rounds: int | None, letters: str | None, names: str | None)
     comparison.notes.update(absent)
     versions = {name: one.version for name, one in _present(environments).items()}
     settings = {"works": [work.key for work in works], **asdict(size), "rounds": count, "peer_versions": versions}
+    settings |= {"before": earlier.commit} if earlier else {}
     _tell(quick, works, comparison, settings)
 
 
@@ -76,6 +91,7 @@ def _tell(quick: bool, works: list[Work], comparison: Comparison, settings: dict
     figures = {work.key: report.summary(comparison.readings, work) for work in works}
     judged = report.bars(figures)
     beside = {name: "; ".join(peer.settings) for name, peer in PEERS.items()} | {ROUTER: "workers"}
+    beside[BEFORE] = f"workers; the router of {settings.get('before')}"
     for name, lacking in comparison.header_work.items():
         if lacking:
             beside[name] += "; does not do: " + ", ".join(lacking)
@@ -88,6 +104,7 @@ def _tell(quick: bool, works: list[Work], comparison: Comparison, settings: dict
             "bars": judged,
             "no_figure": comparison.notes,
             "header_work_missing": comparison.header_work,
+            "tls": {name: asdict(one) for name, one in comparison.agreements.items()},
             "readings": [asdict(one) for one in comparison.readings],
         },
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Kind = Literal["closed", "streams", "latency", "workers", "idle"]
+Kind = Literal["closed", "streams", "latency", "workers", "idle", "rest", "handshakes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class Work:
     connections: int = 64
     chat: bool = True
     """On /v1/chat/completions, where the model gateways take part."""
+    tls: bool = False
+    """Over https, for the peers whose configuration has TLS."""
 
 
 WORKS: Final = (
@@ -35,6 +37,10 @@ WORKS: Final = (
     Work("g", "a new connection for each request", "CPU µs/request", "closed", "closing"),
     Work("h", "CPU per request, 2 workers ÷ 1", "ratio", "workers", "small"),
     Work("i", "memory of an idle connection", "KiB", "idle"),
+    Work("j", "at rest", "CPU ms/s", "rest"),
+    Work("k", "TLS: small JSON POST on kept connections", "CPU µs/request", "closed", "small", tls=True),
+    Work("l", "TLS: GET of 100 kB", "CPU µs/request", "closed", "file-100k", chat=False, tls=True),
+    Work("m", "TLS: a handshake for each request", "CPU µs/request", "handshakes", tls=True),
 )
 QUICK: Final = "a,b,f"
 
