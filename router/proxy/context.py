@@ -18,7 +18,7 @@ from random import Random
 from typing import Any, Final, Protocol
 
 from router.proxy.addresses import Networks
-from router.proxy.deadlines import DeadlineSet
+from router.proxy.deadlines import Deadlines, DeadlineSet
 from router.proxy.fair_queue import FairQueue
 from router.proxy.http1.forwarding import Forwarding
 from router.proxy.http1.request_head import RequestHead
@@ -173,6 +173,10 @@ class WorkerContext:
         if not low:
             self._id_block = b"%b%07x" % (self._id_prefix, self._id_number >> 12)
         return self._id_block + _ID_ENDS[low]
+
+    def new_wait(self, duration_s: float, expired: Callable[[Any], None]) -> Deadlines:
+        """Return a further table, which is swept with the others; its waiters are no connections, and end their waits."""
+        return self.deadlines.add(lambda _: duration_s, expired, connections=False)
 
     def forget_waits(self, downstream: object) -> None:
         """End all waits of a connection."""

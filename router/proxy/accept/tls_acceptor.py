@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from router.errors import StartError
 from router.proxy.addresses import peer_of
 from router.proxy.options import Options
-from router.proxy.tls.transport import TlsTransport, Wrap
+from router.proxy.tls.transport import TICKET_WAIT_S, TlsTransport, Wrap
 from router.runtime import clock
 from router.runtime.logs import LogThrottle
 from router.shm import layout as at
@@ -40,6 +40,7 @@ class TlsAcceptor:
         options = context.options
         self._context = context
         self._limiter = limiter
+        self._tickets = context.new_wait(TICKET_WAIT_S, TlsTransport.send_ticket)
         self._tls = options.tls
         self._signature = contexts.signature(options.tls.files) if options.tls else ()
         self._use(kept_files.server_context(options.tls) if options.tls else None)
@@ -51,7 +52,7 @@ class TlsAcceptor:
         """
         if self._wrap is None:
             return above
-        return TlsTransport(above, self._wrap, self, announced, serves=True)
+        return TlsTransport(above, self._wrap, self, announced, tickets=self._tickets)
 
     def handshake_started(self, tls: TlsTransport) -> None:
         """A client has connected. At the connection limit it is closed unanswered: a 503 would need a handshake, which costs many

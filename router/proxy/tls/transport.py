@@ -10,6 +10,10 @@ file, so that it does not complete a body that the end of the connection delimit
 
 The server's side creates OpenSSL's objects when the first record of a handshake is complete. They need about 40 KiB, and a
 client that sends nothing, or a part of its ClientHello, must not cost that much.
+
+With TLS 1.3 the server's session ticket joins its answer, if the request came together with the end of the handshake: one write
+and one packet instead of two. An answer may take long, and a ticket serves further connections of the client meanwhile, so
+after TICKET_WAIT_S the ticket is sent alone.
 """
 
 from __future__ import annotations
@@ -21,9 +25,13 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
+from router.proxy.deadlines import Deadlines
 from router.proxy.http1 import replies
+from router.runtime import clock
 from router.tls.certificate_info import reason
 
+TICKET_WAIT_S: Final = 0.1
+"""The longest wait of a session ticket for the answer; one sweep of the deadlines (100 ms) comes on top."""
 _READ_BYTES: Final = 65536
 _BELOW_READS_MAX: Final = 64
 _HANDSHAKE_RECORD: Final = 0x16
@@ -54,21 +62,41 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     """One TLS connection.
 
     `established`: the handshake is done, and the protocol above has had its `connection_made`. `announced`: the peer's address
-    from a PROXY header. `serves`: this is the server's side. `ssl` exists from the first complete record on.
+    from a PROXY header. `tickets`: where the session tickets of the server's side wait, None for the client's side. `ssl` exists
+    from the first complete record on.
     """
 
     ssl: ssl.SSLObject
+    __slots__ = (
+        "__weakref__",
+        "_above",
+        "_below",
+        "_close_notify_deferred",
+        "_close_notify_received",
+        "_close_notify_sent",
+        "_error",
+        "_first",
+        "_handshake",
+        "_incoming",
+        "_outgoing",
+        "_paused",
+        "_ticket_waits",
+        "_tickets",
+        "_wrap",
+        "announced",
+        "established",
+        "ssl",
+    )
 
-    def __init__(
+    def __init__(  # without asyncio's, which makes a dict for `get_extra_info`: the transport below answers that
         self,
         above: asyncio.BaseProtocol,
         wrap: Wrap,
         handshake: Handshake,
         announced: str = "",
         *,
-        serves: bool = False,
+        tickets: Deadlines | None = None,
     ) -> None:
-        super().__init__()
         self.announced = announced
         self.established = False
         self._above = cast(asyncio.Protocol, above)
@@ -77,14 +105,15 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._incoming: ssl.MemoryBIO
         self._outgoing: ssl.MemoryBIO
         self._below: asyncio.Transport
-        self._serves = serves
+        self._tickets = tickets
+        self._ticket_waits = False
         self._first = b""  # the received part of the first record
         self._paused = False
         self._close_notify_sent = False
         self._close_notify_received = False
         self._close_notify_deferred = False  # received while reading was paused
         self._error: Exception | None = None
-        if not serves:
+        if tickets is None:
             self._make(wrap)
 
     def __repr__(self) -> str:
@@ -101,7 +130,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._below = cast(asyncio.Transport, transport)
         if self._handshake is not None:
             self._handshake.handshake_started(self)
-        if not self._serves:
+        if self._tickets is None:
             self._do_handshake()
 
     def data_received(self, data: bytes) -> None:
@@ -142,6 +171,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if not self.established:
             self._fail(error or ConnectionResetError("the connection ended within the TLS handshake"))
             return
+        if self._ticket_waits:
+            self._end_ticket_wait()
         if error is not None:
             self._read_below()
         self._above.connection_lost(self._error or error)
@@ -167,7 +198,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._flush()
             self._fail(error)
             return
-        self._flush()
+        if self._tickets is not None and self._joins_answer():
+            self._ticket_waits = True
+            self._tickets.start(self, clock.now_s())
+        else:
+            self._flush()
         handshake, self._handshake = self._handshake, None
         self.established = True
         if handshake is not None:
@@ -175,6 +210,22 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._above.connection_made(self)
         if not self._below.is_closing():
             self._deliver()
+
+    def _joins_answer(self) -> bool:
+        """Return whether the session ticket waits for the first write: a request came together with the end of the handshake, so
+        an answer follows. A client with TLS 1.2 needs these bytes before that, and one that sends nothing would wait in vain.
+        """
+        return self._incoming.pending > 0 and self.ssl.version() == "TLSv1.3"
+
+    def send_ticket(self) -> None:
+        """Send the session ticket alone: its wait is over."""
+        self._ticket_waits = False
+        self._flush()
+
+    def _end_ticket_wait(self) -> None:
+        self._ticket_waits = False
+        if self._tickets is not None:
+            self._tickets.stop(self)
 
     def reject(self) -> None:
         """Close without a handshake; `handshake_ended` is not called."""
@@ -217,7 +268,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._close_notify_received = True
         except ssl.SSLError as error:  # an alert, or bytes that are no TLS
             self._error = ConnectionError(f"TLS: {reason(error)}")
-        if self._outgoing.pending:
+        if self._outgoing.pending and (self._error is not None or not self._ticket_waits):
             self._flush()
         if parts:
             self._above.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
@@ -277,6 +328,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._error = ConnectionError(f"TLS: {reason(error)}")
             self._below.abort()
             return
+        if self._ticket_waits:
+            self._end_ticket_wait()
         self._below.write(self._outgoing.read())
 
     def write_eof(self) -> None:
@@ -309,6 +362,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._flush()
 
     def _flush(self) -> None:
+        if self._ticket_waits:
+            self._end_ticket_wait()
         data = self._outgoing.read()
         if data and not self._below.is_closing():
             self._below.write(data)
@@ -331,7 +386,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         return self._below.is_closing()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Pass data to another protocol from now on."""
+        """Pass data to another protocol from now on, which may have nothing to write for long."""
+        if self._ticket_waits:
+            self._flush()
         self._above = cast(asyncio.Protocol, protocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:

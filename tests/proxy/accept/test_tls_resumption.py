@@ -118,3 +118,33 @@ async def test_a_session_resumed_under_another_name_serves_the_hosts_of_one_cert
         context.check_hostname = False
         assert (await asked(rig, context, session, "localhost", "a.test"))[:2] == (by_session, True)
         assert (await asked(rig, context, session, "localhost", "localhost"))[:2] == (by_name, True)
+
+
+def _ticket(port: int, context: ssl.SSLContext) -> bool:
+    """Send a request together with the end of the handshake; return whether the client has a ticket. The backend is silent, so no
+    answer comes.
+    """
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as below:
+        came, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = context.wrap_bio(came, out, server_hostname="localhost")
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                below.sendall(out.read())
+                came.write(below.recv(65536))
+        client.write(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+        below.sendall(out.read())
+        came.write(below.recv(65536))
+        with pytest.raises(ssl.SSLWantReadError):
+            client.read(1)
+        return client.session is not None and client.session.has_ticket
+
+
+async def test_a_ticket_does_not_wait_for_an_answer_that_takes_long(tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path)
+    context = client_of(authority, ssl.TLSVersion.TLSv1_3)
+    async with Backend(backends.never()) as backend, Rig(replace(OPTIONS, tls=ServerTls(authority.pair()))) as rig:
+        rig.serve(backend.url)
+        assert await asyncio.to_thread(_ticket, rig.port, context)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from router.proxy.tls.transport import EndedWithoutNotice, TlsTransport
+from router.proxy.deadlines import Deadlines
+from router.proxy.tls.transport import TICKET_WAIT_S, EndedWithoutNotice, TlsTransport
+from router.runtime import clock
 from tests.certificate_authority import CertificateAuthority
 from tests.proxy.rig import until
 
@@ -147,3 +150,132 @@ async def test_bytes_that_are_no_record_end_it(tmp_path: Path) -> None:
     assert above.got == b""
     peer.sock.close()
     assert tls.is_closing()
+
+
+class Below(asyncio.Transport):
+    """Keeps each write by itself."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.writes.append(bytes(data))
+
+    def write_eof(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closing = True
+
+    def abort(self) -> None:
+        self.closing = True
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+
+class Server:
+    """The router's side of a connection whose handshake has just ended, and its client, whose next bytes `follows` came with the
+    end. `writes` are those since then.
+    """
+
+    def __init__(self, tmp_path: Path, version: ssl.TLSVersion, follows: bytes) -> None:
+        authority, self.below = CertificateAuthority(tmp_path), Below()
+        self.writes = self.below.writes
+        self.tickets = Deadlines(TICKET_WAIT_S, TlsTransport.send_ticket)
+        context = authority.client()
+        context.maximum_version = version
+        self.came, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.client = context.wrap_bio(self.came, out, server_hostname="localhost")
+        self.above = Above()
+        server = authority.server()
+        server.num_tickets = 1
+        wrap = partial(server.wrap_bio, server_side=True)
+        self.tls = TlsTransport(self.above, wrap, Shaken(), tickets=self.tickets)
+        self.tls.connection_made(self.below)
+        with pytest.raises(ssl.SSLWantReadError):
+            self.client.do_handshake()
+        self.tls.data_received(out.read())
+        self.deliver()
+        with suppress(ssl.SSLWantReadError):  # with TLS 1.2 the server's Finished is not there yet
+            self.client.do_handshake()
+        self.tls.data_received(out.read() + follows)
+
+    def deliver(self) -> None:
+        """Pass what was written to the client."""
+        self.came.write(b"".join(self.writes))
+        self.writes.clear()
+
+    def has_ticket(self) -> bool:
+        """Return whether the client has a ticket after it has read what is there."""
+        self.deliver()
+        with suppress(ssl.SSLError):
+            while self.client.read(100):
+                pass
+        session = self.client.session
+        return session is not None and session.has_ticket
+
+
+PART: bytes = b"\x17"  # the beginning of a request's record
+
+
+@pytest.mark.parametrize(
+    ("version", "follows", "writes"),
+    [
+        (ssl.TLSVersion.TLSv1_3, b"", 2),
+        (ssl.TLSVersion.TLSv1_3, PART, 1),
+        (ssl.TLSVersion.TLSv1_2, PART, 2),
+    ],
+    ids=["silent", "with the request", "TLS 1.2"],
+)
+def test_a_ticket_joins_the_answer_of_a_request_that_came_with_the_end(
+    version: ssl.TLSVersion, follows: bytes, writes: int, tmp_path: Path
+) -> None:
+    """A client that sends nothing has its ticket at once. The end of a handshake with TLS 1.2 cannot wait."""
+    server = Server(tmp_path, version, follows)
+    server.tls.write(b"answer")
+    assert len(server.writes) == writes
+    assert not server.tickets.since
+    server.deliver()
+    server.client.do_handshake()
+    assert server.client.read(10) == b"answer"
+    assert server.has_ticket()
+
+
+def test_a_ticket_waits_for_the_answer_only_so_long(tmp_path: Path) -> None:
+    began_s = clock.now_s()
+    server = Server(tmp_path, ssl.TLSVersion.TLSv1_3, PART)
+    server.tickets.sweep(began_s + TICKET_WAIT_S / 2)
+    assert not server.writes
+    server.tickets.sweep(clock.now_s() + TICKET_WAIT_S)
+    assert len(server.writes) == 1
+    assert server.has_ticket()
+    server.tls.write(b"answer")
+    assert len(server.writes) == 1
+
+
+@pytest.mark.parametrize("end", ["close", "write_eof", "set_protocol", "no record"])
+def test_a_ticket_that_waits_goes_with_whatever_ends_the_wait(end: str, tmp_path: Path) -> None:
+    """The protocol is replaced when another process takes the connection over. An alert reports bytes that are no record."""
+    server = Server(tmp_path, ssl.TLSVersion.TLSv1_3, PART)
+    assert not server.writes
+    if end == "close":
+        server.tls.close()
+    elif end == "write_eof":
+        server.tls.write_eof()
+    elif end == "set_protocol":
+        server.tls.set_protocol(Above())
+    else:
+        server.tls.data_received(b"\xff" * 100)
+    assert len(server.writes) == 1
+    assert not server.tickets.since
+    assert server.has_ticket()
+
+
+def test_a_connection_that_is_lost_waits_no_more(tmp_path: Path) -> None:
+    server = Server(tmp_path, ssl.TLSVersion.TLSv1_3, PART)
+    server.tls.abort()
+    server.tls.connection_lost(None)
+    assert not server.tickets.since
+    assert not server.writes
