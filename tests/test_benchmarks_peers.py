@@ -261,6 +261,18 @@ def test_the_chart_is_a_document_with_a_dot_per_peer() -> None:
     assert "(c) nobody" not in words
 
 
+@pytest.mark.parametrize(
+    ("number", "keys"),
+    [
+        pytest.param(2, "a b c-100k c-10m d e f g h i j k l m", id="third round: all"),
+        pytest.param(3, "a b e f g h j k l m", id="fourth round: where a bar is close"),
+    ],
+)
+def test_which_works_have_a_round(number: int, keys: str, tmp_path: Path) -> None:
+    comparison = Comparison([], {}, list(WORKS), FULL, tmp_path)
+    assert [work.key for work in comparison._works_for(number)] == keys.split()
+
+
 def _names(number: int, letter: str, tmp_path: Path) -> list[str]:
     peers = ["nginx", "nginx-bare", "haproxy", "envoy", "vllm-router", "litellm"]
     before = Build.__new__(Build)  # who takes part does not need a built wheel

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -111,6 +114,15 @@ def test_each_request_has_a_handshake_of_its_own(tmp_path: Path) -> None:
         asyncio.run(ask_twice())
     assert context.session_stats()["connect"] == 2
     assert context.session_stats()["hits"] == 0
+
+
+def test_the_load_counts_the_requests_of_all_connections(tmp_path: Path) -> None:
+    with _server(tmp_path, ANSWER) as port:
+        started: Any = SimpleNamespace(port=port, program=SimpleNamespace(pid=os.getpid()))
+        found = handshakes.run("a peer", started, connections=3, seconds=0.01)
+    assert found["requests"] >= 3
+    assert found["figure"] > 0
+    assert sorted(found) == ["busy", "figure", "p50_us", "requests", "requests_per_s", "wakes"]
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ class Comparison:
 
     def round(self, number: int) -> None:
         """Measure everything that has its turn in this round once."""
-        works = [work for work in self._works if number < self._size.seldom_rounds or work.key in OFTEN_ON]
+        works = self._works_for(number)
         for is_tls, kind_set, backend in STAGES:
             given = [work for work in works if work.kind in kind_set and work.tls == is_tls]
             if given:
@@ -113,6 +113,9 @@ class Comparison:
             if work.kind in ("workers", "idle"):
                 with self._nginx(number) as port:
                     self._alone(number, port, work)
+
+    def _works_for(self, number: int) -> list[Work]:
+        return [work for work in self._works if number < self._size.seldom_rounds or work.key in OFTEN_ON]
 
     def _names_for(self, work: Work, number: int) -> list[str]:
         names = [name for name in self._names if name in OURS or _takes_part(PEERS[name], work)]
