@@ -3,6 +3,7 @@ cimport cython
 from router.proxy.engine.exchange cimport Exchange
 from router.proxy.context cimport WorkerContext
 from router.proxy.engine.pool cimport Pool
+from router.proxy.http1.chunked cimport ChunkedBody
 from router.proxy.http1.response_head cimport ResponseHead
 
 cdef Py_ssize_t _LARGE_READ_BYTES
@@ -21,7 +22,7 @@ cdef class Upstream:
     cdef public bytes _buffer
     cdef public ResponseHead _head
     cdef public Py_ssize_t _remaining
-    cdef public object _chunks
+    cdef public ChunkedBody _chunks
     cdef public int _interim
     cdef public bytes first_read
 

@@ -17,9 +17,9 @@ cdef class ChunkedBody:
     cdef public bint _decode
     cdef public bytes _kept
 
-    @cython.locals(position=Py_ssize_t, end=Py_ssize_t, line_end=Py_ssize_t, lines=cython.longlong, taken=Py_ssize_t, payload=list)
+    @cython.locals(position=Py_ssize_t, end=Py_ssize_t, line_end=Py_ssize_t, lines=cython.longlong, taken=Py_ssize_t, payload=list, text=cython.p_char)
     cpdef bytes feed(self, bytes data, Py_ssize_t start=?)
-    @cython.locals(size=cython.longlong, position=Py_ssize_t, end=Py_ssize_t, octet=int, line_end=Py_ssize_t)
+    @cython.locals(size=cython.longlong, position=Py_ssize_t, end=Py_ssize_t, octet=int, line_end=Py_ssize_t, text=cython.p_char)
     cdef Py_ssize_t _size_line(self, bytes data, Py_ssize_t start) except -2
     @cython.locals(line_end=Py_ssize_t)
     cdef Py_ssize_t _size_line_slow(self, bytes data, Py_ssize_t start) except -2

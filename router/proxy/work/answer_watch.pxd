@@ -1,5 +1,7 @@
 cimport cython
 
+from router.proxy.http1.chunked cimport ChunkedBody
+
 cdef Py_ssize_t _MERGED_BYTES
 
 
@@ -21,7 +23,7 @@ cdef class AnswerWatch:
     cdef public bint _retry_after
     cdef public object _options
     cdef public bint _framed
-    cdef public object _chunks
+    cdef public ChunkedBody _chunks
     cdef public object _reader
 
     @cython.locals(last=bytes)
