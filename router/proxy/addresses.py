@@ -116,17 +116,17 @@ class Peer:
     sender: str = ""
 
 
-def peer_of(transport: asyncio.BaseTransport, announced: str = "") -> Peer:
-    """Return the peer: its address is the `announced` one, or the one that the kernel reports."""
-    scheme = "https" if transport.get_extra_info("ssl_object") else "http"
-    address = socket_address(transport.get_extra_info("socket"), transport.get_extra_info("peername"))
-    return Peer(announced, scheme, sender=address) if announced else Peer(address, scheme)
-
-
-def socket_address(sock: socket.socket, name: object) -> str:
-    """Return the address in `name`, the kernel's name of the peer of `sock`. A TCP peer that has disconnected has no name
-    either; it must not be mistaken for a Unix peer.
+def peer_host(transport: asyncio.BaseTransport) -> str:
+    """Return a peer's host as the kernel writes it, perhaps with a zone; UNIX or UNKNOWN if it has none. A TCP peer that has
+    disconnected has no name either; it must not be mistaken for a Unix peer.
     """
+    name = transport.get_extra_info("peername")
     if isinstance(name, tuple) and name:
-        return plain_address(str(name[0]))
+        return str(name[0])
+    sock = transport.get_extra_info("socket")  # asked last: uvloop makes a Python object for it
     return UNIX if sock.family == socket.AF_UNIX else UNKNOWN
+
+
+def peer_address(host: str) -> str:
+    """Return the address of a peer with this `peer_host`."""
+    return UNIX if host == UNIX else plain_address(host)

@@ -1,6 +1,6 @@
 cimport cython
 
-from router.proxy.deadlines cimport Deadlines
+from router.proxy.deadlines cimport DeadlineSet, Deadlines
 
 
 cdef tuple _ID_ENDS
@@ -12,6 +12,7 @@ cdef class WorkerContext:
     cdef public unsigned long long[::1] words
     cdef public object options
     cdef public double now_s
+    cdef public DeadlineSet deadlines
     cdef public Deadlines header_wait
     cdef public Deadlines keepalive
     cdef public Deadlines body_wait
@@ -27,3 +28,5 @@ cdef class WorkerContext:
 
     @cython.locals(low=Py_ssize_t)
     cpdef bytes new_request_id(self)
+    cpdef forget_waits(self, object downstream)
+    cpdef count(self, Py_ssize_t word)

@@ -102,10 +102,13 @@ class DataPlane:
 
     def new_connection(self) -> asyncio.Protocol:
         """Return the protocol of a connection that a listener accepts: PROXY header, then TLS, then requests."""
-        return self.proxy_protocol.wrap(self._new_downstream)
+        if self.proxy_protocol.required or self.tls_acceptor.ssl_context is not None:
+            return self.proxy_protocol.wrap(self._new_downstream)
+        return Downstream(self.context, self.limiter)  # type: ignore[return-value]  # it has the methods of a protocol
 
     def _new_downstream(self, announced: str) -> asyncio.Protocol:
-        downstream = cast(asyncio.Protocol, Downstream(self.context, self.limiter, announced))
+        scheme = "http" if self.tls_acceptor.ssl_context is None else "https"
+        downstream = cast(asyncio.Protocol, Downstream(self.context, self.limiter, announced, scheme))
         return self.tls_acceptor.wrap(downstream, announced)
 
     # -- heads

@@ -93,4 +93,5 @@ class DeadlineSet:
     def forget(self, connection: object) -> None:
         """End all waits of a connection."""
         for table in self._of_connections:
-            table.since.pop(connection, None)
+            if table.since:
+                table.since.pop(connection, None)

@@ -46,7 +46,7 @@ class ClientConnectionLimiter:
     def admit(self, downstream: Downstream) -> int | None:
         """Admit a connection; return the limit (`layout.LIMITED_…`) that it would exceed, None if it is admitted."""
         context = self._context
-        context.words[context.row + at.W_CONNECTIONS_TOTAL] += 1
+        context.count(at.W_CONNECTIONS_TOTAL)
         limit = self._exceeded_limit(downstream)
         if limit is None and downstream not in context.reserved:
             # While the worker drains, a connection that has sent nothing counts as idle.
@@ -79,7 +79,8 @@ class ClientConnectionLimiter:
         if downstream not in self.connections:
             return
         self.connections.remove(downstream)
-        self.reserve.leave(downstream)
+        if self._context.reserved:
+            self.reserve.leave(downstream)
         self.ages.stop(downstream)
         if self.by_client:
             self._discount(_address(downstream))

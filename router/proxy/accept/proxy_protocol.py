@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
-from router.proxy.addresses import peer_of
+from router.proxy.addresses import peer_address, peer_host
 from router.proxy.http1.proxy_header import ProxyHeader, ProxyHeaderError
 from router.runtime import clock
 from router.runtime.logs import LogThrottle
@@ -32,7 +32,7 @@ Above = Callable[[str], asyncio.Protocol]
 
 
 class ProxyProtocolAcceptor:
-    """Accepts the connections of one worker, with a header or without."""
+    """Accepts the connections of one worker. `required`: each begins with a header."""
 
     def __init__(self, context: WorkerContext, limiter: ClientConnectionLimiter) -> None:
         self.context = context
@@ -42,13 +42,13 @@ class ProxyProtocolAcceptor:
 
     def reconfigure(self, options: Options) -> None:
         """Apply changed settings to new connections, and close those whose sender is not allowed any more."""
-        self._required = options.proxy_protocol.required
+        self.required = options.proxy_protocol.required
         for pending in list(self.context.proxy_header_wait.since):
             pending.check_sender()
 
     def wrap(self, above: Above) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
-        return PendingHeader(self, above) if self._required else above("")
+        return PendingHeader(self, above) if self.required else above("")
 
     def refused(self, address: str, reason: str) -> None:
         """Count a refused connection, and log some of them."""
@@ -82,7 +82,7 @@ class PendingHeader(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop for each accepted connection."""
         self._transport = cast(asyncio.Transport, transport)
-        self._address = peer_of(transport).address
+        self._address = peer_address(peer_host(transport))
         if self.check_sender():
             if self._limiter.at_connection_limit():
                 self._limiter.reserve.take(self, self._address, PendingHeader.reject_full)

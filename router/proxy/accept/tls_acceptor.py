@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from router.errors import StartError
-from router.proxy.addresses import peer_of
+from router.proxy.addresses import peer_address, peer_host
 from router.proxy.options import Options
 from router.proxy.tls.transport import TICKET_WAIT_S, TlsTransport, Wrap
 from router.runtime import clock
@@ -60,7 +60,7 @@ class TlsAcceptor:
         """
         reserve = self._limiter.reserve
         if self._limiter.at_connection_limit():
-            address = peer_of(tls, tls.announced).address
+            address = tls.announced or peer_address(peer_host(tls))
             if not reserve.take_handshake(address):
                 self._reject_full(tls)
                 return

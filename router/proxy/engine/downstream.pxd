@@ -22,6 +22,7 @@ cdef class Downstream:
     cdef public Py_ssize_t requests
     cdef public Py_ssize_t requests_max
     cdef public object _source
+    cdef public object _scheme
     cdef public Exchange exchange
     cdef public object body
     cdef public bytes buffer

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from router.errors import DownstreamError
-from router.proxy.addresses import UNKNOWN, Peer, peer_of
+from router.proxy.addresses import UNKNOWN, Peer, peer_address, peer_host
 from router.proxy.engine import closing, flow_control, local_replies, misdirection
 from router.proxy.engine.exchange import Exchange
 from router.proxy.engine.trusted_proxy import TrustedProxy
 from router.proxy.fair_queue import GREEDY_STEPS, LARGE_READ_BYTES
 from router.proxy.http1 import request_head
 from router.proxy.http1.chunked import ChunkError, RequestBody
+from router.proxy.http1.forwarding import PeerTrust
 from router.proxy.http1.request_head import RequestHead
 from router.proxy.tap.access_log import CountingTransport
 from router.shm import layout
@@ -60,12 +61,15 @@ class Downstream:
     It has the methods of asyncio.Protocol without the base class: a compiled class cannot inherit from a Python class.
     """
 
-    def __init__(self, context: WorkerContext, admission: Admission, announced: str = "") -> None:
-        """`announced` is the client's address from a PROXY header; if empty, the transport has the address."""
+    def __init__(self, context: WorkerContext, admission: Admission, announced: str = "", scheme: str = "http") -> None:
+        """`announced` is the client's address from a PROXY header; if empty, the transport has the address. `scheme` is that
+        of the connection.
+        """
         self.context = context
         self._admission = admission
         self.peer: Peer | None = None
         self._source = announced
+        self._scheme = scheme
         self.transport: asyncio.Transport | None = None
         self.forwarded = b""
         self.client = UNKNOWN
@@ -101,23 +105,32 @@ class Downstream:
             self.counting = CountingTransport(self.transport)
             self.transport = cast(asyncio.Transport, self.counting)
         self.transport.set_write_buffer_limits(high=context.options.buffer_bytes)
-        if self.peer is None:  # an adopted connection has its peer from the other process
-            self.peer = peer_of(transport, self._source)
-        self._decide_trust(self.peer)
+        trust = self._trust_in_peer(transport)
+        self._apply_trust(trust)
         if (limit := self._admission.admit(self)) is not None:
             local_replies.reject_connection(self, limit)
         elif context.handing_on:
             self.prepare_handoff()
-        elif self.peer.sender and not context.allowed_senders.covers(self.peer.sender):  # since its PROXY header came
+        elif trust.peer.sender and not context.allowed_senders.covers(trust.peer.sender):  # since its PROXY header came
             self.reconsider_trust()
 
-    def _decide_trust(self, peer: Peer) -> None:
-        """Decide by the present settings which fields of the next requests are trusted, and who the client is."""
-        context = self.context
-        self.forwarded, self.client = context.forwarding.connection_fields(peer), peer.address
+    def _trust_in_peer(self, transport: asyncio.BaseTransport) -> PeerTrust:
+        """Decide by the present settings. Connections from one address share what was decided for the first of them."""
+        forwarding = self.context.forwarding
+        if self.peer is not None:  # an adopted connection has its peer from the other process
+            return forwarding.decide(self.peer)
+        if self._source:
+            return forwarding.decide(Peer(self._source, self._scheme, sender=peer_address(peer_host(transport))))
+        return forwarding.trust_of(peer_host(transport), self._scheme)
+
+    def _apply_trust(self, trust: PeerTrust) -> None:
+        """Set which fields of the next requests are trusted, and who the client is."""
+        self.peer, self.forwarded, trusted = trust
+        peer = trust.peer
+        self.client = peer.address
         self.client_print = 0
-        self._translate = context.request_head
-        if context.forwarding.trusted.covers(self.client):
+        self._translate = self.context.request_head
+        if trusted:
             self._translate = TrustedProxy(self, peer).request_head
         if peer.scheme == "https":
             self._translate = misdirection.guard(self, request_head.over_tls(self._translate))
@@ -138,7 +151,7 @@ class Downstream:
 
     def _translate_anew(self, raw: bytes) -> RequestHead:
         if self.peer is not None:
-            self._decide_trust(self.peer)
+            self._apply_trust(self.context.forwarding.decide(self.peer))
         return self._translate(raw)
 
     def data_received(self, data: bytes) -> None:

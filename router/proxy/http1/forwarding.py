@@ -10,16 +10,19 @@ Why: docs/decisions.md#forwarded-fields-are-read-from-the-right.
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections import OrderedDict
+from typing import Final, NamedTuple
 
 from router.errors import DownstreamError
-from router.proxy.addresses import UNIX, UNKNOWN, Networks, Peer, address_of
+from router.proxy.addresses import UNIX, UNKNOWN, Networks, Peer, address_of, peer_address
 from router.proxy.options import ForwardingOptions
 from router.uri import authority
 
 _CACHED_MAX: Final = 1024
 _CACHED_BYTES_MAX: Final = 512
 """Cached sets of fields, and the largest set that is cached: with the results about one MiB a worker."""
+PEERS_REMEMBERED_MAX: Final = 4096
+"""Addresses of peers that are remembered with their trust: about two MiB a worker."""
 _FORWARDED_BYTES_MAX: Final = 8192
 _FORWARDED_PAIRS_MAX: Final = 256
 """Limits of the whole field, which is parsed from its beginning. `hops_max` (32) elements with all four parameters of RFC 7239
@@ -45,6 +48,16 @@ def parse_forwarded(raw: bytes) -> ForwardedFields:
     return [(name.lower(), value.rstrip(b" \t")) for name, value in _FORWARDED_LINE.findall(raw)]
 
 
+class PeerTrust(NamedTuple):
+    """What is decided once for a peer. `fields`: the fields for backends from its connection alone; `trusted`: whether the
+    fields of its requests are trusted.
+    """
+
+    peer: Peer
+    fields: bytes
+    trusted: bool
+
+
 class Forwarding:
     """The rules of one worker, until they change. `trusted`: peers whose fields are trusted."""
 
@@ -54,6 +67,23 @@ class Forwarding:
         self._standard = options.forwarded
         self._hops_max = options.hops_max
         self._cache: dict[tuple[Peer, tuple[tuple[bytes, bytes], ...]], tuple[bytes, str, bool]] = {}
+        self._peers: OrderedDict[tuple[str, str], PeerTrust] = OrderedDict()
+
+    def trust_of(self, host: str, scheme: str) -> PeerTrust:
+        """Return the trust in the peers with this `peer_host` and scheme, which is remembered. Peers with a PROXY header, or from
+        another process, need `decide`.
+        """
+        known = self._peers.get((host, scheme))
+        if known is None:
+            known = self.decide(Peer(peer_address(host), scheme))
+            if len(self._peers) >= PEERS_REMEMBERED_MAX:
+                self._peers.popitem(last=False)
+            self._peers[host, scheme] = known
+        return known
+
+    def decide(self, peer: Peer) -> PeerTrust:
+        """Return the trust in any peer."""
+        return PeerTrust(peer, self.connection_fields(peer), self.trusted.covers(peer.address))
 
     def trusted_fields(self, raw: bytes, peer: Peer) -> tuple[bytes, str, bool]:
         """Return (the fields for backends, the client's address, whether they name a host) for a complete head of a trusted

@@ -41,6 +41,7 @@ async def test_one_connection_too_many_is_503_and_room_again_is_room() -> None:
         await until(lambda: not rig.data_plane.limiter.connections)
         assert (await rig.ask(GET))[0] == 200
     assert limited(rig) == {"connections_max": 1}
+    assert rig.worker_stats.worker(0).connections_total == 3, "a refused one counts, too"
 
 
 async def test_one_client_does_not_take_all_connections() -> None:

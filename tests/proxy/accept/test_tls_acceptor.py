@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from router.proxy.tls.transport import TlsTransport
 from router.shm import layout as at
 from router.tls.contexts import AEAD, ServerTls
 from tests import backends
@@ -327,6 +328,20 @@ async def test_tls_can_be_switched_on_and_off_by_reload(tmp_path: Path) -> None:
         rig.data_plane.reconfigure(rig.options)
         await until(lambda: not rig.data_plane.tls_acceptor.ssl_context)
         assert (await rig.ask(GET))[0] == 200
+        assert [request.field("x-forwarded-proto") for request in backend.requests] == [b"https", b"http", b"http"]
+
+
+async def test_beyond_the_limit_an_announced_address_takes_the_place_in_the_reserve(tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path)
+    async with secured(ServerTls(authority.pair()), connections_max=1) as rig:
+        first = await rig.client(authority.client())
+        acceptor = rig.data_plane.tls_acceptor
+        for announced, client in (("192.0.2.7", "192.0.2.7"), ("", "127.0.0.1")):
+            tls = acceptor.wrap(asyncio.Protocol(), announced)
+            assert isinstance(tls, TlsTransport)
+            tls.connection_made(first.writer.transport)
+            assert rig.context.reserved[tls][0] == client
+            acceptor.handshake_ended(tls, None)
 
 
 async def test_openssl_speaks_to_it(tmp_path: Path) -> None:

@@ -178,6 +178,18 @@ async def test_trust_follows_the_settings() -> None:
         assert told(backend) == [OWN[0], b"X-Forwarded-For: 192.0.2.7, 127.0.0.1", OWN[2]]
 
 
+async def test_what_was_remembered_of_an_address_ends_with_the_settings() -> None:
+    line = b"X-Forwarded-For: 192.0.2.7"
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        for options, named in ((TRUSTING, line + b", 127.0.0.1"), (OPTIONS, OWN[1]), (TRUSTING, line + b", 127.0.0.1")):
+            for _ in range(2):
+                rig.data_plane.reconfigure(options)
+                assert (await rig.ask(request(line)))[0] == 200
+                assert (await rig.ask(request(line)))[0] == 200
+                assert told(backend)[1] == named
+
+
 async def test_a_revoked_proxy_is_a_client_with_the_next_request_of_its_connection() -> None:
     line = b"X-Forwarded-For: 192.0.2.7"
     async with Backend(backends.ok()) as backend, Rig(TRUSTING) as rig:

@@ -6,7 +6,13 @@ import pytest
 
 from router.errors import DownstreamError
 from router.proxy.addresses import UNIX, UNKNOWN, Peer
-from router.proxy.http1.forwarding import ForwardedFields, Forwarding, parse_forwarded
+from router.proxy.http1.forwarding import (
+    PEERS_REMEMBERED_MAX,
+    ForwardedFields,
+    Forwarding,
+    PeerTrust,
+    parse_forwarded,
+)
 from router.proxy.options import ForwardingOptions
 
 TRUSTED = ("10.0.0.0/8", "2001:db8::/32", "unix")
@@ -161,6 +167,47 @@ def test_of_everybody_else_the_connection_tells() -> None:
     assert Forwarding(ForwardingOptions()).connection_fields(Peer(UNIX, "http")) == (
         b"X-Forwarded-For: unknown\r\nX-Forwarded-Proto: http\r\n"
     )
+
+
+HOSTS = {
+    "trusted": ("10.0.0.1", "http", "10.0.0.1", b"10.0.0.1", True),
+    "4 in 6": ("::ffff:10.0.0.1", "https", "10.0.0.1", b"10.0.0.1", True),
+    "a zone": ("fe80::1%eth0", "http", "fe80::1", b"fe80::1", False),
+    "not trusted": ("192.0.2.1", "https", "192.0.2.1", b"192.0.2.1", False),
+    "Unix": (UNIX, "http", UNIX, b"unknown", True),
+    "already gone": (UNKNOWN, "http", UNKNOWN, b"unknown", False),
+}
+
+
+@pytest.mark.parametrize(("host", "scheme", "address", "named", "trusted"), HOSTS.values(), ids=HOSTS)
+def test_what_a_host_means_is_decided_once_for_each_scheme(
+    host: str, scheme: str, address: str, named: bytes, trusted: bool
+) -> None:
+    rules = Forwarding(ForwardingOptions(trusted=TRUSTED))
+    other = rules.trust_of(host, "http" if scheme == "https" else "https")
+    fields = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (named, scheme.encode())
+    first = rules.trust_of(host, scheme)
+    assert first == PeerTrust(Peer(address, scheme), fields, trusted)
+    assert rules.trust_of("".join(host), scheme) is first
+    assert other.peer.scheme != scheme
+
+
+def test_the_host_remembered_longest_is_forgotten_first() -> None:
+    rules = Forwarding(ForwardingOptions())
+    hosts = [f"10.0.{number >> 8}.{number & 255}" for number in range(PEERS_REMEMBERED_MAX + 1)]
+    known = [rules.trust_of(host, "http") for host in hosts]
+    assert len(rules._peers) == PEERS_REMEMBERED_MAX
+    assert [rules.trust_of(host, "http") is trust for host, trust in list(zip(hosts, known, strict=True))[1:]] == (
+        [True] * PEERS_REMEMBERED_MAX
+    )
+    assert rules.trust_of(hosts[0], "http") is not known[0]
+
+
+def test_a_peer_with_a_header_is_remembered_for_no_other() -> None:
+    rules = Forwarding(ForwardingOptions(trusted=TRUSTED))
+    announced = Peer("192.0.2.7", "http", sender="10.0.0.1")
+    assert rules.decide(announced).peer is announced
+    assert rules.trust_of("192.0.2.7", "http").peer == Peer("192.0.2.7", "http")
 
 
 def test_claims_are_found_in_the_order_in_which_they_came() -> None:
