@@ -125,6 +125,7 @@ class Bench:
         validation: dict[str, Any] | None = None,
     ) -> None:
         self._batch = batch
+        self._alive = alive
         seed = {"version": "v1", "endpoints": ["http://127.0.0.1:9"]}
         service = {"active": seed, "validation": validation or {}}
         settings = loader.load(flags={"services": {"default": service}})
@@ -213,6 +214,15 @@ class Bench:
         self.upstream.data_received(self.responses(False)[0])
         return each_us
 
+    def connections(self) -> float:
+        """A connection that is made and lost, without a request between; the loop's own part is not in it."""
+        new, transport, began = self.data_plane.new_connection, Nowhere(self._alive), time.thread_time()
+        for _ in range(self._batch):
+            connection = new()
+            connection.connection_made(transport)  # type: ignore[arg-type]
+            connection.connection_lost(None)
+        return self._each_us(began)
+
     def counting(self) -> float:
         """What counts in it, and nothing else: six words and two histograms."""
         words, row, service = self.data_plane.context.segment.words, self.target.row, self.data_plane.services[0].row
@@ -237,6 +247,7 @@ class Bench:
             ("request, repeating heads", self.whole(request=False, response=False)),
             ("request, fresh request head", self.whole(request=True, response=False)),
             ("request, fresh heads both ways", self.whole(request=True, response=True)),
+            ("connection, made and lost", self.connections),
             ("accounting: counters and histograms", self.counting),
             ("accounting: an attempt from claim to end", self.attempts),
             ("request head, known", self.heads(context.request_head, lambda: self.requests(False))),

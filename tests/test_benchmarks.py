@@ -136,7 +136,7 @@ def test_every_step_within_a_request_is_measured_in_every_round() -> None:
     assert {len(some) for some in taken.values()} == {2}
     assert all(each_us > 0 for some in taken.values() for each_us in some)
     assert {name.partition(",")[0].partition(":")[0] for name in taken} == {
-        *("request", "accounting", "request head", "response head", "event of a stream"),
+        *("request", "connection", "accounting", "request head", "response head", "event of a stream"),
         *("request of 64 floats against a schema", "answer of 64 floats", "inference of 64 floats"),
         *(f"chunks of {size} bytes" for size in (64, 1024, 65536)),
     }
