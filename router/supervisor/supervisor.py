@@ -1,7 +1,8 @@
 """The parent process. It owns the shared memory and the sockets, starts control and the workers,
 and restarts a child that died or is silent.
 
-It handles no HTTP and makes no decisions about versions. Its loop waits for a signal or for the next tick of 100 ms:
+It handles no HTTP and makes no decisions about versions. Its loop waits for a signal, for a message of a take-over, or for the
+next tick: after 100 ms while something is under way, else when something is due, after 500 ms at the latest.
 
     start: control started → control ready → data sockets listen, workers started → all have heartbeats → announced
     stop:  SIGTERM → not ready, but serving, for `shutdown_delay_s` → SIGTERM to workers → all have ended
@@ -30,6 +31,7 @@ from router.shm.sample_ring import SampleRing
 from router.shm.worker_stats import WorkerStats
 from router.supervisor import reload
 from router.supervisor.child import Child, describe, start_failure
+from router.supervisor.pause import TICK_S, pause_s
 from router.supervisor.processes import ProcessSet
 from router.supervisor.run_options import RunOptions
 from router.supervisor.signals import Signals
@@ -42,9 +44,10 @@ from router.tls import contexts
 
 log = logging.getLogger(__name__)
 
-TICK_S: Final = 0.1
-LATE_S: Final = 1.0
-"""A later tick means that the supervisor, perhaps the whole machine, was suspended: silence counts from this tick on."""
+LATE_S: Final = 0.9
+"""A tick that is later by more means that the supervisor, perhaps the whole machine, was suspended: silence counts from this
+tick on.
+"""
 KILL_AFTER_S: Final = 5.0
 """Time of a stopping child beyond its own time limit."""
 
@@ -83,7 +86,7 @@ class Supervisor:
         self._control_notified = False
         self._cut = 0
         self._exit_code: int | None = None
-        self._watched_since_ns = self._ticked_ns = clock.now_ns()
+        self._watched_since_ns = self._due_ns = clock.now_ns()
         self._processes = processes
         self._segment = processes.segment
         self._worker_stats = WorkerStats(self._segment)
@@ -123,9 +126,19 @@ class Supervisor:
         self.tick(clock.now_ns())
 
     def _wait(self, signals: Signals) -> None:
-        takeover = self._old_router or self._old
-        for number in signals.wait(TICK_S, takeover.descriptors if takeover else ()):
+        takeover, now_ns = self._old_router or self._old, clock.now_ns()
+        pause_s = self._pause_s(now_ns)
+        self._due_ns = now_ns + round(pause_s * 1e9)
+        for number in signals.wait(pause_s, takeover.descriptors if takeover else ()):
             self.signalled(number, clock.now_ns())
+
+    def _pause_s(self, now_ns: int) -> float:
+        """Return the longest wait for the next tick: short while something is under way."""
+        if self._old_router is None or not self._old_router.is_idle or self._close_at_ns is not None:
+            return TICK_S
+        children = [(child, self._silent_limit_s(child)) for child in (self._control, *self._workers)]
+        ping_ns = self._notify_due_ns if self._notifier.watchdog_every_s is not None else None
+        return pause_s(children, self._segment.words[at.H_SETTINGS], now_ns, self._watched_since_ns, ping_ns)
 
     def signalled(self, number: int, now_ns: int) -> None:
         """Handle a signal."""
@@ -141,9 +154,8 @@ class Supervisor:
 
     def tick(self, now_ns: int) -> None:
         """Reap dead children, kill silent ones, start those that are due, and pass from one phase to the next."""
-        if now_ns - self._ticked_ns > LATE_S * 1e9:
+        if now_ns - self._due_ns > LATE_S * 1e9:
             self._watched_since_ns = now_ns
-        self._ticked_ns = now_ns
         if self._leave_by_ns is None and self._close_at_ns is not None and now_ns >= self._close_at_ns:
             self._drain(now_ns)
         for child in (self._control, *self._workers):

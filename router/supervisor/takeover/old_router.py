@@ -113,6 +113,11 @@ class OldRouter:
         return [sock.fileno() for sock in (self._socket, self._new) if sock is not None]
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no take-over is under way: a readable descriptor is then the only cause for a `tick`."""
+        return self._step == "idle"
+
+    @property
     def over(self) -> bool:
         """Whether another router owns everything now."""
         return self._step in ("finishing", "over")
