@@ -59,7 +59,8 @@ class Control:
         self._segment = segment
         self._settings = settings
         self._state_dir = Path(args.state_dir)
-        self._stopping = asyncio.Event()
+        self._stopping = False
+        self._pause: asyncio.Future[None] | None = None
         self.all_written = True
         self._lags: deque[float] = deque(maxlen=_LAG_TICKS)
 
@@ -96,7 +97,7 @@ class Control:
         routes = add_addons(AddonDeps(core, self._settings, self._state_dir))
         application = admin.build(core.queries, core.operations, self._settings, routes)
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._on_sighup, control_loop, application)
         loop.add_reader(self._args.life_fd, self._on_life_pipe)
         tls = contexts.server_of(self._settings.admin.tls.model_dump(), files.get(kept_files.ADMIN))
@@ -133,7 +134,7 @@ class Control:
     async def _keep_ticking(self, control_loop: ControlLoop) -> None:
         """Tick every 100 ms. After a late tick the next ticks keep their distance; missed ticks are skipped."""
         due_ns = clock.now_ns()
-        while not self._stopping.is_set():
+        while not self._stopping:
             now_ns = clock.now_ns()
             lag_s = max(0.0, (now_ns - due_ns) / 1e9)
             self._lags.append(lag_s)
@@ -141,17 +142,32 @@ class Control:
             self._segment.words[at.H_CONTROL_LAG_US] = int(max(self._lags) * 1e6)
             control_loop.tick(now_ns, lag_s)
             due_ns = max(due_ns + int(TICK_S * 1e9), clock.now_ns())
-            try:
-                await asyncio.wait_for(self._stopping.wait(), max(0.0, (due_ns - clock.now_ns()) / 1e9))
-            except TimeoutError:
-                pass
+            await self._until(due_ns)
+
+    async def _until(self, due_ns: int) -> None:
+        """Return at `due_ns`, or as soon as control is stopped."""
+        loop = asyncio.get_running_loop()
+        self._pause = loop.create_future()
+        timer = loop.call_later(max(0.0, (due_ns - clock.now_ns()) / 1e9), self._end_pause)
+        try:
+            await self._pause
+        finally:
+            timer.cancel()
+
+    def _end_pause(self) -> None:
+        if self._pause is not None and not self._pause.done():
+            self._pause.set_result(None)
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._end_pause()
 
     def _on_life_pipe(self) -> None:
         """The supervisor has ended: nothing is ever written to the life pipe."""
         if not os.read(self._args.life_fd, 1):
             log.warning("the supervisor is gone: stopping")
             asyncio.get_running_loop().remove_reader(self._args.life_fd)
-            self._stopping.set()
+            self._stop()
 
     def _on_sighup(self, control_loop: ControlLoop, application: web.Application) -> None:
         """Apply the settings that the supervisor has validated and sent. The set of services changes only with a restart."""

@@ -29,6 +29,8 @@ class SampleRing:
         self._words = segment.words
         self._layout = segment.layout
         self._stalled: set[tuple[int, int, str]] = set()
+        self._last: dict[int, tuple[Sample, array[int]]] = {}
+        """By ring: the last sample of the ticks without histograms, and its row."""
 
     def write(self, service: int, slot: int, tier: str, sample: Sample) -> None:
         """Write `sample` to a tier ("tick", "second" or "decade"); a full ring drops its oldest sample.
@@ -67,8 +69,19 @@ class SampleRing:
     def _write_tick(self, ring: int, sample: Sample) -> None:
         written = self._words[ring]
         row = ring + at.RING_HEADER_WORDS + written % _TICKS * SAMPLE_SCALARS
-        self._words[row : row + SAMPLE_SCALARS] = memoryview(array("Q", scalar_words(sample)))
+        self._words[row : row + SAMPLE_SCALARS] = memoryview(self._tick_row(ring, sample))
         self._words[ring] = written + 1
+
+    def _tick_row(self, ring: int, sample: Sample) -> array[int]:
+        """Return the words of a tick; those of the last tick at another time if nothing has changed."""
+        last = self._last.get(ring)
+        if last is not None and sample.repeats(last[0]) and sample.histograms is None:
+            last[1][0] = sample.at_ns
+            return last[1]
+        row = array("Q", scalar_words(sample))
+        if sample.histograms is None and not sample.stalled:
+            self._last[ring] = sample, row
+        return row
 
     def _ticks(self, ring: int) -> list[Sample]:
         written = self._words[ring]

@@ -68,6 +68,18 @@ class WorkerStats:
             bool(words[row + at.W_DRAINING] or words[at.H_DRAINING]),
         )
 
+    def pid(self, index: int) -> int:
+        """Return the process id of worker `index`; 0 before its first start."""
+        return self._words[self._layout.worker(index) + at.W_PID]
+
+    def heartbeat_ns(self, index: int) -> int:
+        """Return the time (monotonic) of the last heartbeat of worker `index`; 0 before the first."""
+        return self._words[self._layout.worker(index) + at.W_HEARTBEAT_NS]
+
+    def lag_sum_us(self, index: int) -> int:
+        """Return the sum of the long delays of worker `index`."""
+        return self._words[self._layout.worker(index) + at.W_LAG_SUM_US]
+
     def acknowledged(self, worker: int, service: int) -> int:
         """Return the generation from which `worker` claims; 0 before its first route."""
         return self._words[self._layout.worker_service(worker, service) + at.LS_ACKNOWLEDGED]

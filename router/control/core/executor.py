@@ -387,8 +387,8 @@ class CommandExecutor:
         Acknowledgements are read first, then requests in flight: a claim made before the acknowledgement is counted by then.
         """
         found = []
-        for target in self.registry.holders():
-            if target.role != "draining" or target.slot is None:
+        for target in self.registry.roles.draining:
+            if target.slot is None:
                 continue
             if self._deps.workers.unconfirmed(self.index, target.roleless_generation):
                 continue

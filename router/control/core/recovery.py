@@ -179,7 +179,7 @@ async def reconcile(
 
 
 def _first_records(registry: Registry, service: Service, assume: str | None) -> list[Record]:
-    if assume in registry.targets:
+    if assume is not None and assume in registry.targets:
         return [assumed(registry, assume)]
     if registry.targets or service.active is None:
         return []

@@ -47,6 +47,8 @@ class Sampler:
         """The work of each slot with a role, as of the last second."""
         self._at_rest: dict[int, tuple[tuple[int, int, int], tuple[tuple[int, ...], ...] | None]] = {}
         """By slot: (incarnation, attempts, ends) at the last reading without open attempts; histograms, if it was the second."""
+        self._last: dict[int, tuple[list[int], Target, int, Sample]] = {}
+        """By slot: the last sample without a stall, and what it was made from: counters, version and generation."""
 
     def restore(self) -> None:
         """Give the judge the samples that the previous control has written to the ring."""
@@ -65,15 +67,42 @@ class Sampler:
         for target in self._executor.registry.holders():
             if target.slot is None:
                 continue
-            sample = self._sample(target, target.slot, now_ns, stalled, full and target.state in ROLES)
+            sample = self._next(target, target.slot, now_ns, stalled, full and target.state in ROLES)
             if sample.work is not None:
                 self.work[target.slot] = sample.work
             for tier in self._judge.observe(target.slot, sample):
                 self._ring.write(self._executor.index, target.slot, tier, sample)
 
-    def _sample(self, target: Target, slot: int, now_ns: int, stalled: bool, full: bool) -> Sample:
+    def _next(self, target: Target, slot: int, now_ns: int, stalled: bool, full: bool) -> Sample:
+        """Return the next sample: the last one at another time if nothing has changed."""
+        counts, generation = self._executor.counters.scalars(slot), self._executor.registry.generation
+        set_aside = self._replica_monitor.set_aside(target, slot, now_ns)
+        known = self._last.get(slot)
+        # `scalars` returns the same list, and a version that changes is another object.
+        same = known is not None and known[0] is counts and known[1] is target and known[2] == generation
+        last = known[3] if known is not None and same and not stalled and known[3].set_aside == set_aside else None
+        if last is not None and not full:
+            return last.again(now_ns)
+        since_ns = last.unchanged_since_ns or last.at_ns if last is not None else 0
+        sample = self._sample(target, slot, counts, set_aside, now_ns, stalled, full, since_ns)
+        if stalled:
+            self._last.pop(slot, None)
+        else:
+            self._last[slot] = counts, target, generation, sample
+        return sample
+
+    def _sample(
+        self,
+        target: Target,
+        slot: int,
+        counts: list[int],
+        set_aside: int,
+        now_ns: int,
+        stalled: bool,
+        full: bool,
+        unchanged_since_ns: int,
+    ) -> Sample:
         executor = self._executor
-        counts = executor.counters.scalars(slot)
         histograms = self._histograms(target, slot, counts) if full else (None,) * len(HISTOGRAMS)
         return Sample(
             at_ns=now_ns,
@@ -100,7 +129,8 @@ class Sampler:
             epochs=executor.counters.epochs(slot, target.incarnation, now_ns) if full else (),
             pairs_well=counts[at.L_PAIRS_WELL],
             pairs_failed=counts[at.L_PAIRS_FAILED],
-            set_aside=self._replica_monitor.set_aside(target, slot, now_ns),
+            set_aside=set_aside,
+            unchanged_since_ns=unchanged_since_ns,
         )
 
     def _histograms(self, target: Target, slot: int, counts: list[int]) -> tuple[tuple[int, ...], ...]:
@@ -123,17 +153,17 @@ class StallDetector:
     def __init__(self, worker_stats: WorkerStats, workers: Workers) -> None:
         self._worker_stats = worker_stats
         self._workers = workers
-        self._lag_sums = [self._worker_stats.worker(index).lag_sum_us for index in range(worker_stats.workers)]
+        self._lag_sums = [self._worker_stats.lag_sum_us(index) for index in range(worker_stats.workers)]
 
     def check(self, now_ns: int, own_lag_s: float, stall_s: float) -> bool:
         """Return whether there was a stall since the last check; `own_lag_s` is the delay of this one."""
         stalled = own_lag_s > stall_s
         living = self._workers.living()
         for index in range(self._worker_stats.workers):
-            worker = self._worker_stats.worker(index)
-            if worker.lag_sum_us != self._lag_sums[index]:
-                stalled, self._lag_sums[index] = True, worker.lag_sum_us
-            if index in living and worker.heartbeat_ns and now_ns - worker.heartbeat_ns > stall_s * SECOND_NS:
+            lag_sum_us, heartbeat_ns = self._worker_stats.lag_sum_us(index), self._worker_stats.heartbeat_ns(index)
+            if lag_sum_us != self._lag_sums[index]:
+                stalled, self._lag_sums[index] = True, lag_sum_us
+            if index in living and heartbeat_ns and now_ns - heartbeat_ns > stall_s * SECOND_NS:
                 stalled = True
         return stalled
 

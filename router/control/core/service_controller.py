@@ -137,6 +137,12 @@ class ServiceController:
         self._probed: dict[int, tuple[str, tuple[str, ...], bool, Rewrite]] = {}
         self._trigger_sources: list[TriggerSource] = []
         self._noted: set[NoteCode] = set()
+        self._checked: tuple[object, ...] = ()
+        """What the alarms about probes were decided on."""
+        self._reported_at = -1
+        """The `changes` of the registry after the last report."""
+        self._watched_at: int | None = None
+        """The `changes` of the registry for which the probes are right; None if the settings have changed since."""
 
     def add_trigger_source(self, source: TriggerSource) -> None:
         """Judge the active version by the triggers of `source`, too."""
@@ -167,6 +173,8 @@ class ServiceController:
         )
         self.work_buckets.reconfigure(self.service.inference.rules)
         self._probed = dict.fromkeys(self._probed, ("", (), False, NO_REWRITE))
+        self._watched_at = None
+        self._reported_at = -1
 
     # -- the tick
     def tick(self, now_ns: int, stalled: bool) -> None:
@@ -175,17 +183,26 @@ class ServiceController:
         self._update_buckets(now_ns)
         self.unwell = self._health.unwell(now_ns, self.service.rules)
         self._judge_inputs = self._inputs(now_ns)
+        before, changes = self.verdict, self.registry.changes
         self.verdict = self._with_cause(self.judge.evaluate(self._judge_inputs, now_ns), now_ns)
         self.handle(Ticked(self.executor.drained()), now_ns)
         if self.verdict.accepted is not None:
             self.handle(Accepted(self.verdict.accepted.as_dict()), now_ns)
         if self.verdict.failing is not None:
             self.handle(self._reached(self.verdict.failing, now_ns), now_ns)
+        # A verdict that still holds was reported; only what is observed or waits for an operator depends on the time, too.
+        same = self.verdict is before and self.registry.changes == changes == self._reported_at
+        if not same or self.verdict.observing or self.observation is not None or self.registry.proposals.pending():
+            self._report(now_ns)
+        self._check_standby()
+
+    def _report(self, now_ns: int) -> None:
+        """Raise or end the alarms of the verdict, and act on what waits for an operator."""
         self._report_observed(self.verdict.observing, now_ns)
         self._report_notes(self.verdict.notes)
         self._propose(self.verdict.observing, now_ns)
         self._apply_overdue(now_ns)
-        self._check_standby()
+        self._reported_at = self.registry.changes
 
     def _with_cause(self, verdict: Verdict, now_ns: int) -> Verdict:
         """Name in the verdict why workers have refused answers of the active version."""
@@ -204,15 +221,19 @@ class ServiceController:
             self.work_buckets.update(work, self.judge.known_times(now_ns))
 
     def _check_standby(self) -> None:
-        """Raise the alarms about probes before the standby is needed, or end them."""
+        """Raise the alarms about addresses and probes before the standby is needed, or end them."""
+        self.replica_monitor.check(self.registry.holders())
+        evidence = self._judge_inputs.inference_probe if self._judge_inputs else None
+        checked = self.registry.changes, self.machine.streaks.changes, self.machine.limits, evidence
+        if checked == self._checked:
+            return
+        self._checked = checked
         failing = self.machine.gate.no_standby_reason() if self.registry.standby is not None else None
         if failing:
             self._alarms.up("standby_failing", failing, self.name)
         else:
             self._alarms.down("standby_failing", self.name)
-        holders = {target.slot: target for target in self.registry.holders() if target.slot is not None}
-        self.replica_monitor.check(holders)
-        self._probe_monitor.check(self._judge_inputs.inference_probe if self._judge_inputs else None)
+        self._probe_monitor.check(evidence)
 
     def _inputs(self, now_ns: int) -> JudgeInputs:
         registry, streaks = self.registry, self.machine.streaks
@@ -373,6 +394,8 @@ class ServiceController:
 
     def watch(self, probes: Probes) -> None:
         """Probe exactly the versions that should be kept warm."""
+        if self._watched_at == self.registry.changes:
+            return
         warm = {
             target.slot: (target.version, target.endpoints, target.state in HURRIED, target.rewrite)
             for target in self.registry.holders()
@@ -392,7 +415,7 @@ class ServiceController:
                     hurried=hurried,
                     rewrite=self.sent_rewrite(rewrite),
                 )
-        self._probed = warm
+        self._probed, self._watched_at = warm, self.registry.changes
 
 
 class Services(dict[str, ServiceController]):

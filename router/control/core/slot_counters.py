@@ -32,6 +32,8 @@ class SlotCounters:
         self._segment = segment
         self._worker_stats = worker_stats
         self._index = index
+        self._known: dict[int, tuple[bytes, list[int]]] = {}
+        """By slot: the memory of the last reading, and what it came to."""
 
     def begin(self, slot: int) -> None:
         """Count from zero from now on: store the present sums as the base of the slot."""
@@ -45,7 +47,30 @@ class SlotCounters:
             work_rows.write_base(words, base, bucket, counts)
 
     def scalars(self, slot: int) -> list[int]:
-        """Return the `L_USED` counters of a slot since it was filled; gauges as they are."""
+        """Return the `L_USED` counters of a slot since it was filled; gauges as they are.
+
+        The list is the same object as at the call before if no counter has changed: do not change it.
+        """
+        memory = self._memory(slot)
+        known = self._known.get(slot)
+        if known is not None and known[0] == memory:
+            return known[1]
+        counts = self._read(slot)
+        # Claims are read after the ends: only a memory in which they have not moved meanwhile stands for this reading.
+        if self._memory(slot) == memory:
+            self._known[slot] = memory, counts
+        else:
+            self._known.pop(slot, None)
+        return counts
+
+    def _memory(self, slot: int) -> bytes:
+        """Return a copy of the words that `scalars` depends on."""
+        layout, size = self._segment.layout, at.L_USED * at.WORD_BYTES
+        starts = [layout.worker_slot(worker, self._index, slot) for worker in range(layout.workers)]
+        rows = (start * at.WORD_BYTES for start in (layout.base(self._index, slot), *starts))
+        return b"".join([self._segment.bytes[row : row + size] for row in rows])
+
+    def _read(self, slot: int) -> list[int]:
         counts = self._worker_stats.slot_scalars(self._index, slot)
         words, base = self._segment.words, self._segment.layout.base(self._index, slot)
         since = list(map(sub, counts, words[base : base + at.L_USED].tolist()))

@@ -80,7 +80,7 @@ class Workers:
 
     def living(self) -> list[int]:
         """Return the workers that have a process."""
-        pids = ((index, self._worker_stats.worker(index).pid) for index in range(self._worker_stats.workers))
+        pids = ((index, self._worker_stats.pid(index)) for index in range(self._worker_stats.workers))
         return [index for index, pid in pids if pid and self._exists(pid)]
 
     def unconfirmed(self, service: int, generation: int) -> list[int]:

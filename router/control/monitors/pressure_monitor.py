@@ -9,6 +9,7 @@ from router.rollout.judge.judge import Judge
 from router.rollout.judge.throttling import STILL_S, WINDOW_S, Pressure, pressure, proposal, since
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.machine.registry import Registry
+from router.rollout.outcome import Outcome
 from router.runtime.text.plurals import counted
 
 BEFORE_S: Final = 300.0
@@ -29,6 +30,10 @@ class PressureMonitor:
     def check(self, now_ns: int) -> tuple[TriggerResult, ...]:
         """Raise or end the alarm; return the result that asks an operator, if one should be asked."""
         active = self._registry.active
+        newest = self._judge.newest(active.slot) if active is not None and active.slot is not None else None
+        if newest is None or not newest[0].sample.outcomes[Outcome.THROTTLED]:  # then no window has such an answer
+            self._alarms.down("version_throttles", self._service)
+            return ()
         slot = active.slot if active is not None and active.slot is not None else -1
         served_s = (now_ns - self._registry.active_since_ns) / 1e9
         # What came before the promotion is no rate that this version takes: it would look like little traffic.

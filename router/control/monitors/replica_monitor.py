@@ -9,7 +9,7 @@ kept out, the version itself is bad: nothing more is set aside.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -102,13 +102,13 @@ class ReplicaMonitor:
         known = self._slots.get(slot) if slot is not None else None
         return known.states if known is not None else ()
 
-    def check(self, targets: Mapping[int, Target]) -> None:
-        """Raise or end the alarm about ejected addresses; `targets` are the versions by slot."""
+    def check(self, targets: Iterable[Target]) -> None:
+        """Raise or end the alarm about ejected addresses of `targets`, versions with a slot."""
         found = [
             f"{target.version}: {state.name} for {state.ejected_for_s:.0f} s more"
-            for slot, target in targets.items()
+            for target in targets
             if target.state in ROLES
-            for state in self.states(slot)
+            for state in self.states(target.slot)
             if state.ejected_for_s
         ]
         if found:

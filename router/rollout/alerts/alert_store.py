@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Literal
 
 from router.rollout.alerts.alert import Alert, Decision, Kind
@@ -168,6 +169,11 @@ def result(
         silent_s = now_s - firing[-1].last_seen_at
         reason = f"alert {firing[-1].title} is not resolved, but it was not received again for {silent_s:.0f} s"
         return _result(kind, "inconclusive", action, reason, 0, distance="fails if it comes again")
+    return _nothing_fires(kind, action)
+
+
+@cache
+def _nothing_fires(kind: Kind, action: Action) -> TriggerResult:
     return _result(kind, "pass", action, "no alert is firing", 0, distance="fails with the first alert that counts")
 
 
@@ -191,6 +197,7 @@ def _failing(kind: Kind, action: Action, firing: Sequence[StoredAlert], now_s: f
     )
 
 
+@cache
 def not_configured(kind: Kind, action: Action) -> TriggerResult:
     """Return the result for a kind of alerts without tokens in the settings."""
     return _result(kind, "not_configured", action, "no sender of alerts is configured", 0, distance="set alerts.tokens")

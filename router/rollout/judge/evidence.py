@@ -108,6 +108,8 @@ class Evidence:
             self._start_ns = entry.at_ns
             return
         new, old = entry.sample, last.sample
+        if not new.waiting and not self.waits.since_ns and not self.waits.waiting_long and new.repeats(old):
+            return  # no event
         if count_faults(new.outcomes) > count_faults(old.outcomes):
             self.last_fault_ns = entry.at_ns
         if new.begun > old.begun:

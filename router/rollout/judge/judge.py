@@ -117,8 +117,7 @@ class Judge:
         kept_in = history.append(sample)
         active, probation, entry = self._active, self._probation, history.newest
         if kept_in and entry is not None:
-            work = self._work.setdefault(slot, SlotWork())
-            work.add(entry)
+            self._work_of(slot).add(entry)
             if active is not None and active.key[:2] == (slot, sample.incarnation):
                 active.evidence.add(entry)
             if probation is not None and probation.key[:2] == (slot, sample.incarnation):
@@ -140,7 +139,16 @@ class Judge:
         self._active = None
 
     def _history(self, slot: int) -> SlotHistory:
-        return self._histories.setdefault(slot, SlotHistory(self._rules.stall_s))
+        history = self._histories.get(slot)
+        if history is None:
+            history = self._histories[slot] = SlotHistory(self._rules.stall_s)
+        return history
+
+    def _work_of(self, slot: int) -> SlotWork:
+        work = self._work.get(slot)
+        if work is None:
+            work = self._work[slot] = SlotWork()
+        return work
 
     def window(self, slot: int, seconds: float, now_ns: int, *, histograms: bool = False) -> Window | None:
         """Return the last `seconds` of a slot, in any role; for status."""
@@ -296,7 +304,7 @@ class Judge:
             probes_unreachable_since_ns=inputs.probes_unreachable_since_ns,
             paused=inputs.unwell or ("the router's own loop stalled just now" if stalled else None),
             work=self._work_state(inputs, active),
-            epochs=self._work.setdefault(active.key[0], SlotWork()).epochs,
+            epochs=self._work_of(active.key[0]).epochs,
             inference_probe=inputs.inference_probe,
         )
 

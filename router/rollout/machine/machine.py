@@ -128,10 +128,10 @@ class Machine:
     def handle(self, event: ev.Event, now_ns: int) -> list[Command]:
         """Return the commands; raise Refusal or InternalError, and change nothing, if the event is not legal."""
         match event:
+            case ev.Ticked():  # ten times a second
+                return self._ticked(event, now_ns)
             case ev.ProbeCompleted():
                 return self._lifecycle().probed(event)
-            case ev.Ticked():
-                return self._ticked(event, now_ns)
             case ev.VerdictReached():
                 return self._verdict(event, now_ns)
             case ev.StandbyChecked():

@@ -43,9 +43,12 @@ class ProbeStreaks:
 
     def __init__(self) -> None:
         self._slots: dict[int, dict[str, Streak]] = {}
+        self.changes = 0
+        """Grows with every result and every reset."""
 
     def record(self, event: ProbeCompleted) -> None:
         """Add the result of one probe."""
+        self.changes += 1
         known = self._slots.setdefault(event.slot, {})
         for url in [url for url, streak in known.items() if streak.version != event.version]:
             del known[url]
@@ -53,6 +56,7 @@ class ProbeStreaks:
 
     def reset(self, slot: int) -> None:
         """Drop the streaks of a slot."""
+        self.changes += 1
         self._slots.pop(slot, None)
 
     def _of(self, slot: int, endpoints: Iterable[str]) -> list[Streak | None]:

@@ -31,12 +31,13 @@ from router.errors import InternalError, Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.incidents.incident import confirmed, incidents_after
 from router.rollout.machine.added_criteria import AddedCriteria
+from router.rollout.machine.roles import Roles
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import SWITCHES, Entry, route_generation
 from router.rollout.model.identity import Identity, from_dict
 from router.rollout.model.rewrite import from_dict as rewrite_of
 from router.rollout.model.route import NO_SLOT, SLOTS, Flag, Route, first_generation
-from router.rollout.model.target import CANDIDATES, ROLES, State, Target
+from router.rollout.model.target import ROLES, State, Target
 from router.rollout.proposals.proposal import Proposals
 from router.rollout.versions.active_periods import ActivePeriods
 from router.rollout.versions.provenance import Provenance, provenances_after
@@ -60,7 +61,10 @@ class Registry:
     def __init__(self, service: str) -> None:
         self.service = service
         self.generation = 0
-        self.targets: dict[str, Target] = {}
+        self.changes = 0
+        """Grows with every entry: what follows from the state alone is found anew only then."""
+        self._targets: dict[str, Target] = {}
+        self._roles: Roles | None = None
         self.quarantines: dict[str, dict[str, Any]] = {}
         self.temporary_releases: dict[str, TemporaryRelease] = {}
         """Versions whose quarantine is lifted for a time."""
@@ -87,24 +91,36 @@ class Registry:
         self.criteria = AddedCriteria()
 
     # -- reading
-    def of_state(self, *states: State) -> Target | None:
-        """Return the version in one of `states`; a role has at most one."""
-        return next((target for target in reversed(self.targets.values()) if target.state in states), None)
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """The versions by name, in the order of their arrival."""
+        return self._targets
+
+    @property
+    def roles(self) -> Roles:
+        """Which version has which state and slot."""
+        if self._roles is None:
+            self._roles = Roles(self._targets)
+        return self._roles
+
+    def of_state(self, state: State) -> Target | None:
+        """Return the version in `state`; a role has at most one."""
+        return self.roles.by_state.get(state)
 
     @property
     def active(self) -> Target | None:
         """The version that serves, or None."""
-        return self.of_state(State.ACTIVE)
+        return self.roles.active
 
     @property
     def standby(self) -> Target | None:
         """The target of a rollback, or None."""
-        return self.of_state(State.STANDBY)
+        return self.roles.standby
 
     @property
     def candidate(self) -> Target | None:
         """The version that was deployed to become active, or None."""
-        return self.of_state(*CANDIDATES)
+        return self.roles.candidate
 
     @property
     def freeze_text(self) -> str:
@@ -116,9 +132,9 @@ class Registry:
         """Return the version that holds `slot`."""
         return next((target for target in self.targets.values() if target.slot == slot), None)
 
-    def holders(self) -> list[Target]:
+    def holders(self) -> tuple[Target, ...]:
         """Return the versions that hold a slot, by slot."""
-        return sorted((t for t in self.targets.values() if t.slot is not None), key=lambda t: t.slot or 0)
+        return self.roles.holders
 
     def known(self, version: str) -> Target:
         """Return the target of `version`; raise Refusal that names the known versions."""
@@ -172,6 +188,7 @@ class Registry:
     # -- the fold
     def apply(self, entry: Entry) -> None:
         """Apply one entry; raise InternalError, and change nothing, if it is illegal in this state."""
+        self.changes += 1
         if entry.type == entry_types.BOOT:
             self._boot(entry)
             self.proposals.apply(entry)
@@ -180,7 +197,7 @@ class Registry:
         if moved:
             targets = self._targets_after(entry)
             self._check(targets)
-            self.targets = targets
+            self._place(targets)
             active = self.active
             self.active_periods.record(entry, active.version if active else None)
         self._apply_quarantines(entry)
@@ -211,6 +228,12 @@ class Registry:
         if moved and len(self.targets) > RETIRED_MAX:
             self._drop_retired()
 
+    def _place(self, targets: dict[str, Target]) -> None:
+        self._targets, self._roles = (
+            targets,
+            None,
+        )  # the fold of a long journal asks for roles less often than it changes them
+
     def _identify(self, entry: Entry) -> None:
         if entry.type == entry_types.MOVED:
             self.identities.pop(entry.data["target"]["version"], None)
@@ -221,10 +244,12 @@ class Registry:
         """A cold start: the roles stay; the monotonic clock and the generations start again."""
         self.generation = first_generation(entry.boot) + 1
         self.active_since_ns = self.probation_since_ns = entry.monotonic_ns
-        self.targets = {
-            version: replace(target, since_ns=entry.monotonic_ns, roleless_generation=0)
-            for version, target in self.targets.items()
-        }
+        self._place(
+            {
+                version: replace(target, since_ns=entry.monotonic_ns, roleless_generation=0)
+                for version, target in self.targets.items()
+            }
+        )
         self.temporary_releases = {
             version: release.rebooted(entry) for version, release in self.temporary_releases.items()
         }
@@ -362,12 +387,14 @@ class Registry:
     def _drop_retired(self) -> None:
         """Drop the versions that were retired first beyond `RETIRED_MAX`, accepted ones last, quarantined ones never."""
         marked = self.quarantines.keys() | self.temporary_releases.keys()
-        gone = [t for t in self.targets.values() if t.slot is None and t.version not in marked]
+        targets = dict(self._targets)
+        gone = [t for t in targets.values() if t.slot is None and t.version not in marked]
         for target in nsmallest(len(gone) - RETIRED_MAX, gone, key=lambda t: (t.accepted, t.since)):
-            del self.targets[target.version]
+            del targets[target.version]
             self.history.pop(target.version, None)
             self.provenances.pop(target.version, None)
             self.identities.pop(target.version, None)
+        self._place(targets)
 
     def as_dict(self) -> dict[str, Any]:
         """Return a copy of the state as plain data, for comparison."""

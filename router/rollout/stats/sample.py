@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from router.rollout.outcome import OUTCOMES
@@ -33,6 +33,7 @@ class Sample:
     the work bucket, buckets without requests left out) and `epochs` (the present one and the one before) come with one sample
     a second. `pairs_well` and `pairs_failed` count rescued requests that the other version answered well, or failed, too.
     `set_aside`: faults of ejected addresses, which do not count against the version (docs/behaviour/replicas.md).
+    `unchanged_since_ns`: since this sample of the same incarnation everything but the time is the same; 0: unknown.
     """
 
     at_ns: int
@@ -60,6 +61,7 @@ class Sample:
     pairs_well: int = 0
     pairs_failed: int = 0
     set_aside: int = 0
+    unchanged_since_ns: int = field(default=0, compare=False)
 
     @property
     def histograms(self) -> Histograms | None:
@@ -78,6 +80,34 @@ class Sample:
             self.abandoned_long,
             *self.outcomes,
         )
+
+    def again(self, at_ns: int) -> Sample:
+        """Return a sample without histograms, work and epochs at another time, when everything was the same."""
+        return Sample(
+            at_ns,
+            self.incarnation,
+            self.generation,
+            self.role,
+            self.claimed,
+            self.begun,
+            self.faults_unbegun,
+            self.outcomes,
+            self.rescued,
+            self.abandoned_long,
+            self.waiting,
+            self.waiting_long,
+            self.oldest_waiting_ns,
+            self.last_begun_ns,
+            self.gap_max_us,
+            pairs_well=self.pairs_well,
+            pairs_failed=self.pairs_failed,
+            set_aside=self.set_aside,
+            unchanged_since_ns=self.unchanged_since_ns or self.at_ns,
+        )
+
+    def repeats(self, before: Sample) -> bool:
+        """Whether everything but the time, and what comes once a second, is the same as in an earlier sample of the slot."""
+        return 0 < self.unchanged_since_ns <= before.at_ns and not before.stalled
 
     def marked_stalled(self) -> Sample:
         """Return this sample with `stalled` set."""

@@ -227,7 +227,11 @@ class SlotHistory:
 
     def _entry(self, sample: Sample, gap_matters: bool = True) -> WindowEntry:
         """Return the entry of the next sample, without the counts since the last sample if that period stalled."""
-        counters, histograms, last = sample.counters(), sample.histograms, self._newest
+        histograms, last = sample.histograms, self._newest
+        if last is not None and self._goes_on(sample, last, gap_matters):
+            running_ns = sample.at_ns - self._left_out_ns
+            return WindowEntry(sample.at_ns, running_ns, last.counters, None, False, sample)
+        counters = sample.counters()
         late = sample.stalled
         if last is not None:
             gap_ns = sample.at_ns - last.at_ns
@@ -247,6 +251,12 @@ class SlotHistory:
             counters = tuple(map(sub, counters, self._left_out))
         running_ns = sample.at_ns - self._left_out_ns
         return WindowEntry(sample.at_ns, running_ns, counters, histograms, stalled, sample, useful)
+
+    def _goes_on(self, sample: Sample, last: WindowEntry, gap_matters: bool) -> bool:
+        """Whether a sample without histograms only repeats the counts of the last one, and no stall lies between."""
+        if self._late or sample.stalled or sample.first_byte is not None or not sample.repeats(last.sample):
+            return False
+        return not gap_matters or sample.at_ns - last.at_ns <= self._stall_s * SECOND_NS
 
     def _useful_less_stalls(self, useful: Counters | None) -> Counters | None:
         """Return the times to the first useful byte without those of stalled periods; call it before `_less_stalls`."""

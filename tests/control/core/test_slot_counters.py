@@ -41,6 +41,40 @@ def test_counters_are_differences_since_the_slot_was_filled(segment: Segment) ->
     assert (histogram[3], sum(histogram)) == (4, 4)
 
 
+def test_counters_are_the_same_list_until_a_word_changes(segment: Segment) -> None:
+    counters = SlotCounters(segment, WorkerStats(segment), 0)
+    add(segment, 1, at.L_OUTCOMES, 2)
+    first = counters.scalars(SLOT)
+    assert counters.scalars(SLOT) is first
+    for offset in (at.L_CLAIMED, at.L_OUTCOMES + 12, at.L_WAITING, at.L_OLDEST_WAITING_NS, at.L_PAIRS_FAILED):
+        before = counters.scalars(SLOT)
+        add(segment, 1, offset, 1)
+        after = counters.scalars(SLOT)
+        assert (after is before, after[offset] - before[offset]) == (False, 1)
+    counters.begin(SLOT)
+    assert counters.scalars(SLOT)[at.L_OUTCOMES] == 0, "the base is part of what is compared"
+
+
+def test_counters_that_change_while_they_are_read_are_read_again(segment: Segment) -> None:
+    class Busy(WorkerStats):
+        """A worker claims while the counters are read."""
+
+        busy = True
+
+        def slot_scalars(self, service: int, slot: int) -> list[int]:
+            if self.busy:
+                add(segment, 0, at.L_CLAIMED, 1)
+            return super().slot_scalars(service, slot)
+
+    worker_stats = Busy(segment)
+    counters = SlotCounters(segment, worker_stats, 0)
+    assert [counters.scalars(SLOT)[at.L_CLAIMED] for _ in range(2)] == [1, 2]
+    worker_stats.busy = False
+    known = counters.scalars(SLOT)
+    assert known[at.L_CLAIMED] == 2
+    assert counters.scalars(SLOT) is known
+
+
 def test_gauges_are_no_differences(segment: Segment) -> None:
     counters = SlotCounters(segment, WorkerStats(segment), 0)
     add(segment, 0, at.L_WAITING, 5)

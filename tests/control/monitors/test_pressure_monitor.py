@@ -39,7 +39,8 @@ def asked(per_s: float, before_per_s: float, served_s: float) -> bool:
 
     active, standby = SimpleNamespace(slot=1, version="v2", accepted=False), SimpleNamespace(slot=0)
     registry: Any = SimpleNamespace(active=active, standby=standby, in_drill=False, active_since_ns=10**12)
-    judge: Any = SimpleNamespace(window=window)
+    newest = SimpleNamespace(sample=SimpleNamespace(outcomes=[1] * len(Outcome)))
+    judge: Any = SimpleNamespace(window=window, newest=lambda slot: (newest, None))
     alarms: Any = SimpleNamespace(up=lambda *_: None, down=lambda *_: None)
     return bool(PressureMonitor("svc", registry, judge, alarms).check(10**12 + int(served_s * 1e9)))
 
@@ -48,6 +49,18 @@ def test_a_rate_is_one_since_the_promotion() -> None:
     assert asked(per_s=20, before_per_s=20, served_s=5)
     assert not asked(per_s=200, before_per_s=20, served_s=5), "ten times the traffic explains it"
     assert not asked(per_s=200, before_per_s=20, served_s=90)
+
+
+def test_no_window_is_read_while_the_version_never_throttled() -> None:
+    outcomes = [9] * len(Outcome)
+    outcomes[Outcome.THROTTLED] = 0
+    newest = SimpleNamespace(sample=SimpleNamespace(outcomes=outcomes))
+    registry: Any = SimpleNamespace(active=SimpleNamespace(slot=1), active_since_ns=0)
+    judge: Any = SimpleNamespace(newest=lambda slot: (newest, None))  # it has no windows
+    ended: list[tuple[str, str]] = []
+    alarms: Any = SimpleNamespace(down=lambda *alarm: ended.append(alarm))
+    assert PressureMonitor("svc", registry, judge, alarms).check(10**12) == ()
+    assert ended == [("version_throttles", "svc")]
 
 
 def codes(control: ControlHarness) -> set[str]:

@@ -115,11 +115,11 @@ def test_the_alarm_names_the_address_and_ends_with_the_ejection() -> None:
     bench = Bench()
     bench.eject(2, NOW + 5 * SECOND_NS)
     bench.set_aside()
-    bench.monitor.check({0: bench.target})
+    bench.monitor.check([bench.target])
     (alarm,) = bench.alarms.listing()
     assert (alarm["code"], alarm["detail"]) == ("endpoint_ejected", f"v1: {URLS[2]} for 5 s more")
     bench.set_aside(NOW + 6 * SECOND_NS)
-    bench.monitor.check({0: bench.target})
+    bench.monitor.check([bench.target])
     assert bench.alarms.listing() == []
 
 

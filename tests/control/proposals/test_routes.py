@@ -254,8 +254,9 @@ async def test_an_expired_link_says_so(harness: ProposalsHarness) -> None:
 async def test_a_link_approves_no_promotion_where_people_are_told_apart(harness: ProposalsHarness) -> None:
     known = harness.control.service_controller.registry.proposals.known
     known[ID] = replace(known[ID], kind="promotion", version="v3", verb="promoted", opened_by="ann")
-    targets = harness.control.service_controller.registry.targets
-    targets["v3"] = replace(targets["v1"], version="v3", state=State.READY, slot=3)
+    registry = harness.control.service_controller.registry
+    candidate = replace(registry.targets["v1"], version="v3", state=State.READY, slot=3)
+    registry._place({**registry.targets, "v3": candidate})
     for status, page in (
         await harness.call("GET", harness.link("approve")),
         await harness.press(harness.link("approve")),

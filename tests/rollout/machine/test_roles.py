@@ -1,0 +1,28 @@
+"""Who has which role, found once for each change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from router.rollout.machine.roles import Roles
+from router.rollout.model.target import State, Target
+
+V1 = Target("v1", ("http://127.0.0.1:1",), State.ACTIVE, 3, 1, 0, 0.0)
+
+
+def test_roles_and_slots() -> None:
+    standby = replace(V1, version="v2", state=State.STANDBY, slot=1)
+    old = replace(V1, version="v0", state=State.RETIRED, slot=None)
+    left = replace(V1, version="v3", state=State.DRAINING, slot=2)
+    ready = replace(V1, version="v4", state=State.READY, slot=4)
+    roles = Roles({target.version: target for target in (V1, old, standby, left, ready)})
+    assert (roles.active, roles.standby, roles.candidate) == (V1, standby, ready)
+    assert roles.holders == (standby, left, V1, ready)
+    assert roles.draining == (left,)
+    assert roles.by_state[State.RETIRED] is old
+
+
+def test_of_a_state_with_several_versions_the_last_one_counts() -> None:
+    first, second = (replace(V1, version=name, state=State.RETIRED, slot=None) for name in ("a", "b"))
+    assert Roles({"a": first, "b": second}).by_state == {State.RETIRED: second}
+    assert Roles({}).holders == ()
