@@ -11,6 +11,8 @@ from docs.generate.markdown import code, page, prose, table
 from router.control.acceptance import routes as acceptance
 from router.control.admin import changes, events, health, openapi, reads
 from router.control.admin.events import EventStreams
+from router.control.admin.live import streams as live
+from router.control.admin.live.streams import LiveStreams
 from router.control.admin.operation import Operation
 from router.control.alerts import routes as alerts
 from router.control.cases import routes as cases
@@ -55,6 +57,7 @@ _TITLES: Final = {
     "quality": "Input drift",
     "notify": "Notifications",
     "events": "Events",
+    "live": "Live",
     "health": "Monitoring",
 }
 """The groups in the reader's order, by tag."""
@@ -69,6 +72,7 @@ def operations() -> tuple[Operation, ...]:
         *changes.OPERATIONS,
         *reads.RECORDS,
         *events.operations(EventStreams()),
+        *live.operations(LiveStreams()),
         *history.operations(no_addon, no_addon, no_addon),
     )
     for feature in (acceptance, alerts, cases, drills, incidents, notify, proposals, quality, versions):

@@ -152,9 +152,18 @@ class FakeControl:
             ]
         }  # fmt: skip
 
-    async def journal(self, after: int, limit: int, service: str | None) -> dict[str, Any]:
-        self._record("journal", after=after, limit=limit, service=service)
+    async def journal(
+        self, after: int, limit: int, service: str | None, before: int | None = None, *, newest: bool = False
+    ) -> dict[str, Any]:
+        further = {"before": before, "newest": newest} if newest else {}
+        self._record("journal", after=after, limit=limit, service=service, **further)
         return {"entries": []}
+
+    def live(self, service: str) -> dict[str, Any]:
+        return {"service": self.service_status(service), "explain": self.explain(service)}
+
+    def live_list(self) -> dict[str, Any]:
+        return {"services": {"fraud": {"state": "probation"}}}
 
     # -- events
     def subscribe(self) -> Queue:

@@ -19,6 +19,8 @@ from router.control.admin.auth import AccessPolicy
 from router.control.admin.connections import ConnectionLimiter, LimitedSite
 from router.control.admin.events import EventStreams
 from router.control.admin.http_protocol import FIELDS, reason
+from router.control.admin.live import streams as live_streams
+from router.control.admin.live.streams import LiveStreams
 from router.control.admin.operation import REPLAYED, Dispatcher, Operation
 from router.control.core.operations import Operations
 from router.control.views.queries import Queries
@@ -50,17 +52,20 @@ def build(
     settings: Settings,
     further: Sequence[Operation] = (),
     streams: EventStreams | None = None,
+    live: LiveStreams | None = None,
 ) -> web.Application:
-    """Return the application; `further` are the routes of the add-ons. Tests pass `streams` to shorten the heartbeat."""
+    """Return the application; `further` are the routes of the add-ons. Tests pass `streams` and `live` to shorten times."""
     limiter = ConnectionLimiter(settings)
     access_policy = AccessPolicy(settings)
     streams = EventStreams() if streams is None else streams
+    live = LiveStreams() if live is None else live
     routes: tuple[Operation, ...] = (
         *health.operations(limiter.counts, ChainMap(access_policy.attempts.counts, limiter.malformed.counts)),
         *reads.STATUS,
         *changes.OPERATIONS,
         *reads.RECORDS,
         *events.operations(streams),
+        *live_streams.operations(live),
         *further,
         health.description_route(lambda: openapi.describe(routes)),
     )
@@ -75,6 +80,7 @@ def build(
             application.router.add_route("HEAD", operation.path, dispatcher.handler(operation))
     application.on_response_prepare.append(_add_fields)
     application.on_shutdown.append(streams.close)
+    application.on_shutdown.append(live.close)
     return application
 
 

@@ -282,9 +282,12 @@ class LiveQuery(_Query):
 
 
 class JournalQuery(_Query):
-    """`after`: sequence number of the last entry already known; `limit`: entries at most."""
+    """`after`: sequence number of the last entry already known; `limit`: entries at most. With `before` the newest entries come
+    first: those with a lower number, or for 0 all.
+    """
 
     after: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    before: Annotated[int, Field(ge=0, lt=1 << 63)] | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     service: ServiceName | None = None
 

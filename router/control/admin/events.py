@@ -20,6 +20,31 @@ WRITE_TIMEOUT_S: Final = 5.0
 """A reader that accepts no bytes for this long is dropped."""
 
 
+class Pauses:
+    """The waits of streams for events. `end` ends them all, and every later one: control stops."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._pauses: set[asyncio.Timeout] = set()
+
+    def end(self) -> None:
+        """Wake every stream that waits."""
+        self.ended = True
+        for pause in self._pauses:
+            if not pause.expired():
+                pause.reschedule(asyncio.get_running_loop().time())
+
+    async def next(self, queue: Queue, seconds: float) -> Document | None:
+        """Return the next event, None if events were dropped; raise TimeoutError after `seconds`, and at the end."""
+        pause = asyncio.timeout(0.0 if self.ended else seconds)
+        self._pauses.add(pause)
+        try:
+            async with pause:
+                return await queue.get()
+        finally:
+            self._pauses.discard(pause)
+
+
 class EventStreams:
     """The open event streams. `close` ends them, so that a shutdown does not wait for their readers."""
 
@@ -27,18 +52,14 @@ class EventStreams:
         self._heartbeat_s = heartbeat_s
         self._write_timeout_s = write_timeout_s
         self._open: set[Queue] = set()
-        self._pauses: set[asyncio.Timeout] = set()
-        self._closed = False
+        self._pauses = Pauses()
 
     def __len__(self) -> int:
         return len(self._open)
 
     async def close(self, _: web.Application) -> None:
         """End every stream, waking those that wait for an event."""
-        self._closed = True
-        for pause in self._pauses:
-            if not pause.expired():
-                pause.reschedule(asyncio.get_running_loop().time())
+        self._pauses.end()
 
     async def stream(self, call: Call) -> web.StreamResponse:
         """Send events until the reader closes, is too slow, or control stops."""
@@ -52,7 +73,7 @@ class EventStreams:
             await self._send(response, b": connected\n\n")
             await self._relay(queue, response)
         except TimeoutError:
-            _abort(call.request)
+            abort(call.request)
         except ConnectionError:
             pass  # the reader has closed
         finally:
@@ -61,9 +82,9 @@ class EventStreams:
         return response
 
     async def _relay(self, queue: Queue, response: web.StreamResponse) -> None:
-        while not self._closed:
+        while not self._pauses.ended:
             try:
-                event = await self._next(queue)
+                event = await self._pauses.next(queue, self._heartbeat_s)
             except TimeoutError:
                 await self._send(response, b": heartbeat\n\n")
                 continue
@@ -71,16 +92,6 @@ class EventStreams:
                 await self._send(response, b": dropped, read too slowly\n\n")
                 return
             await self._send(response, _frame(event))
-
-    async def _next(self, queue: Queue) -> Document | None:
-        """Return the next event, None if events were dropped; raise TimeoutError if a heartbeat is due."""
-        pause = asyncio.timeout(self._heartbeat_s)
-        self._pauses.add(pause)
-        try:
-            async with pause:
-                return await queue.get()
-        finally:
-            self._pauses.discard(pause)
 
     async def _send(self, response: web.StreamResponse, data: bytes) -> None:
         async with asyncio.timeout(self._write_timeout_s):
@@ -96,7 +107,8 @@ def _frame(event: Document) -> bytes:
     return number + b"event: %s\ndata: %s\n\n" % (str(event["type"]).encode(), json_bytes(event))
 
 
-def _abort(request: web.Request) -> None:
+def abort(request: web.Request) -> None:
+    """Cut the connection of a reader that takes no bytes."""
     if request.transport is not None:
         request.transport.abort()
 

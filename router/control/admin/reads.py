@@ -60,9 +60,11 @@ STATUS: Final = (
 
 
 async def journal(call: Call) -> Document:
-    """Entries after a sequence number, oldest first."""
+    """Entries after a sequence number, oldest first; or those before one, newest first."""
     query = call.query_as(JournalQuery)
-    return await call.queries.journal(after=query.after, limit=query.limit, service=query.service)
+    backwards = query.before is not None
+    page = await call.queries.journal(query.after, query.limit, query.service, query.before or None, newest=backwards)
+    return {"entries": page["entries"][::-1]} if backwards else page
 
 
 RECORDS: Final = (
@@ -70,7 +72,7 @@ RECORDS: Final = (
         "GET",
         "/v1/journal",
         journal,
-        "Journal entries, oldest first",
+        "Journal entries, oldest first, or with `before` newest first",
         query=JournalQuery,
         name="listJournal",
         answer=JournalPage,

@@ -28,6 +28,7 @@ from router.control.store.header_files import Fields, HeaderFiles
 from router.control.store.journal import APPEND_TIMEOUT_S, Journal
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.incidents.timeline_text import describe
 from router.rollout.machine.machine import Machine
 from router.rollout.model.commands import (
     CheckStandby,
@@ -408,4 +409,5 @@ def described(entry: Entry) -> dict[str, Any]:
         "type": entry.type,
         "actor": entry.actor,
         "data": entry.data,
+        "text": describe(entry).text,
     }

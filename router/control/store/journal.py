@@ -27,6 +27,7 @@ from router.control.loop_calls import on_loop
 from router.control.store import mark
 from router.control.store.batch import Batch, JournalUnavailable, Phase, compensation
 from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
+from router.control.store.journal_rows import Selection
 from router.control.store.journal_writer import JournalWriter
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
@@ -185,10 +186,20 @@ class Journal:
             self._hang = None
         self._report()
 
-    async def entries(self, after: int = 0, limit: int = 100, service: str | None = None) -> list[Entry]:
-        """Return up to `limit` entries with a number above `after`, oldest first; of one service, or of all for None."""
+    async def entries(
+        self,
+        after: int = 0,
+        limit: int = 100,
+        service: str | None = None,
+        before: int | None = None,
+        *,
+        newest: bool = False,
+    ) -> list[Entry]:
+        """Return up to `limit` entries with a number above `after` and below `before`, oldest first; of one service, or of all
+        for None. If there are more: the first ones, or with `newest` the last ones.
+        """
         try:
-            return await self._writer.read(after, limit, service, APPEND_TIMEOUT_S)
+            return await self._writer.read(Selection(after, limit, service, before, newest), APPEND_TIMEOUT_S)
         except TimeoutError:
             raise _unreadable(f"no answer from the disk within {APPEND_TIMEOUT_S:g} s") from None
         except sqlite3.Error as error:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,13 +73,35 @@ def entry_of(values: tuple[Any, ...]) -> Entry:
     return Entry(kind, service, actor, orjson.loads(data), at, monotonic_ns, boot, seq)
 
 
-def select(database: sqlite3.Connection, after: int, limit: int, service: str | None) -> list[Entry]:
-    """Return up to `limit` entries with a number above `after`, oldest first."""
-    where, values = ("AND service = ?", [service]) if service is not None else ("", [])
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Entries with numbers above `after` and below `before`, of one `service`, or of all for None.
+
+    If there are more than `limit`: the first ones, or with `newest` the last ones.
+    """
+
+    after: int = 0
+    limit: int = 100
+    service: str | None = None
+    before: int | None = None
+    newest: bool = False
+
+
+def select(database: sqlite3.Connection, wanted: Selection) -> list[Entry]:
+    """Return the selected entries, oldest first."""
+    conditions: list[str] = ["seq > ?"]
+    values: list[int | str] = [wanted.after]
+    for condition, value in (("seq < ?", wanted.before), ("service = ?", wanted.service)):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    order = "DESC" if wanted.newest else "ASC"
     found = database.execute(
-        f"SELECT {_COLUMNS} FROM entries WHERE seq > ? {where} ORDER BY seq LIMIT ?", [after, *values, limit]
+        f"SELECT {_COLUMNS} FROM entries WHERE {' AND '.join(conditions)} ORDER BY seq {order} LIMIT ?",
+        [*values, wanted.limit],
     )
-    return [entry_of(values) for values in found]
+    entries = [entry_of(row_values) for row_values in found]
+    return entries[::-1] if wanted.newest else entries
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -16,6 +16,7 @@ from router.control.loop_calls import on_loop
 from router.control.store import journal_rows
 from router.control.store.batch import Batch, JournalUnavailable, Phase, compensation
 from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
+from router.control.store.journal_rows import Selection
 from router.control.store.mark import Mark, MarkFile
 from router.control.store.writer_thread import WriterThread
 from router.rollout.model import entry as entry_types
@@ -106,9 +107,9 @@ class JournalWriter:
         """Queue: remove the change from the mark."""
         self._thread.submit(partial(self._remove_from_mark, doubt))
 
-    async def read(self, after: int, limit: int, service: str | None, timeout_s: float) -> list[Entry]:
-        """Return up to `limit` entries behind `after`; raise sqlite3.Error, or TimeoutError after `timeout_s`."""
-        return await self._thread.call(partial(self._read, after, limit, service), timeout_s)
+    async def read(self, wanted: Selection, timeout_s: float) -> list[Entry]:
+        """Return the selected entries; raise sqlite3.Error, or TimeoutError after `timeout_s`."""
+        return await self._thread.call(partial(self._read, wanted), timeout_s)
 
     def busy_since_ns(self) -> int:
         """Return the start of the oldest disk operation under way (monotonic nanoseconds); 0 if there is none."""
@@ -315,7 +316,7 @@ class JournalWriter:
         self._error = error
         self._thread.report(error)
 
-    def _read(self, after: int, limit: int, service: str | None) -> list[Entry]:
+    def _read(self, wanted: Selection) -> list[Entry]:
         self._flush()  # a read finds the entries that were submitted before it, if the disk works
         with self._thread.at_disk():
-            return journal_rows.select(self._database, after, limit, service)
+            return journal_rows.select(self._database, wanted)

@@ -420,9 +420,11 @@ class JournalEntry(TypedDict):
     type: str
     actor: str
     data: dict[str, Any]
+    text: str
+    """The entry in one line, as the timeline of an incident has it."""
 
 
 class JournalPage(TypedDict):
-    """Entries of the journal, oldest first."""
+    """Entries of the journal, oldest first; with `before` newest first."""
 
     entries: list[JournalEntry]

@@ -11,7 +11,7 @@ from router.control.core.executor import described
 from router.control.core.loop import ControlLoop
 from router.control.monitors import overload
 from router.control.store.journal import Journal
-from router.control.views import catalogue, status
+from router.control.views import catalogue, rows, status
 from router.rollout.outcome import OUTCOMES
 from router.runtime import build, clock
 from router.settings.shown import shown
@@ -29,6 +29,24 @@ class Queries:
 
     def status(self) -> Document:
         """Return everything: `/v1/status`."""
+        return {**self._router(), "services": {name: self.service_status(name) for name in self.control_loop.services}}
+
+    def live(self, service: str) -> Document:
+        """Return what the live stream of a service shows: the router, the service, and why it acts or not."""
+        return {"router": self._router(), "service": self.service_status(service), "explain": self.explain(service)}
+
+    def live_list(self) -> Document:
+        """Return what the live stream of all services shows: the router in short, and one row for each service."""
+        now_ns = clock.now_ns()
+        router = self._router()
+        workers = router.pop("workers")
+        for name in ("unmatched", "limited", "holdings", "journal"):
+            del router[name]
+        router |= {"workers_up": sum(worker["up"] for worker in workers), "workers_total": len(workers)}
+        services = self.control_loop.services.items()
+        return {"router": router, "services": {name: rows.row(one, now_ns) for name, one in services}}
+
+    def _router(self) -> Document:
         now_ns = clock.now_ns()
         control_loop, worker_stats = self.control_loop, self.control_loop.worker_stats
         accepted, ended = worker_stats.unmatched()
@@ -56,7 +74,6 @@ class Queries:
             },
             "limited": worker_stats.limited(),
             "holdings": overload.merged(worker_stats.holdings(now_ns)),
-            "services": {name: self.service_status(name) for name in control_loop.services},
         }
 
     def settings(self) -> Document:
@@ -98,12 +115,21 @@ class Queries:
             for version in service_controller.registry.quarantines
         ]
 
-    async def journal(self, after: int = 0, limit: int = 100, service: str | None = None) -> Document:
-        """Return journal entries with a number above `after`, oldest first.
+    async def journal(
+        self,
+        after: int = 0,
+        limit: int = 100,
+        service: str | None = None,
+        before: int | None = None,
+        *,
+        newest: bool = False,
+    ) -> Document:
+        """Return journal entries with numbers above `after` and, if it is given, below `before`, oldest first.
 
-        Refusal if the router has no such `service` and the journal knows none that had this name.
+        If there are more than `limit`: the first ones, or with `newest` the last ones. Refusal if the router has no such
+        `service` and the journal knows none that had this name.
         """
-        entries = await self._journal.entries(after, limit, service)
+        entries = await self._journal.entries(after, limit, service, before, newest=newest)
         if service is not None and not entries:
             _ = self.control_loop.services[service]
         return {"entries": [described(entry) for entry in entries]}

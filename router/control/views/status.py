@@ -56,7 +56,7 @@ def service(service_controller: ServiceController, worker_stats: WorkerStats, pr
     return {
         "service": service_controller.name,
         "generation": registry.generation,
-        "state": _state(service_controller),
+        "state": state(service_controller),
         "observe": service_controller.observation is not None,
         **service_controller.roles(),
         "way_back": no_way_back is None,
@@ -84,7 +84,8 @@ def service(service_controller: ServiceController, worker_stats: WorkerStats, pr
     }
 
 
-def _state(service_controller: ServiceController) -> str:
+def state(service_controller: ServiceController) -> str:
+    """Return the state of a service in one word."""
     registry = service_controller.registry
     active = registry.active
     if active is None:

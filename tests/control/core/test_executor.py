@@ -91,4 +91,5 @@ def test_an_entry_as_people_see_it() -> None:
         "type": "boot",
         "actor": "control",
         "data": {"boot": 1},
+        "text": "the router was started (boot 1)",
     }
