@@ -14,6 +14,8 @@ from router.control.admin.events import EventStreams
 from router.control.admin.live import streams as live
 from router.control.admin.live.streams import LiveStreams
 from router.control.admin.operation import Operation
+from router.control.admin.sessions import routes as sessions
+from router.control.admin.sessions.sessions import Sessions
 from router.control.alerts import routes as alerts
 from router.control.cases import routes as cases
 from router.control.drills import routes as drills
@@ -33,6 +35,9 @@ is its `operationId`.
   `Authorization: Bearer TOKEN`. A `viewer` may read, an `operator` may also change, an `admin` may do everything. This includes
   `/metrics` and `/v1/openapi.json`, which need the role `viewer`. `/livez` needs no token. `/readyz` needs none for its status,
   and the role `viewer` for its list of checks. The hooks for alerts take the tokens of [`alerts.tokens`](settings.md#alerts).
+- **Browsers.** `POST /v1/session` with a token sets the cookie of a session, which stands for the token. Each change with the
+  cookie needs the field `X-CSRF-Token`; its value is `csrf` of `GET /v1/session`. Or an authenticating proxy names the caller
+  ([security](../operations/security.md#browsers)).
 - **Bodies** are JSON with `Content-Type: application/json`. An unknown member is an error that is named.
 - **Answers** are JSON. A client has to ignore members that it does not know: later releases may add some. Times are RFC 3339
   unless the name of the member ends in a unit. An unknown value is `null`, never zero.
@@ -56,6 +61,7 @@ _TITLES: Final = {
     "history": "History, report and advice",
     "quality": "Input drift",
     "notify": "Notifications",
+    "sessions": "Sessions",
     "events": "Events",
     "live": "Live",
     "health": "Monitoring",
@@ -73,6 +79,7 @@ def operations() -> tuple[Operation, ...]:
         *reads.RECORDS,
         *events.operations(EventStreams()),
         *live.operations(LiveStreams()),
+        *sessions.operations(Sessions()),
         *history.operations(no_addon, no_addon, no_addon),
     )
     for feature in (acceptance, alerts, cases, drills, incidents, notify, proposals, quality, versions):

@@ -24,6 +24,7 @@ import uvloop
 from aiohttp import web
 
 from router.control.admin import app as admin
+from router.control.admin.sessions.sessions import opened as open_sessions
 from router.control.core import recovery
 from router.control.core.loop import TICK_S, ControlLoop
 from router.control.core.probes import Probes
@@ -95,7 +96,8 @@ class Control:
         control_loop = core.control_loop
         loop = asyncio.get_running_loop()
         routes = add_addons(AddonDeps(core, self._settings, self._state_dir))
-        application = admin.build(core.queries, core.operations, self._settings, routes)
+        sessions = open_sessions(self._state_dir)
+        application = admin.build(core.queries, core.operations, self._settings, routes, sessions=sessions)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._on_sighup, control_loop, application)

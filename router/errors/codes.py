@@ -77,6 +77,10 @@ class RefusalCode(_Code):
         "Too many wrong credentials came from this address; send the right one, or wait for retry_after_s.",
     )
     CRITERION_UNKNOWN = "criterion_unknown", "The service has no added acceptance criterion for this metric."
+    CSRF_INVALID = (
+        "csrf_invalid",
+        "A change by a browser does not show that a page of this API has sent it: send X-CSRF-Token, or from its own origin.",
+    )
     DRILL_UNKNOWN = "drill_unknown", "There is no drill with this id."
     DRILL_UNSAFE = (
         "drill_unsafe",
@@ -115,6 +119,11 @@ class RefusalCode(_Code):
         "The Host of the request is not one of the admin API's; see admin.allowed_hosts.",
     )
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", "This Idempotency-Key was used for another request."
+    IDENTITY_INVALID = "identity_invalid", "The field of the authenticating proxy holds no name."
+    IDENTITY_UNTRUSTED = (
+        "identity_untrusted",
+        "The field of the authenticating proxy came from another address, or without its secret; see admin.identity.",
+    )
     INCIDENT_FULL = "incident_full", "The incident has as many edits, actions or comments as it may have."
     INCIDENT_STATUS = "incident_status", "The status of the incident does not allow this step: open, reviewed, closed."
     INCIDENT_UNKNOWN = "incident_unknown", "There is no incident with this id."
@@ -176,6 +185,11 @@ class RefusalCode(_Code):
     SERVICE_MISSING = "service_missing", "Neither the alert nor its mapping in alerts.map names a service."
     SERVICE_NEEDED = "service_needed", "There are several services; name one."
     SERVICE_UNKNOWN = "service_unknown", "There is no service of this name."
+    SESSION_INVALID = (
+        "session_invalid",
+        "The cookie of the session is not of this router, or its token is gone; sign in again.",
+    )
+    SESSION_OVER = "session_over", "The session has ended; sign in again."
     SIGNATURE_INCOMPLETE = "signature_incomplete", "Attributes of the CloudEvent are unsigned; use structured mode."
     SIGNATURE_INVALID = "signature_invalid", "The signature does not fit the body and the secret."
     SIGNATURE_MISSING = (

@@ -45,19 +45,19 @@ REFUSALS: Final = RefusalCode.table(
         ExitCode.ENDPOINTS_DIFFER: "endpoints_differ",
         ExitCode.REFUSED: """
             action_unknown advise_busy alert_rate artifact_differs body_too_large case_unknown cases_failing cases_full
-            cases_pending cases_unavailable certificate_unusable change_in_doubt channel_unknown check_unknown checks_running
-            content_encoding content_type credentials_throttled criterion_unknown drill_unknown drill_unsafe
-            expectation_failed four_eyes from_mismatch generation_stale head_too_large headers_file_unusable
-            history_unavailable hooks_closed
-            host_not_allowed idempotency_key_reused incident_full incident_status incident_unknown journal_unavailable
-            link_expired link_invalid lost_race method_not_allowed metric_not_measured mlflow_denied mlflow_not_configured
-            mlflow_refused mlflow_unreachable model_differs model_not_ready model_unknown no_drill no_standby
-            not_mlflow origin_not_allowed path_unknown proposal_decided proposal_expired proposal_unknown proposal_withdrawn
-            request_timeout revision_stale rewrite_differs role_insufficient service_missing service_unknown signature_incomplete
-            signature_invalid signature_missing signature_stale signature_time_missing signature_unverifiable slots_busy
-            source_differs standby_unfit streams_exhausted taking_over token_invalid token_missing too_many_alerts
-            transfer_encoding unmapped verifying version_in_use version_not_ready version_quarantined version_unknown
-            version_unreachable versions_exhausted windows_unknown""",
+            cases_pending cases_unavailable certificate_unusable change_in_doubt channel_unknown check_unknown
+            checks_running content_encoding content_type credentials_throttled criterion_unknown csrf_invalid drill_unknown
+            drill_unsafe expectation_failed four_eyes from_mismatch generation_stale head_too_large headers_file_unusable
+            history_unavailable hooks_closed host_not_allowed idempotency_key_reused identity_invalid identity_untrusted
+            incident_full incident_status incident_unknown journal_unavailable link_expired link_invalid lost_race
+            method_not_allowed metric_not_measured mlflow_denied mlflow_not_configured mlflow_refused mlflow_unreachable
+            model_differs model_not_ready model_unknown no_drill no_standby not_mlflow origin_not_allowed path_unknown
+            proposal_decided proposal_expired proposal_unknown proposal_withdrawn request_timeout revision_stale
+            rewrite_differs role_insufficient service_missing service_unknown session_invalid session_over
+            signature_incomplete signature_invalid signature_missing signature_stale signature_time_missing
+            signature_unverifiable slots_busy source_differs standby_unfit streams_exhausted taking_over token_invalid
+            token_missing too_many_alerts transfer_encoding unmapped verifying version_in_use version_not_ready
+            version_quarantined version_unknown version_unreachable versions_exhausted windows_unknown""",
         ExitCode.INTERNAL: "internal",
     },
 )

@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     def _admin_is_guarded(self) -> Settings:
         if self.admin_listen.unix:  # the mode of the socket restricts access
             return self
-        if not self.admin_listen.is_loopback and not self.admin.tokens:
+        if not self.admin_listen.is_loopback and self.admin.is_open:
             raise ValueError(
                 f"admin_listen {self.admin_listen} can be reached from outside: set admin.tokens or listen on 127.0.0.1"
             )

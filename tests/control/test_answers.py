@@ -158,7 +158,8 @@ async def _the_rest(api: CalledApi) -> None:
         await api.call(name)
     for index in range(2):
         api.control.workers.live(index)  # they have a heartbeat now
-    for name in ("checkLiveness", "checkReadiness", "describeApi"):
+    await api.call("beginSession", {"token": "x"})
+    for name in ("checkLiveness", "checkReadiness", "describeApi", "getSession", "endSession"):
         await api.call(name)
 
 

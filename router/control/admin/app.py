@@ -22,6 +22,8 @@ from router.control.admin.http_protocol import FIELDS, reason
 from router.control.admin.live import streams as live_streams
 from router.control.admin.live.streams import LiveStreams
 from router.control.admin.operation import REPLAYED, Dispatcher, Operation
+from router.control.admin.sessions import routes as session_routes
+from router.control.admin.sessions.sessions import Sessions
 from router.control.core.operations import Operations
 from router.control.views.queries import Queries
 from router.errors import Refusal
@@ -53,10 +55,14 @@ def build(
     further: Sequence[Operation] = (),
     streams: EventStreams | None = None,
     live: LiveStreams | None = None,
+    sessions: Sessions | None = None,
 ) -> web.Application:
-    """Return the application; `further` are the routes of the add-ons. Tests pass `streams` and `live` to shorten times."""
+    """Return the application; `further` are the routes of the add-ons. Without `sessions` they end with this process. Tests
+    pass `streams` and `live` to shorten times.
+    """
     limiter = ConnectionLimiter(settings)
-    access_policy = AccessPolicy(settings)
+    sessions = Sessions() if sessions is None else sessions
+    access_policy = AccessPolicy(settings, sessions)
     streams = EventStreams() if streams is None else streams
     live = LiveStreams() if live is None else live
     routes: tuple[Operation, ...] = (
@@ -66,6 +72,7 @@ def build(
         *reads.RECORDS,
         *events.operations(streams),
         *live_streams.operations(live),
+        *session_routes.operations(sessions),
         *further,
         health.description_route(lambda: openapi.describe(routes)),
     )

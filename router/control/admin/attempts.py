@@ -1,4 +1,4 @@
-"""Counts wrong credentials (tokens, signatures of alerts and links) and throttles addresses that send many.
+"""Counts wrong credentials (tokens, sessions, identities, signatures of alerts and links) and throttles addresses that send many.
 
 Only wrong credentials are throttled. A request with a valid token from the same address is served, so clients that share an
 address (NAT, a reverse proxy) with a guessing one are not locked out. Guessing is hopeless in any case, as tokens and
@@ -25,7 +25,7 @@ REFILL_S: Final = 2.0
 """Seconds after which the address may send one more."""
 ADDRESSES_MAX: Final = 4096
 LOG_EVERY_S: Final = 60.0
-WRONG: Final = ("link_invalid", "signature_invalid", "token_invalid")
+WRONG: Final = ("identity_untrusted", "link_invalid", "session_invalid", "signature_invalid", "token_invalid")
 THROTTLED: Final = "throttled"
 
 

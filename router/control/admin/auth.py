@@ -1,4 +1,8 @@
-"""Access to the admin port: Host allow-list (DNS rebinding), Origin check (CSRF), bearer tokens with roles.
+"""Access to the admin port: Host allow-list (DNS rebinding), Origin check (CSRF); tokens, sessions and identities with roles.
+
+A caller is known by, in this order: its bearer token, its session (the cookie of a browser that has signed in), the name that
+an authenticating proxy gives. A browser sends the latter two by itself, so a change by them must show that a page of this
+origin has sent it: a session by its CSRF token, an identity by `Origin` or `Sec-Fetch-Site`.
 
 Allowed hosts are localhost, the listening address and `admin.allowed_hosts`, with any port (a port-forward changes it). If
 the port listens on more than loopback, every literal address is allowed, too: a rebound name is never a literal address, and
@@ -17,41 +21,53 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from router.control.admin.attempts import CredentialAttempts
+from router.control.admin.sessions.identity import IdentityProxy
+from router.control.admin.sessions.sessions import Sessions
+from router.control.admin.sessions.signer import Session
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.runtime import clock
+from router.settings.sections.admin import RANKS, Role, Token
 from router.settings.settings import Settings
 from router.uri.authority import comparable, host_of
 
-Role = Literal["viewer", "operator", "admin"]
-RANKS: Final[dict[Role, int]] = {"viewer": 0, "operator": 1, "admin": 2}
+How = Literal["open", "token", "session", "identity"]
 _SAFE_METHODS: Final = ("GET", "HEAD")
-_ONCE: Final = ("Authorization", "Content-Encoding", "Idempotency-Key")
+_ONCE: Final = ("Authorization", "Content-Encoding", "Idempotency-Key", "X-CSRF-Token")
 """Fields that may appear only once: of two values, a proxy before this port might use one, and this port the other."""
 _UNSPECIFIED: Final = ipaddress.ip_address("0.0.0.0")
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller. `name` is the name of the token. Without tokens every caller is `local` and has the role admin."""
+    """The caller. `name` is the name of the token, or of the person whom a proxy names. `how` it is known: `open` if every
+    caller is an admin; then it is `local`. `session`: with `how` session.
+    """
 
     name: str
     role: Role
-    by_token: bool
+    how: How = "token"
+    session: Session | None = None
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the name was proven."""
+        return self.how != "open"
 
     def actor(self, claimed: str | None) -> str:
-        """Return the actor to journal: the token's name, or without a token the `claimed` one."""
-        return self.name if self.by_token or claimed is None else claimed
+        """Return the actor to journal: the proven name, else the `claimed` one."""
+        return self.name if self.authenticated or claimed is None else claimed
 
 
-LOCAL: Final = Principal("local", "admin", by_token=False)
+LOCAL: Final = Principal("local", "admin", how="open")
 
 
 class AccessPolicy:
     """The rules of access, prepared from the settings for use at each request."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sessions: Sessions) -> None:
         self.attempts = CredentialAttempts()
+        self._sessions = sessions
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
@@ -59,11 +75,17 @@ class AccessPolicy:
         # A Unix socket has no host; curl and nginx send localhost.
         own = comparable(settings.admin_listen.host) or "localhost"
         self.body_bytes_max = settings.admin.body_bytes_max
+        self._open = settings.admin.is_open
         self._tokens = settings.admin.tokens
+        self._identity = IdentityProxy(settings.admin.identity)
+        self._sessions.lifetime_s = settings.admin.session_lifetime_s
+        self._once = (*_ONCE, *self._identity.fields)
         self._hosts = {"localhost", own, *filter(None, map(_host_of, settings.admin.allowed_hosts))}
-        if settings.admin.public_url:
-            self._hosts.add(_host_of(urlsplit(settings.admin.public_url).netloc) or own)
         self._origins = set(settings.admin.allowed_origins)
+        if settings.admin.public_url:
+            public = urlsplit(settings.admin.public_url)
+            self._hosts.add(_host_of(public.netloc) or own)
+            self._origins.add(f"{public.scheme}://{public.netloc}")
         self._only_loopback = own == "localhost" or (_address(own) or _UNSPECIFIED).is_loopback
 
     def check_origin(self, request: web.Request) -> None:
@@ -74,7 +96,7 @@ class AccessPolicy:
                 RefusalCode.HOST_NOT_ALLOWED,
                 "this Host is not allowed; use the address of the admin port, or add the host to admin.allowed_hosts",
             )
-        if repeated := next((name for name in _ONCE if len(request.headers.getall(name, [])) > 1), None):
+        if repeated := next((name for name in self._once if len(request.headers.getall(name, [])) > 1), None):
             raise Refusal(RefusalCode.FIELD_REPEATED, f"{repeated} is given more than once")
         if not all(self._origin_allowed(origin) for origin in request.headers.getall("Origin", [])):
             raise Refusal(
@@ -90,24 +112,68 @@ class AccessPolicy:
         return self.attempts.throttle(request.remote, refusal, clock.now_s())
 
     def authenticate(self, request: web.Request) -> Principal:
-        """Return the caller; raise Refusal 401 if tokens are configured and the request has no valid one."""
-        if not self._tokens:
+        """Return the caller; raise Refusal 401 if callers must be known and this one is not, 403 for a forged change."""
+        if self._open:
             return LOCAL
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Refusal(RefusalCode.TOKEN_MISSING, "send Authorization: Bearer TOKEN")
-        digest = hashlib.sha256(token.strip().encode(errors="surrogateescape")).hexdigest()
+        if "Authorization" in request.headers:
+            scheme, _, secret = request.headers["Authorization"].partition(" ")
+            if scheme.lower() != "bearer" or not secret or (token := self.token(secret)) is None:
+                raise _missing()
+            return Principal(token.name, token.role)
+        try:
+            signed_in = self._sessions.find(request, self._tokens)
+        except Refusal:
+            if (principal := self._named_by_proxy(request)) is not None:
+                return principal  # the cookie of an old session is no hindrance
+            raise
+        if signed_in is not None:
+            session, token = signed_in
+            if request.method not in _SAFE_METHODS:
+                self._sessions.refuse_forged(request, session)
+            return Principal(token.name, token.role, "session", session)
+        if (principal := self._named_by_proxy(request)) is None:
+            raise _missing()
+        return principal
+
+    def token(self, secret: str) -> Token | None:
+        """Return the token with this secret, None if every caller is an admin; raise Refusal 401 for a wrong one."""
+        if self._open:
+            return None
+        digest = hashlib.sha256(secret.strip().encode(errors="surrogateescape")).hexdigest()
         # Every token is compared, each in constant time: timing shows neither which token nor how much of it matched.
         matches = [known for known in self._tokens if hmac.compare_digest(known.sha256, digest)]
         if not matches:
             raise Refusal(RefusalCode.TOKEN_INVALID, "this token is not one of admin.tokens")
-        return Principal(matches[0].name, matches[0].role, by_token=True)
+        return matches[0]
+
+    def _named_by_proxy(self, request: web.Request) -> Principal | None:
+        caller = self._identity.caller(request)
+        if caller is None:
+            return None
+        if request.method not in _SAFE_METHODS and not self._is_same_origin(request):
+            detail = (
+                "a change by a person whom a proxy names needs an Origin of this API, or Sec-Fetch-Site: same-origin"
+            )
+            raise Refusal(RefusalCode.CSRF_INVALID, detail)
+        return Principal(caller.name, caller.role, "identity")
+
+    def _is_same_origin(self, request: web.Request) -> bool:
+        """Return whether a page of this API, or of an allowed origin, has sent the request. `check_origin` is not enough: it
+        allows the pages of other literal addresses, which cannot know a token.
+        """
+        origin = request.headers.get("Origin")
+        if origin in self._origins:
+            return True
+        if (site := request.headers.get("Sec-Fetch-Site")) is not None:
+            return site == "same-origin"
+        return origin is not None and urlsplit(origin).netloc.lower() == request.headers["Host"].lower()
 
     def authorize(self, request: web.Request, role: Role) -> Principal:
-        """Return the caller; raise Refusal 401 without a valid token, 403 if the role of the token is too low."""
+        """Return the caller; raise Refusal 401 for one that is not known, 403 if its role is too low, or for a forged change."""
         principal = self.authenticate(request)
         if RANKS[principal.role] < RANKS[role]:
-            detail = f"token {principal.name!r} has the role {principal.role}; this needs {role}"
+            what = "person" if principal.how == "identity" else "token"
+            detail = f"{what} {principal.name!r} has the role {principal.role}; this needs {role}"
             raise Refusal(RefusalCode.ROLE_INSUFFICIENT, detail)
         return principal
 
@@ -125,6 +191,10 @@ class AccessPolicy:
             return True
         scheme, separator, host = origin.partition("://")
         return scheme in ("http", "https") and bool(separator) and self._host_allowed(host)
+
+
+def _missing() -> Refusal:
+    return Refusal(RefusalCode.TOKEN_MISSING, "send Authorization: Bearer TOKEN")
 
 
 def _host_of(authority: str) -> str | None:

@@ -250,8 +250,9 @@ def signed(override: OverrideBody | None, by: Principal) -> ev.Override | None:
     """Return the override to journal: its actor, with the name of the token if that differs."""
     if override is None:
         return None
-    other = by.by_token and override.actor != by.name
-    actor = f"{override.actor} (token {by.name})" if other else override.actor
+    other = by.authenticated and override.actor != by.name
+    known = "person" if by.how == "identity" else "token"
+    actor = f"{override.actor} ({known} {by.name})" if other else override.actor
     return ev.Override(actor, override.reason, override.expires_after_s)
 
 

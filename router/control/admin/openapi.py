@@ -45,6 +45,16 @@ _PROBLEM: Final[dict[str, Any]] = {
         },
     },
 }
+_SECURITY: Final[dict[str, Any]] = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "rollback-router-session",
+        "description": "The cookie of POST /v1/session. Its name has a suffix that depends on the router. Changes need "
+        "the field X-CSRF-Token, too",
+    },
+}
 _AWAITING: Final = ("promoteVersion", "switchVersion")
 
 
@@ -60,7 +70,7 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": {**dict(sorted(schemas.items())), "Problem": _PROBLEM},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": _SECURITY,
         },
     }
 
@@ -124,7 +134,7 @@ def _described(operation: Operation) -> dict[str, Any]:
         content = {"application/json": {"schema": _answer(operation)}}
         described["responses"]["202"] = {"description": "it waits for approval: `awaits`", "content": content}
     if operation.role is not None:
-        described |= {"security": [{"bearer": []}], "x-role": operation.role}
+        described |= {"security": [{name: []} for name in _SECURITY], "x-role": operation.role}
     if (body := _body(operation)) is not None:
         schema = {"$ref": _REFERENCE.format(model=body.__name__)}
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}

@@ -15,7 +15,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from router.control.admin import http_protocol, json_text, problems
-from router.control.admin.auth import LOCAL, AccessPolicy, Principal, Role
+from router.control.admin.auth import LOCAL, AccessPolicy, Principal
 from router.control.admin.bodies import ChangeQuery, NoQuery
 from router.control.admin.idempotency import IdempotencyKeys, StoredAnswer
 from router.control.core.executor import Preconditions
@@ -24,6 +24,7 @@ from router.control.views.queries import Queries
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.runtime.printable_json import json_bytes
+from router.settings.sections.admin import Role
 from router.settings.sections.values import NAME, version_label
 
 BODY_TIMEOUT_S: Final = 10.0

@@ -32,9 +32,10 @@ STATUS: Final = RefusalCode.table(
         limit_invalid member_repeated metric_unknown model_uri_invalid period_invalid request_invalid request_malformed
         service_needed version_invalid""",
         401: """
+        identity_invalid identity_untrusted session_invalid session_over
         signature_incomplete signature_invalid signature_missing signature_stale signature_time_missing
         token_invalid token_missing""",
-        403: "four_eyes hooks_closed origin_not_allowed role_insufficient",
+        403: "csrf_invalid four_eyes hooks_closed origin_not_allowed role_insufficient",
         404: """
         action_unknown case_unknown channel_unknown check_unknown criterion_unknown drill_unknown incident_unknown
         link_invalid model_unknown path_unknown proposal_unknown service_unknown version_unknown windows_unknown""",

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from router.control.addon import Document
-from router.control.admin.auth import RANKS
 from router.control.admin.bodies import Actor, ChangeQuery, Version
 from router.control.admin.json_text import LARGE
 from router.control.admin.operation import Call, Operation
 from router.control.cases.answers import CaseDocument, CasesAdded, CasesList, CasesRemoved, CheckDocument, ChecksList
 from router.control.cases.operations import CaseOperations
 from router.control.views.addon_answers import CheckProgress
+from router.settings.sections.admin import RANKS
 
 CASES_MAX: Final = 10_000
 _BOUNDS: Final = replace(LARGE, members_max=CASES_MAX, long_integers=True)

@@ -110,12 +110,12 @@ class ProposalsAddon(Addon):
         actor: str,
         reason: str = "",
         override: Override | None = None,
-        by_token: bool = False,
+        authenticated: bool = False,
         dry_run: bool = False,
     ) -> Document:
         """Approve or deny; return the result. Raise Refusal, without any change, if that is not possible.
 
-        `by_token`: the actor is authenticated by a token, so different actors are different persons.
+        `authenticated`: the actor's name was proven, so different actors are different persons.
         """
         proposal, service_controller = self.find(proposal_id)
         event = ProposalDecided(
@@ -124,7 +124,7 @@ class ProposalsAddon(Addon):
             actor,
             reason,
             override,
-            four_eyes=by_token,
+            four_eyes=authenticated,
             shares=service_controller.shares(clock.now_ns()),
             impact=_impact(proposal, service_controller),
         )

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
-import os
 import secrets
 from pathlib import Path
 from typing import Final
 
 from router.control.monitors.alarms import Alarms
+from router.control.store import secret_file
+from router.control.store.secret_file import SECRET_BYTES
 from router.rollout.proposals.proposal import Proposal
-from router.runtime import owned_files
 from router.settings.settings import Settings
 
-log = logging.getLogger(__name__)
 SECRET: Final = "proposal-links.key"
-SECRET_BYTES: Final = 32
 VERBS: Final = ("approve", "deny")
 
 
@@ -48,7 +45,7 @@ class ProposalLinks:
         A URL is None if the proposal is decided, or if its approval needs a second person, authenticated by a token.
         """
         base = base_url(settings)
-        approvable = proposal.kind == "rollback" or not settings.admin.tokens
+        approvable = proposal.kind == "rollback" or settings.admin.is_open
         return {
             "approve_url": base + self.path(proposal, "approve") if proposal.state == "open" and approvable else None,
             "deny_url": base + self.path(proposal, "deny") if proposal.state == "open" else None,
@@ -80,43 +77,17 @@ def opened(state_dir: Path, alarms: Alarms) -> ProposalLinks:
     path = state_dir / SECRET
     try:
         try:
-            return ProposalLinks(_read(path))
+            return ProposalLinks(secret_file.read(path))
         except FileNotFoundError:
             pass
         except ValueError as error:
             aside = path.with_suffix(".unusable")
             path.replace(aside)
             alarms.up("links_invalid", f"{path} {error} and was moved to {aside.name}: links sent before are invalid")
-        return ProposalLinks(_create_secret(path))
+        return ProposalLinks(secret_file.create(path, "links to proposals"))
     except OSError as error:
         alarms.up(
             "links_invalid",
             f"{path}: {error.strerror}; links to proposals become invalid with the next start of control",
         )
         return ProposalLinks(secrets.token_bytes(SECRET_BYTES))
-
-
-def _read(path: Path) -> bytes:
-    with os.fdopen(owned_files.opened(path, os.O_RDONLY), "rb") as file:
-        os.fchmod(file.fileno(), 0o600)
-        size_bytes = os.fstat(file.fileno()).st_size
-        secret = file.read(SECRET_BYTES)
-    if size_bytes != SECRET_BYTES:
-        raise ValueError(f"holds {size_bytes} bytes instead of {SECRET_BYTES}")
-    return secret
-
-
-def _create_secret(path: Path) -> bytes:
-    """Write a new secret, completely or not at all."""
-    secret = secrets.token_bytes(SECRET_BYTES)
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(fd, secret)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    temporary.replace(path)
-    log.info("made %s, which signs links to proposals", path)
-    return secret

@@ -129,7 +129,7 @@ async def _decide(addon: ProposalsAddon, call: Call, verb: str) -> Document:
         actor=call.actor(),
         reason=body.reason,
         override=bodies.signed(body.override, call.principal),
-        by_token=call.principal.by_token,
+        authenticated=call.principal.authenticated,
         dry_run=call.dry_run,
     )
 

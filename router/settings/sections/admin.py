@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from router.settings.sections.forwarding import networks
 from router.settings.sections.tls import CertificateFiles
 from router.settings.sections.values import Bytes, Count, Seconds, Strict
 from router.uri.authority import setting_host
+
+Role = Literal["viewer", "operator", "admin"]
+RANKS: Final[dict[Role, int]] = {"viewer": 0, "operator": 1, "admin": 2}
+"""A higher role has every right of a lower one."""
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9\-]{1,64}$")]
 
 
 class Token(Strict):
@@ -17,10 +23,46 @@ class Token(Strict):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@\-]{1,64}$")]
     """Name of the token's owner. It is the actor in the journal."""
-    role: Literal["viewer", "operator", "admin"]
+    role: Role
     """A "viewer" reads, an "operator" also changes, an "admin" has every right."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """SHA-256 of the token in hex."""
+
+
+class Identity(Strict):
+    """People whom an authenticating proxy in front of the admin port names in a header field. The proxy must remove the fields
+    below from what its clients send.
+    """
+
+    header: FieldName | None = None
+    """Field with the name of the person, for example "X-Forwarded-User". None: off."""
+    trusted: Annotated[list[str], Field(max_length=256)] = []
+    """Networks (CIDR, one address, or "unix") of the proxy. The field is refused from every other address."""
+    secret_header: FieldName | None = None
+    """Field in which the proxy sends its secret. Use it if others can connect from a trusted address, too."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of that secret in hex."""
+    role: Literal["none", "viewer", "operator", "admin"] = "viewer"
+    """Role of every person. With "none" a person needs a group that `roles` names."""
+    groups_header: FieldName | None = None
+    """Field with the groups of the person, separated by commas, for example "X-Forwarded-Groups"."""
+    roles: Annotated[dict[str, Role], Field(max_length=256)] = {}
+    """Role by group. The highest one counts."""
+
+    @field_validator("trusted")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        return networks(value)
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Identity:
+        if self.header is not None and not self.trusted:
+            raise ValueError(f"trusted is empty: name the address of the proxy that sets {self.header}")
+        if (self.secret_header is None) != (self.sha256 is None):
+            raise ValueError("secret_header and sha256 belong together: set both or none")
+        if self.roles and self.groups_header is None:
+            raise ValueError("roles needs groups_header: the field that names the groups of a person")
+        return self
 
 
 class Admin(Strict):
@@ -28,6 +70,10 @@ class Admin(Strict):
 
     tokens: list[Token] = []
     """Bearer tokens, kept as their SHA-256 (`printf %s TOKEN | sha256sum`). Without tokens every caller is an admin."""
+    identity: Identity = Identity()
+    """People whom an authenticating proxy names. They need no token."""
+    session_lifetime_s: Seconds = 43_200.0
+    """A browser that has signed in with a token is signed out after this time."""
     allowed_hosts: list[str] = []
     """Further Host names under which the API may be called, besides its address and localhost. This prevents DNS
     rebinding."""
@@ -47,6 +93,11 @@ class Admin(Strict):
     """An idle connection is closed after this time."""
     tls: CertificateFiles = CertificateFiles()
     """TLS on `admin_listen`. The files are read when control starts. The commands verify the certificate by SSL_CERT_FILE."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether every caller is an admin: there are neither tokens nor a proxy that names people."""
+        return not self.tokens and self.identity.header is None
 
     @field_validator("allowed_hosts")
     @classmethod

@@ -17,7 +17,7 @@ from tests.control import fake_control
 from tests.control.conftest import AdminHarness, StartAdmin, token
 
 TOKENS = Admin(tokens=[token("eve", "viewer"), token("ops", "operator"), token("root", "admin")])
-OPEN = {("GET", "/"), ("GET", "/livez"), ("GET", "/readyz")}
+OPEN = {("GET", "/"), ("GET", "/livez"), ("GET", "/readyz"), ("POST", "/v1/session")}
 BODIES: dict[str, dict[str, Any]] = {
     "deploy": {"version": "v3", "endpoints": ["http://127.0.0.1:9"]},
     "promote": {"version": "v3"},
@@ -26,6 +26,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "endpoints": {"endpoints": ["http://127.0.0.1:9"]},
     "quarantine": {"reason": "bias"},
     "release": {"reason": "fixed"},
+    "session": {"token": "root-secret"},
 }
 
 
@@ -147,7 +148,7 @@ async def test_roles(start_admin: StartAdmin, name: str) -> None:
         status = await answered(admin, method, path, bearer(name))
         refused = name == "eve" and role == "operator"
         assert (path, status == 403) == (path, refused)
-        assert refused == (method != "GET" and name == "eve")
+        assert refused == (method != "GET" and name == "eve" and path != "/v1/session")
 
 
 async def test_readiness_without_a_token_is_the_bare_answer(start_admin: StartAdmin) -> None:

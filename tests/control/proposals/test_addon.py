@@ -364,8 +364,8 @@ async def test_a_promotion_waits_for_another_person(start: Start) -> None:
         answer = await control.operations.promote(service="svc", version="v3", actor="ann")
         assert (answer["awaits"], answer["changed"], answer["active"]) == (PROMOTION, changed, "v1")
         assert answer["message"] == golden("proposal.waits", proposal=PROMOTION)
-    assert await decide(control, "approve", "ann", PROMOTION, by_token=True) == "four_eyes"
-    assert await decide(control, "approve", "bob", PROMOTION, by_token=True) == "done"
+    assert await decide(control, "approve", "ann", PROMOTION, authenticated=True) == "four_eyes"
+    assert await decide(control, "approve", "bob", PROMOTION, authenticated=True) == "done"
     assert control.states() == {"v1": "standby", "v2": "draining", "v3": "active"}
 
 
