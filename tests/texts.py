@@ -17,6 +17,7 @@ def golden(key: str, **values: object) -> str:
 TEXTS: Final[dict[str, str]] = {
     # Admin port
     "admin.malformed_requests": "admin port: 1 malformed requests since the last such line, the last from 127.0.0.1: ",
+    "admin.reached_from_outside": "can be reached from outside",
     "admin.wrong_credentials": "admin port: 500 wrong credentials since the last such line, the last (token_invalid) from 192.0.2.2",
     # Proposals from history (advise)
     "advice.too_short": "0.3 days are too little to propose anything stricter (7 are needed)",
@@ -463,6 +464,8 @@ TEXTS: Final[dict[str, str]] = {
     "validator.not_finite": "a number that is not finite at /score",
     "validator.not_json": "service=default version=v1: an invalid response: the body is not JSON: unexpected end of data",
     "validator.unusable_schema": "service=default goes on without validators: is no usable JSON Schema",
+    # Sessions of browsers
+    "sessions.not_kept": "sessions end with the next start of control",
     # Verdicts
     "verdict.acts_after": "acts after 10.0 s more of this",
     "verdict.burst": "190 faults in 200 requests (95.0%) in the last 2 s; limits 10 and 90%",
@@ -479,6 +482,9 @@ TEXTS: Final[dict[str, str]] = {
     "verdict.ten_of_ten": "10 faults in 10 requests (100.0%) in the last 2 s; limits 10 and 90%",
     "verdict.useful_share": "6 of 69 attempts of POST /v1/chat/completions in the last 30 s were useful (normally 100.0%), 63 requests of 4 clients without use; the limit is 24.7%",
     "verdict.warm_up": "promoted less than 30 s ago",
+    # Lines of entries
+    "entry.boot": "the router was started (boot 1)",
+    "entry.frozen": "automation was frozen: {reason}",
     # Versions
     "version.not_ready": "not ready after 900 s: http://v3:1: bad",
 }

@@ -78,7 +78,7 @@ class AccessPolicy:
         self._open = settings.admin.is_open
         self._tokens = settings.admin.tokens
         self._identity = IdentityProxy(settings.admin.identity)
-        self._sessions.lifetime_s = settings.admin.session_lifetime_s
+        self._sessions.reconfigure(settings.admin.session_lifetime_s)
         self._once = (*_ONCE, *self._identity.fields)
         self._hosts = {"localhost", own, *filter(None, map(_host_of, settings.admin.allowed_hosts))}
         self._origins = set(settings.admin.allowed_origins)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from router.control.monitors.alarms import Alarms
-from router.control.store import secret_file
-from router.control.store.secret_file import SECRET_BYTES
 from router.rollout.proposals.proposal import Proposal
+from router.runtime import secret_file
+from router.runtime.secret_file import SECRET_BYTES
 from router.settings.settings import Settings
 
 SECRET: Final = "proposal-links.key"

@@ -15,6 +15,7 @@ from router.uri.authority import setting_host
 Role = Literal["viewer", "operator", "admin"]
 RANKS: Final[dict[Role, int]] = {"viewer": 0, "operator": 1, "admin": 2}
 """A higher role has every right of a lower one."""
+OFF: Final = "none"
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9\-]{1,64}$")]
 
 
@@ -29,13 +30,13 @@ class Token(Strict):
     """SHA-256 of the token in hex."""
 
 
-class Identity(Strict):
+class PersonIdentity(Strict):
     """People whom an authenticating proxy in front of the admin port names in a header field. The proxy must remove the fields
     below from what its clients send.
     """
 
-    header: FieldName | None = None
-    """Field with the name of the person, for example "X-Forwarded-User". None: off."""
+    header: FieldName = OFF
+    """Field with the name of the person, for example "X-Forwarded-User"."""
     trusted: Annotated[list[str], Field(max_length=256)] = []
     """Networks (CIDR, one address, or "unix") of the proxy. The field is refused from every other address."""
     secret_header: FieldName | None = None
@@ -49,14 +50,19 @@ class Identity(Strict):
     roles: Annotated[dict[str, Role], Field(max_length=256)] = {}
     """Role by group. The highest one counts."""
 
+    @property
+    def is_on(self) -> bool:
+        """Whether a field is named."""
+        return self.header != OFF
+
     @field_validator("trusted")
     @classmethod
     def _networks(cls, value: list[str]) -> list[str]:
         return networks(value)
 
     @model_validator(mode="after")
-    def _is_complete(self) -> Identity:
-        if self.header is not None and not self.trusted:
+    def _is_complete(self) -> PersonIdentity:
+        if self.is_on and not self.trusted:
             raise ValueError(f"trusted is empty: name the address of the proxy that sets {self.header}")
         if (self.secret_header is None) != (self.sha256 is None):
             raise ValueError("secret_header and sha256 belong together: set both or none")
@@ -70,7 +76,7 @@ class Admin(Strict):
 
     tokens: list[Token] = []
     """Bearer tokens, kept as their SHA-256 (`printf %s TOKEN | sha256sum`). Without tokens every caller is an admin."""
-    identity: Identity = Identity()
+    identity: PersonIdentity = PersonIdentity()
     """People whom an authenticating proxy names. They need no token."""
     session_lifetime_s: Seconds = 43_200.0
     """A browser that has signed in with a token is signed out after this time."""
@@ -97,7 +103,7 @@ class Admin(Strict):
     @property
     def is_open(self) -> bool:
         """Whether every caller is an admin: there are neither tokens nor a proxy that names people."""
-        return not self.tokens and self.identity.header is None
+        return not self.tokens and not self.identity.is_on
 
     @field_validator("allowed_hosts")
     @classmethod

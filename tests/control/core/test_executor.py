@@ -12,6 +12,7 @@ from router.runtime.failpoint import FailPoint
 from router.shm import layout as at
 from tests.control.control_harness import ControlHarness
 from tests.rollout.playbook import TRIGGER
+from tests.texts import golden
 
 
 class Trace(FailPoint):
@@ -91,5 +92,5 @@ def test_an_entry_as_people_see_it() -> None:
         "type": "boot",
         "actor": "control",
         "data": {"boot": 1},
-        "text": "the router was started (boot 1)",
+        "text": golden("entry.boot"),
     }

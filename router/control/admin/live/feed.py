@@ -22,7 +22,7 @@ class Feed:
     def __init__(self, make: Callable[[], Document], every_s: float = EVERY_S) -> None:
         self._make = make
         self._every_s = every_s
-        self.readers = 0
+        self._readers = 0
         self.number = 0
         """The number of the newest document; 0 before the first."""
         self.due_s = 0.0
@@ -31,6 +31,15 @@ class Feed:
         self._document: Document = {}
         self._patch: bytes = b""
         self._whole: bytes | None = None
+
+    def join(self) -> None:
+        """Count one more reader."""
+        self._readers += 1
+
+    def leave(self) -> bool:
+        """Count one reader less; return whether it was the last one."""
+        self._readers -= 1
+        return not self._readers
 
     def update(self, now_s: float) -> None:
         """Make the next document if it is due. Seconds that were missed are skipped."""

@@ -64,7 +64,7 @@ class LiveStreams:
         feed.update(_now_s())
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         queue = call.queries.subscribe()
-        feed.readers += 1
+        feed.join()
         self._open += 1
         try:
             await response.prepare(call.request)
@@ -75,8 +75,7 @@ class LiveStreams:
             pass  # the reader has closed
         finally:
             self._open -= 1
-            feed.readers -= 1
-            if not feed.readers:
+            if feed.leave():
                 self._feeds.pop(service, None)
             call.queries.unsubscribe(queue)
         return response

@@ -10,8 +10,7 @@ from typing import Any, Final
 import orjson
 
 from router.control.bulkhead import Bulkhead, BulkheadFull
-from router.control.store import secret_file
-from router.runtime import owned_files
+from router.runtime import owned_files, secret_file
 
 log = logging.getLogger(__name__)
 ENDED_MAX: Final = 1000

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
-from router.settings.sections.admin import RANKS, Identity, Role
+from router.settings.sections.admin import RANKS, PersonIdentity, Role
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._@+\-]{1,64}")
 UNIX: Final = "unix"
@@ -34,7 +34,7 @@ class Caller:
 class IdentityProxy:
     """The settings of the proxy, prepared for use at each request."""
 
-    def __init__(self, settings: Identity) -> None:
+    def __init__(self, settings: PersonIdentity) -> None:
         self._settings = settings
         self._networks = [ipaddress.ip_network(member) for member in settings.trusted if member != UNIX]
 
@@ -42,12 +42,13 @@ class IdentityProxy:
     def fields(self) -> tuple[str, ...]:
         """The names of the fields; each may appear only once."""
         settings = self._settings
-        return tuple(filter(None, (settings.header, settings.groups_header, settings.secret_header)))
+        named = (settings.header, settings.groups_header, settings.secret_header)
+        return tuple(filter(None, named)) if settings.is_on else ()
 
     def caller(self, request: web.Request) -> Caller | None:
         """Return the person that a request names, None if it names none; raise Refusal if it may not."""
         settings = self._settings
-        if settings.header is None or (name := request.headers.get(settings.header)) is None:
+        if not settings.is_on or (name := request.headers.get(settings.header)) is None:
             return None
         self._refuse_untrusted(request, settings.header)
         if not _NAME.fullmatch(name.strip()):

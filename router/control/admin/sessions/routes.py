@@ -68,12 +68,11 @@ def operations(sessions: Sessions) -> Iterable[Operation]:
     async def sign_in(call: Call) -> web.Response:
         raw = await read_body(call.request, call.access_policy.body_bytes_max)
         token = call.access_policy.token(json_text.parse(raw, SignIn).token)
-        response = web.Response(content_type="application/json")
-        principal = call.principal
-        if token is not None:
-            session = sessions.begin(call.request, response, token)
-            principal = Principal(token.name, token.role, how="session", session=session)
-        response.body = document_answer(document(principal)).body
+        if token is None:
+            return document_answer(document(call.principal))
+        session, cookie = sessions.begin(token)
+        response = document_answer(document(Principal(token.name, token.role, how="session", session=session)))
+        sessions.give(call.request, response, cookie)
         return response
 
     async def who(call: Call) -> SessionDocument:

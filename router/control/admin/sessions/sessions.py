@@ -16,10 +16,9 @@ from aiohttp import web
 
 from router.control.admin.sessions.ended_sessions import EndedSessions
 from router.control.admin.sessions.signer import Session, SessionSigner
-from router.control.store import secret_file
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
-from router.runtime import clock
+from router.runtime import clock, secret_file
 from router.settings.sections.admin import Token
 
 log = logging.getLogger(__name__)
@@ -38,8 +37,11 @@ class Sessions:
     def __init__(self, secret: bytes = b"", ended: EndedSessions | None = None) -> None:
         self._signer = SessionSigner(secret or secrets.token_bytes(secret_file.SECRET_BYTES))
         self._ended = EndedSessions(None, 0.0) if ended is None else ended
-        self.lifetime_s = 0.0
-        """Seconds; set from the settings."""
+        self._lifetime_s = 0.0
+
+    def reconfigure(self, lifetime_s: float) -> None:
+        """End sessions after `lifetime_s` from now on, also present ones."""
+        self._lifetime_s = lifetime_s
 
     def find(self, request: web.Request, tokens: Sequence[Token]) -> tuple[Session, Token] | None:
         """Return the session of a request and its token, None without a cookie; raise Refusal 401 for a cookie that is not
@@ -70,22 +72,24 @@ class Sessions:
 
     def expires_s(self, session: Session) -> float:
         """Return when a session ends by itself (wall seconds)."""
-        return session.issued_s + self.lifetime_s
+        return session.issued_s + self._lifetime_s
 
-    def begin(self, request: web.Request, response: web.Response, token: Token) -> Session:
-        """Begin a session: its cookie goes into `response`. The id is new, whatever cookie the request has."""
-        session, cookie = self._signer.begin(token, clock.wall_s())
+    def begin(self, token: Token) -> tuple[Session, str]:
+        """Return a new session and its cookie. The id is new, whatever session the browser had."""
+        return self._signer.begin(token, clock.wall_s())
+
+    def give(self, request: web.Request, response: web.Response, cookie: str) -> None:
+        """Put the cookie of a session into the answer to `request`."""
         secure = is_secure(request)
         response.set_cookie(
             self._name(secure=secure),
             cookie,
-            max_age=int(self.lifetime_s),
+            max_age=int(self._lifetime_s),
             path="/",
             httponly=True,
             secure=secure,
             samesite="Strict",
         )
-        return session
 
     async def end(self, response: web.Response, session: Session | None) -> None:
         """End a session, if there is one, and remove the cookies of the browser."""

@@ -21,6 +21,7 @@ from router.settings.sections.admin import Admin
 from router.settings.settings import Settings
 from tests.control.conftest import serving, token
 from tests.control.control_harness import ControlHarness
+from tests.texts import golden
 from tests.waiting import until
 
 
@@ -117,7 +118,7 @@ async def test_every_fact_is_sent_with_its_number_and_its_line(control: ControlH
         while not reader.facts:
             await reader.next()
     fact = reader.facts[0]
-    assert (fact["type"], fact["actor"], fact["text"]) == ("frozen", "ann", "automation was frozen: a test")
+    assert (fact["type"], fact["actor"], fact["text"]) == ("frozen", "ann", golden("entry.frozen", reason="a test"))
     assert fact["seq"] > 0
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from router.control.admin.sessions import ended_sessions
 from router.control.admin.sessions.ended_sessions import EndedSessions
-from router.control.store import secret_file
+from router.runtime import secret_file
 
 
 async def test_an_ended_session_is_ended_after_a_restart(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from router.settings.sections.admin import Admin, Identity
+from router.settings.sections.admin import Admin, PersonIdentity
 from router.settings.settings import Settings
 from tests.control.conftest import StartAdmin, token
+from tests.texts import golden
 
 SECRET = "proxy-secret"
 NAMED = {"X-User": "mara@example.com"}
@@ -20,7 +21,7 @@ FREEZE = "/v1/services/fraud/freeze"
 
 
 def identity(**members: Any) -> Admin:
-    return Admin(identity=Identity.model_validate({**PROXY, **members}))
+    return Admin(identity=PersonIdentity.model_validate({**PROXY, **members}))
 
 
 async def test_a_person_is_the_one_that_the_proxy_names(start_admin: StartAdmin) -> None:
@@ -139,7 +140,7 @@ async def test_a_change_must_come_from_a_page_of_this_api(
     start_admin: StartAdmin, fields: dict[str, str], status: int
 ) -> None:
     told = Admin(
-        identity=Identity.model_validate({**PROXY, "role": "operator"}),
+        identity=PersonIdentity.model_validate({**PROXY, "role": "operator"}),
         allowed_origins=["https://ops.example"],
         public_url="https://router.example/r",
     )
@@ -151,7 +152,7 @@ async def test_a_change_must_come_from_a_page_of_this_api(
 
 
 async def test_tokens_and_sessions_work_beside_it(start_admin: StartAdmin) -> None:
-    told = Admin(tokens=[token("ops", "operator")], identity=Identity.model_validate(PROXY))
+    told = Admin(tokens=[token("ops", "operator")], identity=PersonIdentity.model_validate(PROXY))
     admin = await start_admin(told)
     headers = {**NAMED, "Authorization": "Bearer ops-secret"}
     assert (await admin.call("GET", "/v1/session", headers=headers))[2]["name"] == "ops"
@@ -182,11 +183,11 @@ async def test_tokens_and_sessions_work_beside_it(start_admin: StartAdmin) -> No
 )
 def test_settings_that_are_incomplete_are_refused(members: dict[str, Any], word: str) -> None:
     with pytest.raises(ValidationError, match=word):
-        Identity.model_validate({**PROXY, **members})
+        PersonIdentity.model_validate({**PROXY, **members})
 
 
 def test_with_an_identity_the_port_may_listen_outside() -> None:
     told = {"admin": {"identity": PROXY}, "admin_listen": "0.0.0.0:8081"}
     assert not Settings.model_validate(told).admin.is_open
-    with pytest.raises(ValidationError, match="can be reached from outside"):
+    with pytest.raises(ValidationError, match=golden("admin.reached_from_outside")):
         Settings.model_validate({"admin_listen": "0.0.0.0:8081"})
