@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 WATCH_EVERY_S: Final = 1.0
+_LEVELS: Final = {"ok": "", "look": "", "warn": "NEEDS AN OPERATOR: ", "act": "FAILING NOW: "}
 _WORK_COLUMNS: Final = (
     "work",
     "inference",
@@ -116,7 +117,10 @@ def _service(name: str, service: Document, hints: Hints) -> list[Any]:
         "faults",
         "served",
     )
+    headline = service.get("headline")
+    told = [f"{_LEVELS[headline['level']]}{headline['line']}. {headline['lead']}"] if headline else []
     lines: list[Any] = [
+        *told,
         f"service {name}: {service['state']}, generation {generation_text(service['generation'])}, {way_back}",
         output.table(
             columns,

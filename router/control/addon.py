@@ -50,6 +50,10 @@ class Addon:
         """Return members to add to the status document of `service`."""
         return {}
 
+    def verbs(self, service: str) -> Mapping[str, list[str]]:
+        """Return verbs on `service`, each with the reasons why it would be refused now."""
+        return {}
+
     def explain(self, service: str) -> Document:
         """Return members to add to the `explain` document of `service`."""
         return {}

@@ -216,6 +216,8 @@ def add_addons(deps: AddonDeps) -> tuple[Operation, ...]:
     files = open_files(state_dir, settings, alarms)
     context = IncidentContext(cases.captured.failures, store)
     incidents = IncidentsAddon(control_loop, settings, files, entries, context, notify.incident_complete)
+    deps.core.queries.set_newest_points(history.newest_points)
+    deps.core.queries.set_open_incidents(incidents.open_ids)
     versions = VersionsAddon(control_loop, incidents.root_cause_known)
     control_loop.add_addons(
         history, report, advice, versions, mlflow, alerts, proposals, validators, quality, drills, cases, incidents,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -146,6 +146,10 @@ class CasesAddon(Addon):
         if not self.control_loop.services[service].service.cases.capture:
             return "nothing was captured: [cases] capture is off"
         return _PENDING if record["id"] in self.builder.pending or self.builder.is_fresh(record) else _NONE_BUILT
+
+    def verbs(self, service: str) -> Mapping[str, list[str]]:
+        """Return why a check of cases would be refused now."""
+        return {"check": [] if self.status(service)["cases"]["count"] else ["the service has no cases"]}
 
     def metrics(self) -> Iterable[Metric]:
         """Return how many cases each service has, and how many of them its candidate fails."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from prometheus_client.metrics_core import Metric
@@ -82,6 +82,11 @@ class DrillsAddon(Addon):
     def status(self, service: str) -> Document:
         """Return the member `drill` of a service's status."""
         return {"drill": self._summary(service, clock.wall_s())}
+
+    def verbs(self, service: str) -> Mapping[str, list[str]]:
+        """Return why a drill would be refused now."""
+        found = self.runners[service].objections(self.under_way(), self._now_ns())
+        return {"drill": [objection.detail for objection in found]}
 
     def metrics(self) -> Iterable[Metric]:
         """Return the age of the last drill that passed. It is absent if there was none."""

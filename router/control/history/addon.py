@@ -19,13 +19,14 @@ from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.control.history.answers import HistoryDocument, HistoryPoint
+from router.control.history.recent import KEPT_S, RecentHistory
 from router.control.monitors.alarms import Alarms
 from router.control.store.history_file import HistoryFile, Step
 from router.control.store.history_store import HistoryStore, Readings
 from router.control.views.metric_table import counter, gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
-from router.rollout.history.period import period
+from router.rollout.history.period import Period, period
 from router.rollout.history.row import FAILED, PASSED, ROLES, SERVICE_SLOT, UNDECIDED, Reading, Work
 from router.rollout.model.entry import Entry
 from router.rollout.model.target import Target
@@ -35,6 +36,7 @@ from router.settings.settings import Settings
 from router.shm import layout as at
 
 EVERY_NS: Final = 10_000_000_000
+STEP_MIN_S: Final = 10.0
 STEPS: Final = 360
 """Steps of a period by default."""
 POINTS_MAX: Final = 3_000
@@ -94,6 +96,8 @@ class HistoryAddon(Addon):
         self._intervals = {
             name: _Interval(now_ns + EVERY_NS * (number + 1) // len(names)) for number, name in enumerate(names)
         }
+        self.recent = {name: RecentHistory() for name in names}
+        """The last minutes of each service, in steps of a second."""
         for name in names:
             self._begin(control_loop.services[name], self._intervals[name])
 
@@ -113,6 +117,7 @@ class HistoryAddon(Addon):
         """Record the verdict of the triggers; every ten seconds, submit the rows."""
         for name, service_controller in self._control_loop.services.items():
             interval = self._intervals[name]
+            self.recent[name].record(service_controller, clock.wall_s(), now_ns)
             self._record_verdict(service_controller, interval)
             if now_ns >= interval.due_ns - _EARLY_NS:
                 self._read(service_controller, interval, now_ns)
@@ -213,6 +218,8 @@ class HistoryAddon(Addon):
             span = period(since, until, clock.wall_s())
         except ValueError as error:
             raise Refusal(RefusalCode.PERIOD_INVALID, str(error)) from None
+        if step_s is not None and step_s < STEP_MIN_S:
+            return self._seconds(service, span, step_s, version)
         step_s = step_s or max(10.0, math.ceil(span.seconds / STEPS / 10) * 10.0)
         since_ms, until_ms, step_ms = int(span.since_s * 1000), int(span.until_s * 1000), int(step_s * 1000)
         times = span.seconds <= TIMED_S
@@ -230,6 +237,26 @@ class HistoryAddon(Addon):
             "complete": len(points) < POINTS_MAX,
             "points": points,
         }
+
+    def _seconds(self, service: str, span: Period, step_s: float, version: str | None) -> HistoryDocument:
+        """Return the points of the last KEPT_S, which are in memory, in steps of a second; raise Refusal for other steps."""
+        if step_s != 1 or span.since_s < clock.wall_s() - KEPT_S - 1:
+            detail = (
+                f"step_s: {step_s:g} is neither 1, for the last {KEPT_S / 60:g} minutes, nor {STEP_MIN_S:g} or more"
+            )
+            raise Refusal(RefusalCode.PERIOD_INVALID, detail)
+        return {
+            "service": service,
+            "since": clock.iso(span.since_s),
+            "until": clock.iso(span.until_s),
+            "step_s": step_s,
+            "complete": True,
+            "points": self.recent[service].points(span.since_s, span.until_s, version),
+        }
+
+    def newest_points(self, service: str) -> list[HistoryPoint]:
+        """Return the points of the newest second."""
+        return self.recent[service].newest()
 
     def metrics(self) -> Iterable[Metric]:
         """Return the size of the history, and how many rows were lost."""
@@ -253,9 +280,11 @@ def _point(step: Step) -> HistoryPoint:
         "version": step.version or None,
         "role": ROLES[step.role],
         "seconds": step.span_ms / 1000,
+        "asked": step.claimed,
         "requests": step.claimed if exchanges else step.begun + step.faults_unbegun,
         "faults": step.faults,
         "p50_ms": None if p50_us is None else round(p50_us / 1000, 3),
+        "p95_ms": None,
         "p99_ms": None if p99_us is None else round(p99_us / 1000, 3),
         "rescued": step.rescued,
         "abandoned_long": step.abandoned_long,
@@ -265,6 +294,9 @@ def _point(step: Step) -> HistoryPoint:
         "verdict": _VERDICTS[step.verdict] if exchanges or ROLES[step.role] == "active" else None,
         "useful": None if exchanges else step.useful,
         "without_use": None if exchanges else step.without_use,
+        "useful_p50_ms": None,
+        "useful_p95_ms": None,
+        "useful_p99_ms": None,
     }
 
 

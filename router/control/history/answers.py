@@ -14,9 +14,13 @@ class HistoryPoint(TypedDict):
     version: str | None
     role: str
     seconds: float
+    asked: int
+    """Attempts; of the whole service: accepted requests."""
     requests: int
     faults: float
     p50_ms: float | None
+    p95_ms: float | None
+    """Of steps of a second only, as the times with `useful`."""
     p99_ms: float | None
     rescued: int
     abandoned_long: int
@@ -27,6 +31,9 @@ class HistoryPoint(TypedDict):
     useful: int | None
     """Attempts that became useful; null for the whole service."""
     without_use: int | None
+    useful_p50_ms: float | None
+    useful_p95_ms: float | None
+    useful_p99_ms: float | None
 
 
 class HistoryDocument(TypedDict):

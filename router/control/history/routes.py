@@ -29,11 +29,13 @@ class ReportQuery(_HistoryQuery):
 
 
 class HistoryQuery(_HistoryQuery):
-    """`since`, `until` as for the report. `step_s`: seconds per point, at least 10; by default it depends on the period."""
+    """`since`, `until` as for the report. `step_s`: seconds per point, at least 10, or 1 for the last 15 minutes, which are in
+    memory; by default it depends on the period.
+    """
 
     since: When = "1h"
     until: When = ""
-    step_s: Annotated[float, Field(ge=10, le=86_400 * 31)] | None = None
+    step_s: Annotated[float, Field(ge=1, le=86_400 * 31)] | None = None
     version: Version | None = None
 
 
@@ -73,7 +75,7 @@ def operations(rows: HistoryAddon, reports: ReportAddon, advice: AdviceAddon) ->
             "GET",
             "/v1/services/{service}/history",
             history,
-            "Figures of each version, in steps of ten seconds or more",
+            "Figures of each version, in steps of ten seconds or more, or of a second",
             query=HistoryQuery,
             name="getHistory",
             answer=HistoryDocument,

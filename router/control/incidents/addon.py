@@ -147,13 +147,13 @@ class IncidentsAddon(Addon):
 
     def status(self, service: str) -> dict[str, Any]:
         """Return the ids of the incidents of a service that are not closed."""
-        return {"incidents_open": self._open_ids(service)}
+        return {"incidents_open": self.open_ids(service)}
 
     def metrics(self) -> Iterable[Metric]:
         """Return the number of open incidents."""
         family = gauge("incidents_open")
         for service in sorted(self._control_loop.services):
-            family.add_metric([service], len(self._open_ids(service)))
+            family.add_metric([service], len(self.open_ids(service)))
         return [family]
 
     async def close(self) -> None:
@@ -162,7 +162,8 @@ class IncidentsAddon(Addon):
             await self._render(incident)
         await self.files.close()
 
-    def _open_ids(self, service: str) -> list[str]:
+    def open_ids(self, service: str) -> list[str]:
+        """Return the ids of the incidents of a service that are not closed, newest first."""
         records = self._control_loop.services[service].registry.incidents
         return [record["id"] for record in reversed(records) if self._reviews.of(record["id"]).status != "closed"]
 

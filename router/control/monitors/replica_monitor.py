@@ -42,11 +42,15 @@ class ReplicaState:
     row: AddressRow
     red: bool
     ejected_for_s: float
+    recent_attempts: int = 0
+    recent_faults: int = 0
+    recent_s: float = 0.0
+    """Length of the period of the two counts before, at most a minute."""
 
 
 @dataclass(slots=True)
 class _Slot:
-    """What is known of the addresses of one slot. `history`: (second, faults by key)."""
+    """What is known of the addresses of one slot. `history`: (second, rows by key)."""
 
     incarnation: int
     endpoints: tuple[str, ...]
@@ -55,7 +59,7 @@ class _Slot:
     rows: AddressRows
     table: AddressTable
     entries: dict[int, AddressEntry]
-    history: deque[tuple[int, dict[int, int]]]
+    history: deque[tuple[int, Mapping[int, AddressRow]]]
     states: tuple[ReplicaState, ...] = ()
 
 
@@ -147,21 +151,26 @@ class ReplicaMonitor:
         """Return the faults of each address that are older than BEFORE_S."""
         second, history = now_ns // SECOND_NS, known.history
         if not history or history[-1][0] != second:
-            history.append((second, {key: row.faults for key, row in rows.items()}))
+            history.append((second, rows))
         while len(history) > 1 and history[1][0] <= second - BEFORE_S:
             history.popleft()
-        return history[0][1] if history[0][0] <= second - BEFORE_S else {}
+        if history[0][0] > second - BEFORE_S:
+            return {}
+        return {key: row.faults for key, row in history[0][1].items()}
 
     def _states(
         self, known: _Slot, rows: Mapping[int, AddressRow], red: Mapping[int, bool], now_ns: int
     ) -> tuple[ReplicaState, ...]:
         states = []
+        began_s, before = known.history[0] if known.history else (now_ns // SECOND_NS, rows)
+        recent_s = now_ns / SECOND_NS - began_s
         for endpoint, address in addresses_of(known.parsed, self._names):
             name = address_name(endpoint.url, "" if address == endpoint.host else address)
             key = address_key(known.incarnation, name)
-            row = rows.get(key, NO_ROW)
+            row, old = rows.get(key, NO_ROW), before.get(key, NO_ROW)
             left_s = max(0, row.until_ns - now_ns) / SECOND_NS
-            states.append(ReplicaState(name, row, red.get(key, False), left_s))
+            attempts, faults = max(0, row.attempts - old.attempts), max(0, row.faults - old.faults)
+            states.append(ReplicaState(name, row, red.get(key, False), left_s, attempts, faults, recent_s))
         return tuple(states)
 
 

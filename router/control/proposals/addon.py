@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from prometheus_client.metrics_core import Metric
@@ -79,6 +79,12 @@ class ProposalsAddon(Addon):
                 for proposal in service_controller.registry.proposals.pending()
             ]
         }
+
+    def verbs(self, service: str) -> Mapping[str, list[str]]:
+        """Return why nothing can be approved or denied now."""
+        waiting = self._control_loop.services[service].registry.proposals.pending()
+        reasons = [] if waiting else ["no proposal waits for a decision"]
+        return {"approve": reasons, "deny": reasons}
 
     def metrics(self) -> Iterable[Metric]:
         """Yield the number of proposals by state: at present for pending ones, since the journal began for others."""

@@ -18,8 +18,10 @@ from router.control.views.addon_answers import (
     NotificationsStatus,
     ProposalDocument,
 )
+from router.control.views.headline import HeadlineDocument
+from router.control.views.triggers import TriggerDocument
+from router.control.views.verbs import VerbStatus
 from router.rollout.judge.criteria import Criterion
-from router.rollout.judge.verdict import TriggerResult
 
 
 class ControlProcess(TypedDict):
@@ -122,11 +124,19 @@ class LastProbe(TypedDict):
 
 
 class EndpointStatus(TypedDict):
-    """One endpoint of a version."""
+    """One endpoint of a version, with its attempts of the last minute at most."""
 
     url: str
     ready: bool
     last_probe: LastProbe | None
+    share: float | None
+    """Its part of the attempts of the version; null without attempts."""
+    requests_per_s: float | None
+    """Attempts per second."""
+    fault_rate: float | None
+    in_flight: int
+    ejected_until: str | None
+    """When it gets requests again; null if it is not ejected, or if one of its addresses is not."""
 
 
 class ReplicaStatus(TypedDict):
@@ -158,14 +168,25 @@ class TargetTotals(TypedDict):
 
 
 class TargetWindow(TypedDict):
-    """The figures of a version in a window. Times are to the first byte."""
+    """The figures of a version in a window. Times are to the first byte, those with `useful` to the first useful byte."""
 
+    asked: int
+    """Attempts that began in the window."""
+    useful: int | None
+    """Attempts that became useful in the window; null if it is unknown. Some of them may have begun before."""
+    given_up: int | None
+    """Attempts that the client left before they were useful."""
     requests: int
+    """Attempts whose response began in the window, or that failed before."""
     faults: int
     fault_rate: float | None
     requests_per_s: float | None
     p50_ms: float | None
+    p95_ms: float | None
     p99_ms: float | None
+    useful_p50_ms: float | None
+    useful_p95_ms: float | None
+    useful_p99_ms: float | None
 
 
 class WorkStatus(TypedDict):
@@ -241,6 +262,10 @@ class TargetStatus(TypedDict):
     """By length: `10s` and `60s`."""
     work: list[WorkStatus]
     """By work bucket, inference first."""
+    last_useful_age_s: float | None
+    """Seconds since the last useful answer to inference; null if there was none."""
+    asked_since_useful: int | None
+    """Attempts of inference that were asked since, at least; all of them if no answer was useful; null without any."""
 
 
 class ServiceRequests(TypedDict):
@@ -319,6 +344,7 @@ class ServiceStatus(TypedDict):
 
     service: str
     generation: int
+    headline: HeadlineDocument
     state: Literal["no_active", "no_better_target", "drill", "rolling_back", "accepted", "probation"]
     observe: bool
     """Whether every rule only observes, so that nothing is rolled back automatically."""
@@ -332,6 +358,8 @@ class ServiceStatus(TypedDict):
     frozen: FreezeStatus | None
     held: str | None
     """Why a due rollback is not done."""
+    verbs: dict[str, VerbStatus]
+    """Whether each verb would be accepted now: `rollback`, `promote`, …"""
     targets: list[TargetStatus]
     progress: ProgressStatus | None
     """Of the active version; null before its first request of inference."""
@@ -388,6 +416,20 @@ class GateStatus(TypedDict):
     reasons: list[str]
 
 
+class LatencyObjective(TypedDict):
+    """The objective of the service, of which at most `slo_share` of the answers may be later than `slo_ms`."""
+
+    slo_ms: float | None
+    slo_on: str
+    slo_share: float
+
+
+class ExplainedRules(TypedDict):
+    """The rules that a page shows beside the figures."""
+
+    latency: LatencyObjective
+
+
 class Explanation(TypedDict):
     """Why automation did or did not act."""
 
@@ -398,7 +440,8 @@ class Explanation(TypedDict):
     unwell: str | None
     """Why triggers pause: the router itself is not healthy."""
     verdict: Literal["pass", "fail", "inconclusive"]
-    triggers: list[TriggerResult]
+    triggers: list[TriggerDocument]
+    rules: ExplainedRules
     gate: GateStatus
     acceptance: list[Criterion]
     work: list[WorkStatus]

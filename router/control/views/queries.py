@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
+from typing import Any
 
 from router import __version__
 from router.control.addon import Document
 from router.control.core.executor import described
 from router.control.core.loop import ControlLoop
+from router.control.core.service_controller import ServiceController
 from router.control.monitors import overload
 from router.control.store.journal import Journal
-from router.control.views import catalogue, rows, status
+from router.control.views import catalogue, rows, status, verbs
+from router.control.views.headline import HeadlineDocument, headline
+from router.control.views.situation import situation
 from router.rollout.outcome import OUTCOMES
 from router.runtime import build, clock
 from router.settings.shown import shown
@@ -26,6 +31,8 @@ class Queries:
         self._journal = journal
         self._origin = origin
         self._started_at = clock.iso(clock.wall_s())
+        self._open_incidents: Callable[[str], list[str]] = lambda service: []
+        self._newest_points: Callable[[str], list[Any]] = lambda service: []
 
     def status(self) -> Document:
         """Return everything: `/v1/status`."""
@@ -33,7 +40,12 @@ class Queries:
 
     def live(self, service: str) -> Document:
         """Return what the live stream of a service shows: the router, the service, and why it acts or not."""
-        return {"router": self._router(), "service": self.service_status(service), "explain": self.explain(service)}
+        return {
+            "router": self._router(),
+            "service": self.service_status(service),
+            "explain": self.explain(service),
+            "points": self._newest_points(service),
+        }
 
     def live_list(self) -> Document:
         """Return what the live stream of all services shows: the router in short, and one row for each service."""
@@ -44,7 +56,10 @@ class Queries:
             del router[name]
         router |= {"workers_up": sum(worker["up"] for worker in workers), "workers_total": len(workers)}
         services = self.control_loop.services.items()
-        return {"router": router, "services": {name: rows.row(one, now_ns) for name, one in services}}
+        return {
+            "router": router,
+            "services": {name: rows.row(one, self._headline(one, now_ns), now_ns) for name, one in services},
+        }
 
     def _router(self) -> Document:
         now_ns = clock.now_ns()
@@ -89,10 +104,31 @@ class Queries:
         """Return one service: `/v1/services/{service}`."""
         control_loop = self.control_loop
         service_controller = control_loop.services[service]
-        document = status.service(service_controller, control_loop.worker_stats, control_loop.probes, clock.now_ns())
+        now_ns = clock.now_ns()
+        document = status.service(service_controller, control_loop.worker_stats, control_loop.probes, now_ns)
+        document["headline"] = self._headline(service_controller, now_ns)
         for addon in control_loop.addons:
             document |= addon.status(service)
+            document["verbs"] |= {verb: verbs.refused(found) for verb, found in addon.verbs(service).items()}
+        if control_loop.segment.words[at.H_TAKING_OVER]:
+            document["verbs"] = dict.fromkeys(
+                document["verbs"], verbs.refused(["this router is taking over from another one"])
+            )
         return document
+
+    def set_open_incidents(self, source: Callable[[str], list[str]]) -> None:
+        """Ask `source` for the ids of the incidents of a service that are not closed, newest first."""
+        self._open_incidents = source
+
+    def set_newest_points(self, source: Callable[[str], list[Any]]) -> None:
+        """Ask `source` for the points of the newest second of a service, as the history has them."""
+        self._newest_points = source
+
+    def _headline(self, service_controller: ServiceController, now_ns: int) -> HeadlineDocument:
+        incidents = service_controller.registry.incidents
+        last = incidents[-1]["id"] if incidents else None
+        is_open = last is not None and last in self._open_incidents(service_controller.name)
+        return headline(situation(service_controller, now_ns, last if is_open else None))
 
     def explain(self, service: str) -> Document:
         """Return why automation did or did not act."""

@@ -7,28 +7,30 @@ from math import floor, log10
 from router.control.addon import Document
 from router.control.core.service_controller import ServiceController
 from router.control.views import status
-from router.runtime import clock
+from router.control.views.headline import HeadlineDocument
 
 WINDOW_S = 60.0
 DIGITS = 3
 """Significant digits of a figure in a row: a figure that changes less is not sent again."""
 
 
-def row(service_controller: ServiceController, now_ns: int) -> Document:
-    """Return the row of a service; figures are those of the active version in the last WINDOW_S."""
-    registry = service_controller.registry
-    active = registry.active
+def row(service_controller: ServiceController, headline: HeadlineDocument, now_ns: int) -> Document:
+    """Return the row of a service with its `headline`; figures are those of the active version in the last WINDOW_S."""
+    active = service_controller.registry.active
     slot = active.slot if active is not None else None
     found = status.window(service_controller, slot, WINDOW_S, now_ns) if slot is not None else None
+    useful = found["useful"] if found is not None else None
     return {
-        "state": status.state(service_controller),
+        "level": headline["level"],
+        "state": headline["state"],
+        "line": headline["line"],
+        "since": headline["since"],
         **service_controller.roles(),
         "way_back": service_controller.machine.gate.no_standby_reason() is None,
-        "since": clock.iso(active.since) if active is not None else None,
-        **{
-            name: rounded(found[name]) if found is not None else None
-            for name in ("requests_per_s", "fault_rate", "p99_ms")
-        },
+        "requests_per_s": rounded(found["requests_per_s"]) if found is not None else None,
+        "useful_per_s": rounded(useful / WINDOW_S) if useful is not None else None,
+        "fault_rate": rounded(found["fault_rate"]) if found is not None else None,
+        "p99_ms": rounded(found["p99_ms"]) if found is not None else None,
     }
 
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from router.control.addon import Document
 from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
 from router.control.monitors.refused_answers import cause_text
-from router.control.views import work
+from router.control.views import endpoints, triggers, verbs, work
 from router.control.views.answers import ReplicaStatus, TargetWindow, WorkerStatus
 from router.rollout.model.target import CANDIDATES, Target
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.figures import fault_count_text
 from router.rollout.stats.histogram import quantile
+from router.rollout.work import WorkEnd
 from router.runtime import clock
 from router.runtime.text.plurals import counted
 from router.shm import layout as at
 from router.shm.worker_stats import WorkerState, WorkerStats
 
-WINDOWS: Final = (("10s", 10.0), ("60s", 60.0))
+MINUTE: Final = "60s"
+WINDOWS: Final = (("10s", 10.0), (MINUTE, 60.0))
 RECENT_S: Final = 2.0
 RECENT_FAULTS_MIN: Final = 5
 RECENT_SHARE: Final = 0.5
@@ -63,6 +66,7 @@ def service(service_controller: ServiceController, worker_stats: WorkerStats, pr
         "no_way_back": no_way_back,
         "frozen": {**frozen, "at": clock.iso(frozen["at"])} if frozen else None,
         "held": service_controller.machine.blocked_reason,
+        "verbs": verbs.allowed(service_controller, now_ns),
         "targets": targets,
         "progress": work.progress(service_controller, now_ns),
         "exchanges": {
@@ -136,13 +140,16 @@ def _target(
     oldest_ns = counts[at.L_OLDEST_WAITING_NS]
     mark = service_controller.registry.quarantines.get(target.version)
     identity = service_controller.registry.identities.get(target.version)
+    in_flight = worker_stats.slot_in_flight(service_controller.executor.index, slot)
+    windows = {name: window(service_controller, slot, seconds, now_ns) for name, seconds in WINDOWS}
+    last_useful_age_s, asked_since_useful = work.since_useful(service_controller, slot, now_ns)
     return {
         "version": target.version,
         "slot": slot,
         "role": target.role,
         "state": target.state.value,
         "ready": streaks.ready(slot, target.endpoints),
-        "endpoints": probes.targets(service_controller.name, slot) or _unprobed(target),
+        "endpoints": endpoints.of_version(service_controller, target, probes, windows[MINUTE], in_flight),
         "replicas": _replicas(service_controller, slot),
         "endpoints_good": streaks.good_endpoints(slot, target.endpoints),
         "probe_failure": _probe_failure(service_controller, target),
@@ -151,7 +158,7 @@ def _target(
         "good_probes": streaks.fewest_good(slot, target.endpoints),
         "good_probes_needed": service_controller.machine.limits.warmup_probes if target.state in CANDIDATES else None,
         "quarantined": mark["reason"] if mark else None,
-        "in_flight": worker_stats.slot_in_flight(service_controller.executor.index, slot),
+        "in_flight": in_flight,
         "waiting": counts[at.L_WAITING],
         "tunnels": counts[at.L_TUNNELS],
         "oldest_waiting_s": round(max(0, now_ns - oldest_ns) / 1e9, 3) if oldest_ns else None,
@@ -168,8 +175,10 @@ def _target(
                 if counts[at.L_REFUSED_ANSWERS + number]
             },
         },
-        "windows": {name: window(service_controller, slot, seconds, now_ns) for name, seconds in WINDOWS},
+        "windows": windows,
         "work": work.of_version(service_controller, slot, now_ns),
+        "last_useful_age_s": last_useful_age_s,
+        "asked_since_useful": asked_since_useful,
     }
 
 
@@ -191,8 +200,8 @@ def _replicas(service_controller: ServiceController, slot: int) -> list[ReplicaS
     ]
 
 
-def _recent_faults(service_controller: ServiceController, target: Target, now_ns: int) -> str | None:
-    """Return the faults of the last seconds if they are most of the requests; no trigger has to fail yet."""
+def recent_faults(service_controller: ServiceController, target: Target, now_ns: int) -> str | None:
+    """Return the faults of the last seconds if they are most of the requests; None otherwise. No trigger has to fail yet."""
     found = service_controller.judge.window(target.slot, RECENT_S, now_ns) if target.slot is not None else None
     if found is None or found.failed < RECENT_FAULTS_MIN or (found.failed_share or 0.0) < RECENT_SHARE:
         return None
@@ -212,10 +221,6 @@ def _probe_failure(service_controller: ServiceController, target: Target) -> str
     return None
 
 
-def _unprobed(target: Target) -> list[dict[str, object]]:
-    return [{"url": url, "ready": False, "last_probe": None} for url in target.endpoints]
-
-
 def window(service_controller: ServiceController, slot: int, seconds: float, now_ns: int) -> TargetWindow | None:
     """Return the figures of a slot in the last `seconds`; None without data. Times are to the first byte of begun responses."""
     found = service_controller.judge.window(slot, seconds, now_ns, histograms=True) or service_controller.judge.window(
@@ -223,21 +228,35 @@ def window(service_controller: ServiceController, slot: int, seconds: float, now
     )
     if found is None:
         return None
-    times = found.first_byte or ()
-    p50_us, p99_us = quantile(times, 0.5), quantile(times, 0.99)
+    done = service_controller.judge.work_window(slot, found, service_controller.work_buckets.buckets)
+    p50_ms, p95_ms, p99_ms = _times_ms(found.first_byte)
+    useful_p50_ms, useful_p95_ms, useful_p99_ms = _times_ms(found.first_useful)
     return {
+        "asked": found.claimed,
+        "useful": done.useful if done is not None else None,
+        "given_up": done.ends[WorkEnd.GONE_EARLY] + done.ends[WorkEnd.GONE_LATE] if done is not None else None,
         "requests": found.requests,
         "faults": found.failed,
         "fault_rate": found.failed_share,
         "requests_per_s": round(found.requests / found.covered_s, 3) if found.covered_s > 0 else None,
-        "p50_ms": None if p50_us is None else round(p50_us / 1000, 3),
-        "p99_ms": None if p99_us is None else round(p99_us / 1000, 3),
+        "p50_ms": p50_ms,
+        "p95_ms": p95_ms,
+        "p99_ms": p99_ms,
+        "useful_p50_ms": useful_p50_ms,
+        "useful_p95_ms": useful_p95_ms,
+        "useful_p99_ms": useful_p99_ms,
     }
+
+
+def _times_ms(times: Sequence[int] | None) -> list[float | None]:
+    """Return p50, p95 and p99 of a histogram in milliseconds; None without counts."""
+    found = (quantile(times or (), share) for share in (0.5, 0.95, 0.99))
+    return [None if time_us is None else round(time_us / 1000, 3) for time_us in found]
 
 
 def explain(service_controller: ServiceController, now_ns: int) -> Document:
     """Return why automation did or did not act: `/v1/services/{service}/explain`."""
-    registry, verdict = service_controller.registry, service_controller.verdict
+    registry, verdict, rules = service_controller.registry, service_controller.verdict, service_controller.service.rules
     obstacles = service_controller.machine.gate.objections(service_controller.shares(now_ns))
     active = registry.active
     return {
@@ -247,7 +266,8 @@ def explain(service_controller: ServiceController, now_ns: int) -> Document:
         "frozen": registry.frozen is not None,
         "unwell": service_controller.unwell,
         "verdict": verdict.state,
-        "triggers": [result.as_dict() for result in verdict.results],
+        "triggers": triggers.explained(service_controller, now_ns),
+        "rules": {"latency": {name: getattr(rules.latency, name) for name in ("slo_ms", "slo_on", "slo_share")}},
         "gate": {"would_pass": not obstacles, "reasons": obstacles},
         "acceptance": [criterion.as_dict() for criterion in service_controller.criteria(now_ns)],
         "work": work.of_version(service_controller, active.slot, now_ns) if active and active.slot is not None else [],
@@ -277,7 +297,7 @@ def _summary(service_controller: ServiceController, obstacles: list[str], now_ns
     if near is not None:
         return f"{active.version} may be failing: {near.reason}; {near.distance}."
     forgiven = service_controller.service.rules.forgive_s
-    if (recent := _recent_faults(service_controller, active, now_ns)) is not None:
+    if (recent := recent_faults(service_controller, active, now_ns)) is not None:
         return f"{active.version} may be failing: {recent}; one burst of {forgiven:g} s is forgiven."
     wrong = _probe_failure(service_controller, active)
     missing = service_controller.machine.gate.no_standby_reason()

@@ -5,7 +5,8 @@ What is useful: docs/behaviour/judging.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from router.control.core.service_controller import ServiceController
 from router.control.core.work_buckets import KnownTimes
@@ -14,6 +15,8 @@ from router.rollout.stats.work_counts import WorkBucket, WorkCounts
 from router.rollout.units import SECOND_NS
 from router.rollout.work import WORK_ENDS, WorkEnd
 from router.runtime.text.plurals import counted, plural
+
+NO_WORK: Final = WorkCounts()
 
 
 def of_version(service_controller: ServiceController, slot: int, now_ns: int) -> list[WorkStatus]:
@@ -86,6 +89,41 @@ def progress_of(inference: Iterable[WorkCounts], promoted_ns: int, limit_s: floa
         "useful": sum(one.useful for one in counts),
         "asked": sum(one.asked for one in counts),
     }
+
+
+def since_useful(service_controller: ServiceController, slot: int, now_ns: int) -> tuple[float | None, int | None]:
+    """Return (seconds since the last useful answer of a slot to inference, attempts asked since). Without such an answer
+    the first is None; without an attempt the second is.
+
+    The attempts of the second of that answer do not count: samples of work come once a second.
+    """
+    work, inference = _inference_work(service_controller, slot)
+    last_ns = max((work[bucket].last_useful_ns for bucket in inference), default=0)
+    if not last_ns:
+        return None, sum(work[bucket].asked for bucket in inference) if inference else None
+    before: Mapping[int, WorkCounts] = work
+    for entry in reversed(service_controller.judge.entries(slot)):
+        if entry.at_ns < last_ns:
+            break
+        before = entry.sample.work or before
+    asked = sum(work[bucket].asked - before.get(bucket, NO_WORK).asked for bucket in inference)
+    return _age_s(last_ns, now_ns), max(0, asked)
+
+
+def median_s(service_controller: ServiceController, slot: int, now_ns: int) -> float | None:
+    """Return the largest median time to a useful answer of the inference of a slot; None if none is known."""
+    _, inference = _inference_work(service_controller, slot)
+    times = service_controller.judge.known_times(now_ns)
+    return max(
+        (median for bucket in inference if (median := times.get(bucket, (None, None))[1]) is not None), default=None
+    )
+
+
+def _inference_work(service_controller: ServiceController, slot: int) -> tuple[Mapping[int, WorkCounts], list[int]]:
+    """Return the work of a slot by bucket, and the buckets of inference."""
+    work = service_controller.executor.counters.work(slot)
+    buckets = service_controller.work_buckets.buckets
+    return work, [bucket for bucket in work if bucket in buckets and buckets[bucket].inference]
 
 
 def _limit_s(asked: Iterable[int], times: KnownTimes, unknown_s: float) -> float:

@@ -13,7 +13,7 @@ Why: docs/decisions.md#a-baseline-does-not-creep.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -41,6 +41,7 @@ from router.rollout.stats.epoch_history import AffectedPeriod
 from router.rollout.stats.histogram import quantile
 from router.rollout.stats.sample import Histograms
 from router.rollout.stats.window import Sample, SlotHistory, Window, WindowEntry
+from router.rollout.stats.work_history import WorkWindow
 from router.rollout.units import SECOND_NS
 from router.rollout.work import WorkEnd
 
@@ -176,6 +177,15 @@ class Judge:
         """Return the newest sample of a slot with histograms and work; None without one."""
         full = history.newest_full if (history := self._histories.get(slot)) is not None else None
         return full.sample if full is not None else None
+
+    def newest_full_entry(self, slot: int) -> WindowEntry | None:
+        """Return the newest entry of a slot with histograms and work; None without one."""
+        return history.newest_full if (history := self._histories.get(slot)) is not None else None
+
+    def work_window(self, slot: int, window: Window, buckets: Collection[int]) -> WorkWindow | None:
+        """Return the work of a slot between the two samples of `window`; None if they hold no work."""
+        work = self._work.get(slot)
+        return work.history.between(window.since_ns, window.until_ns, buckets) if work is not None else None
 
     def entries(self, slot: int) -> list[WindowEntry]:
         """Return the entries of a slot, oldest first, each period from the finest tier that has it."""

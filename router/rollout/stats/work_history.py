@@ -130,6 +130,18 @@ class WorkHistory:
         points = self.points(now_ns - int(seconds * SECOND_NS), since_ns)
         return work_between(points[0], points[-1], buckets) if points else None
 
+    def between(self, since_ns: int, until_ns: int, buckets: Collection[int]) -> WorkWindow | None:
+        """Return the counts of `buckets` between the samples of two times; None if there are no such samples."""
+        base, newest = self._at(since_ns), self._at(until_ns)
+        return None if base is None or newest is None else work_between(base, newest, buckets)
+
+    def _at(self, at_ns: int) -> WorkPoint | None:
+        for points, times in ((self._fine, self._fine_at), (self._coarse, self._coarse_at)):
+            place = bisect_left(times, at_ns)
+            if place < len(times) and times[place] == at_ns:
+                return points[place]
+        return None
+
     def spread(self, seconds: float, now_ns: int, since_ns: int, buckets: Collection[int]) -> list[WorkWindow]:
         """Return the same counts sample by sample, oldest first."""
         points = self.points(now_ns - int(seconds * SECOND_NS), since_ns)

@@ -50,6 +50,7 @@ async def ask() -> AsyncIterator[Ask]:
         ("advise", {"advise": ["svc", 30.0, 1.0]}),
         ("advise?days=7&false_alarms_per_month=0.5", {"advise": ["svc", 7.0, 0.5]}),
         ("history", {"points": ["svc", "1h", "", None, None]}),
+        ("history?since=5m&step_s=1", {"points": ["svc", "5m", "", 1.0, None]}),
         ("history?since=7d&until=1d&step_s=60&version=fraud-v7", {"points": ["svc", "7d", "1d", 60.0, "fraud-v7"]}),
     ],
 )
@@ -63,7 +64,7 @@ async def test_what_is_asked_reaches_the_office(ask: Ask, path: str, answer: dic
         ("report?from=1d", "request_invalid"),
         (f"report?since={'9' * 41}", "request_invalid"),
         ("advise?days=0", "request_invalid"),
-        ("history?step_s=1", "request_invalid"),
+        ("history?step_s=0.5", "request_invalid"),
         ("history?step_s=x", "request_invalid"),
         ("history?version=%20", "version_invalid"),
     ],

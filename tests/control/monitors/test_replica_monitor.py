@@ -129,3 +129,14 @@ def test_a_version_with_one_address_is_not_looked_at() -> None:
     bench.eject(0, NOW + SECOND_NS)
     assert bench.set_aside() == 0
     assert bench.monitor.states(0) == ()
+
+
+def test_the_traffic_of_the_last_minute_is_known_by_address() -> None:
+    bench = Bench()
+    for second in range(130):
+        bench.rows.write(bench.offsets[bench.keys[1]], AddressRow(attempts=10, faults=1))
+        bench.set_aside(NOW + second * SECOND_NS)
+    state = bench.monitor.states(0)[1]
+    assert (state.recent_attempts, state.recent_faults) == (600, 60)
+    assert state.recent_s == 60.0
+    assert bench.monitor.states(0)[0].recent_attempts == 0

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from router.control.admin.live.merge_patch import difference
 from router.control.views import rows
+from router.control.views.headline import headline
+from router.control.views.situation import situation
 from router.rollout.outcome import Outcome
+from router.runtime.printable_json import json_bytes
 from tests.control.control_harness import ControlHarness
+from tests.texts import golden
 
 
 @pytest.mark.parametrize(
@@ -23,9 +30,25 @@ async def test_a_row_is_of_the_active_version(control: ControlHarness) -> None:
     control.workers.serve(0, Outcome.OK, 9)
     control.workers.serve(0, Outcome.SERVER_ERROR, 1)
     control.tick(20)
-    row = rows.row(control.service_controller, control.now_ns)
+    row = row_of(control)
     assert (row["active"], row["standby"], row["way_back"], row["fault_rate"]) == ("v1", "v2", True, 0.1)
+    assert (row["level"], row["state"], row["line"]) == ("look", "probation", golden("headline.line_of_probation"))
     await control.operations.rollback(service="svc", reason="bad", actor="ann")
     control.tick()
-    row = rows.row(control.service_controller, control.now_ns)
+    row = row_of(control)
     assert (row["active"], row["standby"], row["way_back"], row["requests_per_s"]) == ("v2", None, False, 0.0)
+    assert row["level"] == "warn"
+
+
+def row_of(control: ControlHarness) -> dict[str, Any]:
+    now = headline(situation(control.service_controller, control.now_ns))
+    return rows.row(control.service_controller, now, control.now_ns)
+
+
+async def test_64_rows_are_short(control: ControlHarness) -> None:
+    """A second in which every figure of 64 services changes is less than 6 kB."""
+    figures = [
+        {**row_of(control), "requests_per_s": 211.0 + n, "useful_per_s": 211.0 + n, "p99_ms": 91.2} for n in range(2)
+    ]
+    (before, after) = ({f"service-{number}": row for number in range(64)} for row in figures)
+    assert len(json_bytes(difference(before, after))) < 6_000

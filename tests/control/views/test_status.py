@@ -33,12 +33,16 @@ async def test_no_data_is_not_a_number(control: ControlHarness) -> None:
     assert status.window(control.service_controller, 0, 10.0, control.now_ns) is None
     control.tick(30)
     assert status.window(control.service_controller, 0, 2.0, control.now_ns) == {
+        "asked": 0,
+        "useful": 0,
+        "given_up": 0,
         "requests": 0,
         "faults": 0,
         "fault_rate": None,
         "requests_per_s": 0.0,
-        "p50_ms": None,
-        "p99_ms": None,
+        **dict.fromkeys(
+            ("p50_ms", "p95_ms", "p99_ms", "useful_p50_ms", "useful_p95_ms", "useful_p99_ms"),
+        ),
     }
 
 
