@@ -25,6 +25,19 @@ app = typer.Typer()
 
 WATCH_EVERY_S: Final = 1.0
 _LEVELS: Final = {"ok": "", "look": "", "warn": "NEEDS AN OPERATOR: ", "act": "FAILING NOW: "}
+_TARGET_COLUMNS: Final = (
+    "version",
+    "role",
+    "state",
+    "ready",
+    "in flight",
+    "waiting",
+    "requests/s",
+    "p50",
+    "p99",
+    "faults",
+    "served",
+)
 _WORK_COLUMNS: Final = (
     "work",
     "inference",
@@ -98,32 +111,23 @@ def overview(document: Document, hints: Hints) -> list[RenderableType]:
     return parts
 
 
+def _headline(service: Document) -> list[str]:
+    """Return the state of a service in words; a router of an earlier release has none."""
+    headline = service.get("headline")
+    return [f"{_LEVELS[headline['level']]}{headline['line']}. {headline['lead']}"] if headline else []
+
+
 def _service(name: str, service: Document, hints: Hints) -> list[Any]:
     way_back = (
         "standby: " + (service["standby"] or "")
         if service["way_back"]
         else f"NO ROLLBACK POSSIBLE: {service['no_way_back']}"
     )
-    columns = (
-        "version",
-        "role",
-        "state",
-        "ready",
-        "in flight",
-        "waiting",
-        "requests/s",
-        "p50",
-        "p99",
-        "faults",
-        "served",
-    )
-    headline = service.get("headline")
-    told = [f"{_LEVELS[headline['level']]}{headline['line']}. {headline['lead']}"] if headline else []
     lines: list[Any] = [
-        *told,
+        *_headline(service),
         f"service {name}: {service['state']}, generation {generation_text(service['generation'])}, {way_back}",
         output.table(
-            columns,
+            _TARGET_COLUMNS,
             (_target(target) for target in service["targets"]),
             ("role", "state", "ready"),
             optional=("in flight", "requests/s", "waiting", "p50", "served"),

@@ -52,6 +52,18 @@ def test_status_says_what_is_wrong(command: Command) -> None:
         assert command("status", "--admin", admin.url)[1] == (golden("cli.status_alarms"))
 
 
+@pytest.mark.parametrize(
+    ("level", "begins"),
+    [("ok", "Serving"), ("look", "Serving"), ("warn", "NEEDS AN OPERATOR: Serving"), ("act", "FAILING NOW: Serving")],
+)
+def test_status_begins_with_the_state_in_words(command: Command, level: str, begins: str) -> None:
+    headline = {"level": level, "line": "Serving green, no way back", "lead": "There is no standby."}
+    with FakeAdmin().answer("GET", "/v1/status", status(service(headline=headline))) as admin:
+        lines = command("status", "--admin", admin.url)[1].splitlines()
+    assert lines[2] == f"{begins}{headline['line'].removeprefix('Serving')}. {headline['lead']}"
+    assert lines[3].startswith("service default: ")
+
+
 WORK: list[dict[str, Any]] = [
     {
         "bucket": "POST /v1/completions", "inference": True, "asked": 24, "useful": 2, "without_use": {"fault": 3, "empty": 1},

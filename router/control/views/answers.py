@@ -358,8 +358,6 @@ class ServiceStatus(TypedDict):
     frozen: FreezeStatus | None
     held: str | None
     """Why a due rollback is not done."""
-    verbs: dict[str, VerbStatus]
-    """Whether each verb would be accepted now: `rollback`, `promote`, …"""
     targets: list[TargetStatus]
     progress: ProgressStatus | None
     """Of the active version; null before its first request of inference."""
@@ -378,6 +376,8 @@ class ServiceStatus(TypedDict):
     notifications: NotRequired[NotificationsStatus]
     proposals: NotRequired[list[ProposalDocument]]
     validated: NotRequired[dict[str, dict[str, int]]]
+    verbs: NotRequired[dict[str, VerbStatus]]
+    """Whether each verb would be accepted now: `rollback`, `promote`, … Not within the status of the router."""
 
 
 class RouterStatus(TypedDict):

@@ -118,7 +118,7 @@ def headline(now: ServiceSituation) -> HeadlineDocument:
         "line": words.line,
         "lead": words.lead,
         "since": _iso(words.since if words.since is not None else now.since),
-        "until": _iso(words.until),
+        "until": _iso(round(words.until) if words.until is not None else None),  # it must not move each second
         "by": words.by,
         "reason": words.reason,
         "params": words.params,

@@ -17,6 +17,7 @@ from router.control.store.journal import Journal
 from router.control.views import catalogue, rows, status, verbs
 from router.control.views.headline import HeadlineDocument, headline
 from router.control.views.situation import situation
+from router.control.views.verbs import VerbStatus
 from router.rollout.outcome import OUTCOMES
 from router.runtime import build, clock
 from router.settings.shown import shown
@@ -36,7 +37,10 @@ class Queries:
 
     def status(self) -> Document:
         """Return everything: `/v1/status`."""
-        return {**self._router(), "services": {name: self.service_status(name) for name in self.control_loop.services}}
+        return {
+            **self._router(),
+            "services": {name: self._service(one) for name, one in self.control_loop.services.items()},
+        }
 
     def live(self, service: str) -> Document:
         """Return what the live stream of a service shows: the router, the service, and why it acts or not."""
@@ -102,19 +106,25 @@ class Queries:
 
     def service_status(self, service: str) -> Document:
         """Return one service: `/v1/services/{service}`."""
-        control_loop = self.control_loop
-        service_controller = control_loop.services[service]
-        now_ns = clock.now_ns()
+        service_controller = self.control_loop.services[service]
+        return {**self._service(service_controller), "verbs": self._verbs(service_controller, clock.now_ns())}
+
+    def _service(self, service_controller: ServiceController) -> Document:
+        """Return one service without its verbs, which take as long as all the rest."""
+        control_loop, now_ns = self.control_loop, clock.now_ns()
         document = status.service(service_controller, control_loop.worker_stats, control_loop.probes, now_ns)
         document["headline"] = self._headline(service_controller, now_ns)
         for addon in control_loop.addons:
-            document |= addon.status(service)
-            document["verbs"] |= {verb: verbs.refused(found) for verb, found in addon.verbs(service).items()}
-        if control_loop.segment.words[at.H_TAKING_OVER]:
-            document["verbs"] = dict.fromkeys(
-                document["verbs"], verbs.refused(["this router is taking over from another one"])
-            )
+            document |= addon.status(service_controller.name)
         return document
+
+    def _verbs(self, service_controller: ServiceController, now_ns: int) -> dict[str, VerbStatus]:
+        found = verbs.allowed(service_controller, now_ns)
+        for addon in self.control_loop.addons:
+            found |= {verb: verbs.refused(why) for verb, why in addon.verbs(service_controller.name).items()}
+        if self.control_loop.segment.words[at.H_TAKING_OVER]:
+            return dict.fromkeys(found, verbs.refused(["this router is taking over from another one"]))
+        return found
 
     def set_open_incidents(self, source: Callable[[str], list[str]]) -> None:
         """Ask `source` for the ids of the incidents of a service that are not closed, newest first."""

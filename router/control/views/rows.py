@@ -19,7 +19,10 @@ def row(service_controller: ServiceController, headline: HeadlineDocument, now_n
     active = service_controller.registry.active
     slot = active.slot if active is not None else None
     found = status.window(service_controller, slot, WINDOW_S, now_ns) if slot is not None else None
-    useful = found["useful"] if found is not None else None
+    per_s, useful_per_s = found["requests_per_s"] if found is not None else None, None
+    if found is not None and per_s is not None and found["useful"] is not None:
+        # By the same time as the requests: seconds in which the router stalled count in neither.
+        useful_per_s = per_s * found["useful"] / found["requests"] if found["requests"] else 0.0
     return {
         "level": headline["level"],
         "state": headline["state"],
@@ -27,8 +30,8 @@ def row(service_controller: ServiceController, headline: HeadlineDocument, now_n
         "since": headline["since"],
         **service_controller.roles(),
         "way_back": service_controller.machine.gate.no_standby_reason() is None,
-        "requests_per_s": rounded(found["requests_per_s"]) if found is not None else None,
-        "useful_per_s": rounded(useful / WINDOW_S) if useful is not None else None,
+        "requests_per_s": rounded(per_s),
+        "useful_per_s": rounded(useful_per_s),
         "fault_rate": rounded(found["fault_rate"]) if found is not None else None,
         "p99_ms": rounded(found["p99_ms"]) if found is not None else None,
     }

@@ -9,7 +9,7 @@ from router.control.addon import Document
 from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
 from router.control.monitors.refused_answers import cause_text
-from router.control.views import endpoints, triggers, verbs, work
+from router.control.views import endpoints, triggers, work
 from router.control.views.answers import ReplicaStatus, TargetWindow, WorkerStatus
 from router.rollout.model.target import CANDIDATES, Target
 from router.rollout.outcome import OUTCOMES
@@ -66,7 +66,6 @@ def service(service_controller: ServiceController, worker_stats: WorkerStats, pr
         "no_way_back": no_way_back,
         "frozen": {**frozen, "at": clock.iso(frozen["at"])} if frozen else None,
         "held": service_controller.machine.blocked_reason,
-        "verbs": verbs.allowed(service_controller, now_ns),
         "targets": targets,
         "progress": work.progress(service_controller, now_ns),
         "exchanges": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,11 +94,8 @@ async def test_a_point_is_small(control: ControlHarness) -> None:
 async def test_a_version_in_a_reused_slot_begins_anew(control: ControlHarness) -> None:
     *_, kept = play(control, 3)
     before = len(kept)
-    target = control.service_controller.registry.targets["v1"]
-    changed = {**control.service_controller.registry.targets}
-    changed["v1"] = type(target)(**{**target.as_dict(), "incarnation": 99, "state": target.state,
-                                    "endpoints": target.endpoints, "rewrite": target.rewrite})  # fmt: skip
-    control.service_controller.registry.targets = changed
+    registry = control.service_controller.registry
+    registry._targets["v1"], registry._roles = replace(registry.targets["v1"], incarnation=99), None
     kept.record(control.service_controller, control.now_ns / 1e9, control.now_ns)
     assert len(kept) == before
 

@@ -79,7 +79,7 @@ async def test_the_time_since_the_last_useful_answer_is_in_the_status(control: C
 
 
 async def test_without_an_active_version(control: ControlHarness) -> None:
-    control.service_controller.registry.targets = {}
+    control.service_controller.registry._targets, control.service_controller.registry._roles = {}, None
     assert state(control) == ("act", "no_active")
 
 

@@ -93,11 +93,7 @@ async def admin(control: ControlHarness) -> AsyncIterator[Running]:
 async def test_the_differences_add_up_to_the_document_of_now(control: ControlHarness, admin: Running) -> None:
     async with admin.read() as reader:
         event, first = await reader.next()
-        assert (event, first["number"], sorted(first["document"])) == (
-            "status",
-            1,
-            ["explain", "points", "router", "service"],
-        )
+        assert (event, sorted(first["document"])) == ("status", ["explain", "points", "router", "service"])
         await control.operations.freeze(service="svc", reason="a test", actor="ann")
         while not (reader.document["service"].get("frozen") or {}).get("reason"):
             await reader.next()
