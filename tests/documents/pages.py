@@ -45,7 +45,8 @@ class Command:
 
 def pages() -> list[Path]:
     """Return the pages that users read, README first."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    first = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "THREATS.md")
+    return [*(ROOT / name for name in first), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def name_of(page: Path) -> str:

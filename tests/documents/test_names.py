@@ -24,7 +24,10 @@ PAGES: Final = tuple(
     )
 )
 """The pages that are written by hand."""
-DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", *PAGES)
+DOCUMENTS: Final = (
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "THREATS.md", "benchmarks/README.md"),
+    *PAGES,
+)
 FOR_DEVELOPERS: Final = ("CONTRIBUTING.md", *(page for page in PAGES if "architecture/" in page or "decisions" in page))
 
 CODE: Final = re.compile(r"```.*?```|`([^`]+)`", re.DOTALL)
