@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
@@ -49,16 +49,22 @@ class Load:
     """Starts `requests_per_s` requests a second until `stop`, independent of the results of earlier requests.
 
     A client gives up after `give_up_after_s`. An answer whose first byte took longer than `late_after_s` is late: it is
-    complete, but does not count as healthy.
+    complete, but does not count as healthy. `addresses` are those of the clients; None: the one that the system chooses.
     """
 
     def __init__(
-        self, url: str, requests_per_s: float, give_up_after_s: float, late_after_s: float | None = None
+        self,
+        url: str,
+        requests_per_s: float,
+        give_up_after_s: float,
+        late_after_s: float | None = None,
+        addresses: Sequence[str | None] = _ADDRESSES,
     ) -> None:
         self._url = url
         self._requests_per_s = requests_per_s
         self._timeout = aiohttp.ClientTimeout(total=give_up_after_s)
         self._late_after_s = late_after_s
+        self._addresses = addresses
         self._tasks = Tasks()
         self._stopped = asyncio.Event()
         self.started = 0
@@ -67,7 +73,7 @@ class Load:
     async def run(self) -> None:
         """Send until `stop`; return when the last request has ended."""
         async with AsyncExitStack() as stack:
-            sessions = [await stack.enter_async_context(self._session(address)) for address in _ADDRESSES]
+            sessions = [await stack.enter_async_context(self._session(address)) for address in self._addresses]
             began_s = clock.now_s()
             while not self._stopped.is_set():
                 self.started += 1
@@ -77,8 +83,8 @@ class Load:
             while len(self._tasks):
                 await asyncio.sleep(0.02)
 
-    def _session(self, address: str) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=0, local_addr=(address, 0))
+    def _session(self, address: str | None) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=0, local_addr=(address, 0) if address else None)
         return aiohttp.ClientSession(self._url, connector=connector, timeout=self._timeout)
 
     def stop(self) -> None:
@@ -90,11 +96,17 @@ class Load:
         path, body = (
             ("/v1/chat/completions", _chat(number)) if streamed else (f"/v2/models/{MODEL}/infer", _inference(number))
         )
-        self.results.append(await _send(session, path, body, b"data: [DONE]" if streamed else b'"outputs"'))
+        result = await _send(session, path, body, b"data: [DONE]" if streamed else b'"outputs"')
+        self.results.append(result)  # `take` may have replaced the list meanwhile
 
     def since(self, at_ns: int) -> Iterator[RequestResult]:
         """Yield the results of requests that were started at or after `at_ns`."""
         return (result for result in self.results if result.started_ns >= at_ns)
+
+    def take(self) -> list[RequestResult]:
+        """Return the results so far, and forget them."""
+        taken, self.results = self.results, []
+        return taken
 
     def kinds(self) -> dict[str, int]:
         """Return how many requests ended in each way."""

@@ -1,0 +1,53 @@
+"""The schema of the kind of the Prometheus operator that the chart makes.
+
+Written by hand from the operator's reference (API monitoring.coreos.com/v1), and only of the members that the chart uses: any
+other member is refused here, also one that the operator knows. The definitions of the operator itself could not be had.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+
+def _object(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": required | (optional or {}),
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": 1}
+
+
+_TEXT: Final = {"type": "string", "minLength": 1}
+_TEXTS: Final = {"type": "object", "additionalProperties": {"type": "string"}}
+_DURATION: Final = {
+    "type": "string",
+    "pattern": r"^(0|(([0-9]+)y)?(([0-9]+)w)?(([0-9]+)d)?(([0-9]+)h)?(([0-9]+)m)?(([0-9]+)s)?(([0-9]+)ms)?)$",
+    "minLength": 1,
+}
+_METADATA: Final = _object({"name": _TEXT, "namespace": _TEXT, "labels": _TEXTS})
+_ENDPOINT: Final = _object(
+    {
+        "port": _TEXT,
+        "path": _TEXT,
+        "interval": _DURATION,
+        "authorization": _object({"credentials": _object({"name": _TEXT, "key": _TEXT})}),
+    }
+)
+
+
+def _kind(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    members = {"apiVersion": {"const": "monitoring.coreos.com/v1"}, "kind": {"const": name}}
+    return _object(members | {"metadata": _METADATA, "spec": spec})
+
+
+SCHEMAS: Final = {
+    "ServiceMonitor": _kind(
+        "ServiceMonitor", _object({"selector": _object({"matchLabels": _TEXTS}), "endpoints": _list(_ENDPOINT)})
+    ),
+}
+"""Kind → JSON Schema of the whole object."""
