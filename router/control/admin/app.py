@@ -64,7 +64,7 @@ def build(
     sessions = Sessions() if sessions is None else sessions
     access_policy = AccessPolicy(settings, sessions)
     streams = EventStreams() if streams is None else streams
-    live = LiveStreams() if live is None else live
+    live = LiveStreams(room=lambda: limiter.connections_max // 4) if live is None else live
     routes: tuple[Operation, ...] = (
         *health.operations(limiter.counts, ChainMap(access_policy.attempts.counts, limiter.malformed.counts)),
         *reads.STATUS,

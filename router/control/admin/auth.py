@@ -115,9 +115,9 @@ class AccessPolicy:
         """Return the caller; raise Refusal 401 if callers must be known and this one is not, 403 for a forged change."""
         if self._open:
             return LOCAL
-        if "Authorization" in request.headers:
-            scheme, _, secret = request.headers["Authorization"].partition(" ")
-            if scheme.lower() != "bearer" or not secret or (token := self.token(secret)) is None:
+        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            if not secret or (token := self.token(secret)) is None:
                 raise _missing()
             return Principal(token.name, token.role)
         try:

@@ -69,10 +69,11 @@ class RecentHistory:
     def _add(
         self, service_controller: ServiceController, target: Target, base: WindowEntry, entry: WindowEntry, at_s: float
     ) -> None:
-        window = between(base, entry)
         active = target.role == "active"
-        if not active and not window.claimed and not window.requests and not entry.sample.waiting:
+        at_rest = entry.counters == base.counters and not entry.sample.waiting
+        if at_rest and not active:
             return
+        window = between(base, entry, histograms=not at_rest)
         self._newest_ms = int(at_s * 1000)
         verdict = VERDICTS.index(service_controller.verdict.state) if active else 0
         useful, without_use = _work(base, entry)

@@ -6,7 +6,8 @@ import asyncio
 from typing import Any, Final
 
 QUEUE_MAX: Final = 1000
-SUBSCRIBERS_MAX: Final = 100
+SUBSCRIBERS_MAX: Final = 160
+"""More than all event streams and all live streams together."""
 
 Queue = asyncio.Queue[dict[str, Any] | None]
 """None is the last item of a subscriber that was dropped; the items that it has not read are discarded."""

@@ -15,6 +15,7 @@ from router.control.history.recent import RecentHistory
 from router.errors import Refusal
 from router.rollout.outcome import Outcome
 from router.rollout.stats.histogram import index
+from router.rollout.stats.window import Window, WindowEntry, between
 from router.shm import layout as at
 from tests.control import answer_check
 from tests.control.control_harness import ControlHarness
@@ -79,6 +80,23 @@ async def test_an_active_version_without_requests_has_points_of_zero(control: Co
         kept.record(control.service_controller, control.now_ns / 1e9, control.now_ns)
     assert [(point["asked"], point["p99_ms"]) for point in points(kept)] == [(0, None)] * len(points(kept))
     assert len(points(kept)) >= 2
+
+
+async def test_at_rest_no_histogram_is_compared(control: ControlHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 services at rest cost next to nothing."""
+    asked: list[bool] = []
+
+    def counted(base: WindowEntry, entry: WindowEntry, *, histograms: bool = True) -> Window:
+        asked.append(histograms)
+        return between(base, entry, histograms=histograms)
+
+    monkeypatch.setattr(recent, "between", counted)
+    kept = RecentHistory()
+    for _ in range(4):
+        control.tick(10)
+        kept.record(control.service_controller, control.now_ns / 1e9, control.now_ns)
+    assert set(asked) == {False}
+    assert len(asked) == len(kept)  # and none at all of the standby
 
 
 async def test_the_number_of_points_is_bounded(control: ControlHarness, monkeypatch: pytest.MonkeyPatch) -> None:

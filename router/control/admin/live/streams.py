@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Final
 
 from aiohttp import web
@@ -40,8 +40,15 @@ class LiveStreamQuery(BaseModel):
 class LiveStreams:
     """All live streams of this router. `close` ends them, so that a shutdown does not wait for their readers."""
 
-    def __init__(self, every_s: float = EVERY_S, write_timeout_s: float = WRITE_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        every_s: float = EVERY_S,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
+        room: Callable[[], int] = lambda: STREAMS_MAX,
+    ) -> None:
+        """`room`: for how many streams the admin port has connections."""
         self._every_s = every_s
+        self._room = room
         self._write_timeout_s = write_timeout_s
         self._pauses = Pauses()
         self._feeds: dict[str | None, Feed] = {}
@@ -58,8 +65,9 @@ class LiveStreams:
         """Send the live document and the facts until the reader closes, is too slow, may not read any more, or control stops."""
         service = call.query_as(LiveStreamQuery).service
         after = _last_event_id(call.request)
-        if self._open >= STREAMS_MAX:
-            raise Refusal(RefusalCode.STREAMS_EXHAUSTED, f"{STREAMS_MAX} live streams are open, which is the limit")
+        streams_max = max(1, min(STREAMS_MAX, self._room()))
+        if self._open >= streams_max:
+            raise Refusal(RefusalCode.STREAMS_EXHAUSTED, f"{streams_max} live streams are open, which is the limit")
         feed = self._feed(call.queries, service)
         feed.update(_now_s())
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})

@@ -125,6 +125,14 @@ async def test_a_bearer_token_goes_before_a_cookie(admin: AdminHarness) -> None:
     assert await admin.refused("GET", "/v1/session", headers=headers) == (401, "token_invalid")
 
 
+async def test_another_scheme_than_bearer_is_not_looked_at(admin: AdminHarness) -> None:
+    """A proxy in front may pass on its own credentials."""
+    cookie, _, _ = await sign_in(admin)
+    basic = {"Authorization": "Basic b3BzOm9wcw=="}
+    assert (await admin.call("GET", "/v1/session", headers={"Cookie": cookie, **basic}))[2]["name"] == "ops"
+    assert await admin.refused("GET", "/v1/session", headers=basic) == (401, "token_missing")
+
+
 async def test_signing_out_ends_the_session_for_every_copy_of_its_cookie(admin: AdminHarness) -> None:
     cookie, document, _ = await sign_in(admin)
     headers = {"Cookie": cookie, "X-CSRF-Token": document["csrf"]}
