@@ -58,7 +58,7 @@ class Scene:
         with (self._folder / f"{name}.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *self.words(name),
-                env=os.environ | {"STATE_DIRECTORY": str(self._folder / "state")},
+                env=os.environ | self._variables(name) | {"STATE_DIRECTORY": str(self._folder / "state")},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -66,15 +66,15 @@ class Scene:
         self._processes[name] = process
         self._stack.push_async_callback(end, process)
 
+    def _variables(self, name: str) -> dict[str, str]:
+        return {key: self._here(value) for key, value in SERVICES[name].get("environment", {}).items()}
+
     async def run(self, *words: str) -> str:
         """Return what a command prints, which has to exit with 0."""
-        token = {
-            "ROLLBACK_ROUTER_TOKEN_FILE": self._here(SERVICES["router"]["environment"]["ROLLBACK_ROUTER_TOKEN_FILE"])
-        }
         admin = {"ROLLBACK_ROUTER_ADMIN_URL": f"http://127.0.0.1:{self._ports['router:8081']}"}
         process = await asyncio.create_subprocess_exec(
             *words,
-            env=os.environ | token | admin | {"COLUMNS": "120"},
+            env=os.environ | self._variables("router") | admin | {"COLUMNS": "120"},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
