@@ -49,6 +49,15 @@ TESTED_ELSEWHERE: Final = {
         (f"settings/sections/{name}.py" for name in ("admin", "limits", "service", "tls", "values")),
         "settings/test_loader.py: values of settings are tested through `load`",
     ),
+    **dict.fromkeys(
+        (
+            *(f"settings/checking/{name}.py" for name in ("key_hints", "strictness", "wording")),
+            *(f"settings/{name}.py" for name in ("mistakes", "setting_types")),
+        ),
+        "settings/checking/test_all_mistakes.py: the whole answer about wrong files",
+    ),
+    "settings/sample_file.py": "cli/test_first_settings.py: the file that the command writes",
+    "cli/doctor_check.py": "plain data",
     "cli/failure.py": "test_a_refusal_says_why_and_what_to_type",
     "demo/command.py": "the whole demo: tests/end_to_end/test_demo.py",
     "demo/load.py": "the whole demo: tests/end_to_end/test_demo.py",

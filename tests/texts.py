@@ -203,7 +203,7 @@ TEXTS: Final[dict[str, str]] = {
         "artifacts that may be deleted:\n"
         "s3://m/1\n"
     ),
-    "cli.settings_bad": "rollback-router: {file}: limits.head_bytes_max = -1: Input should be greater than or equal to 1; wrokers = 2: there is no such setting",
+    "cli.settings_bad": "{file}:1:1: wrokers = 2: there is no such setting: did you mean workers?\n{file}:3:1: limits.head_bytes_max = -1: must be at least 1\nrollback-router: 2 mistakes in the settings",
     "cli.settings_differ": (
         "# {file}, read with the environment of this shell, has 1 value that the router does not run with:\n"
         "#   via: runs with false, the file has true\n"
@@ -390,7 +390,7 @@ TEXTS: Final[dict[str, str]] = {
     # PROXY headers
     "proxy_protocol.no_header": "a connection from 127.0.0.1 was closed (1 so far in this worker): it does not begin with a PROXY header",
     # Reload
-    "reload.bad_setting": "settings not reloaded, nothing changed: {settings}: wrokers = 2: there is no such setting",
+    "reload.bad_setting": "settings not reloaded, nothing changed: {settings}:1:1: wrokers = 2: there is no such setting: did you mean workers?",
     "reload.refused": "settings not reloaded, nothing changed",
     # Retention
     "retention.draining": "still serves what it has begun",
@@ -403,14 +403,17 @@ TEXTS: Final[dict[str, str]] = {
     # Settings
     "settings.alerts_secret_missing": "warning: alerts.hmac_secret_file {folder}/none: No such file or directory",
     "settings.differ": "services.svc.{role} is {settings} in the settings and {journal} by the journal, which wins: use promote, switch or deploy",
+    "settings.every_mistake": "1:1: wrokers = 2: there is no such setting: did you mean workers?\n2:1: workers = 0: must be at least 1\n3:1: admin_listen: 0.0.0.0:8081 can be reached from outside: set admin.tokens, or listen on 127.0.0.1\n4:1: proxy_protocol: it is required, and proxy_protocol_from is empty: name the balancers' networks, for example [\"10.0.0.0/8\"]\n6:1: services.b.replay = 'perhaps': must be 'never', 'unsent', 'idempotent' or 'always'\n8:1: services.b.active.endpoints: is missing, and has no default\n9:11: services.b.probe.path = 'health': 'health' is not a path: write it as /health (or probe = \"none\")\n9:28: services.b.probe.method = 'PUT': must be 'GET', 'HEAD' or 'POST'\n9:44: services.b.probe.every_s = '5': must be a number: write 5 without quotes\n11:1: services.b.rules.latency.slo_ms = '250': must be a number: write 250 without quotes\n12:11: services.c: services 'b' and 'c' both answer host 'x', prefix '/'\n15:1: services.c.standby: active and standby are both version 'v2': the standby must be another version\n16:1: services.c.first_byte_timeout_s = -1: must be more than 0\n20:1: notify.0.timeout_s = 0: must be more than 0\n22:3: notify.1: the channel 'a' is there twice\n27:1: limits.body_bytes_max = '1 MB': must be a whole number\n28:1: limits.fields_max = 3.0: must be a whole number: write 3\n30:1: alerts.map.0.service: 'd': there is no such service; there are: b, c",
+    "settings.is_there": "rollback-router: {file} is there already: name another file",
+    "settings.meant_workers": "wrokers = 2: there is no such setting: did you mean workers?",
     "settings.mlflow_secret_missing": "warning: mlflow.secret_file {folder}/none: No such file or directory",
     "settings.no_file": "settings file {folder}/none.toml does not exist or is not a file",
     "settings.no_path": "services.a.probe.path = 'health': 'health' is not a path: write it as /health (or probe = \"none\")",
-    "settings.no_toml": "{file}: Invalid value (at line 2, column 10)",
+    "settings.no_toml": "{file}:2:10: Invalid value",
     "settings.notify_secret_missing": "warning: notify b: {folder}/none: No such file or directory",
-    "settings.two_errors": "{file}: workers = 0: Input should be greater than or equal to 1; wrokers = 2: there is no such setting",
+    "settings.two_errors": "{file}:1:1: workers = 0: must be at least 1; {file}:2:1: wrokers = 2: there is no such setting: did you mean workers?",
     "settings.unknown_variable": "environment variable ROLLBACK_ROUTER_WROKERS: there is no such setting: did you mean ROLLBACK_ROUTER_WORKERS?",
-    "settings.workers_of_file": "{file}: workers = 0: Input should be greater than or equal to 1",
+    "settings.workers_of_file": "{file}:1:1: workers = 0: must be at least 1",
     # Standby
     "standby.unreachable": "v1 is unreachable since it was rolled back",
     # State directory

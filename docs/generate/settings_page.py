@@ -21,8 +21,9 @@ it.
 - The environment variable of a setting is `ROLLBACK_ROUTER_` and its name in capitals, with `__` between table and name:
   `ROLLBACK_ROUTER_LIMITS__BODY_BYTES_MAX=1048576` sets `limits.body_bytes_max`. [Environment](#environment) has the rules.
 - The name of a quantity ends in its unit. A duration is at most 31 days unless its row says otherwise.
-- An unknown name is an error. `rollback-router config check --config FILE` names every mistake.
-  `rollback-router config show --config FILE` prints all settings in effect.
+- An unknown name is an error, and so is a value of another kind: `slo_ms = "250"` is a text, and no number.
+  `rollback-router config check --config FILE` names every mistake at once, with line and column.
+  `rollback-router config show --config FILE` prints all settings in effect. `rollback-router config init` writes a first file.
 - SIGHUP makes a running router read the file again. A setting marked **restart** changes only with a restart. Adding or
   removing a service needs a restart, too.
 """

@@ -22,6 +22,7 @@ from router.cli import (
     doctor,
     drill,
     failure,
+    first_settings,
     incidents,
     inputs,
     notify,
@@ -31,6 +32,7 @@ from router.cli import (
     run,
     settings,
     status,
+    token,
     versions,
 )
 from router.cli.options import USAGE_ERROR
@@ -96,7 +98,9 @@ for part in (
     completion,
 ):
     app.registered_commands += part.app.registered_commands
+settings.app.registered_commands += first_settings.app.registered_commands
 app.add_typer(settings.app, name="config")
+app.add_typer(token.app, name="token")
 app.add_typer(cases.app, name="cases")
 app.add_typer(notify.app, name="notify")
 

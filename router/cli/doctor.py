@@ -5,14 +5,17 @@ from __future__ import annotations
 import resource
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from router.cli import doctor_surroundings as surroundings
 from router.cli import options as opt
 from router.cli import output
 from router.cli.client import Client, Document
+from router.cli.doctor_check import DoctorCheck
+from router.cli.doctor_surroundings import CONNECT_TIMEOUT_S, FREE_BYTES_MIN
 from router.errors import RouterError
 from router.rollout.model.endpoint import parse_endpoint
 from router.runtime import clock
@@ -26,22 +29,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-CONNECT_TIMEOUT_S: Final = 2.0
 FILES_MIN: Final = 4096
-FREE_BYTES_MIN: Final = 100 << 20
 CLOCK_FLOOR_S: Final = 1_735_689_600.0  # 2025-01-01: a clock before it was never set
 CLOCK_STEP_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class DoctorCheck:
-    """One finding. `remedy` is empty if the check is good. `warning`: it works, and may be blind to something."""
-
-    name: str
-    ok: bool
-    detail: str
-    remedy: str = ""
-    warning: bool = False
+_NO_ROUTER: Final = "start it: `run --blue BLUE_URL --green GREEN_URL`, or name it: `doctor --admin ADMIN_URL`"
+_NO_TOKEN: Final = (
+    "name the token: `doctor --token-file FILE`   (`token new NAME` makes one; the settings hold its SHA-256)"
+)
+_NO_ANSWER: Final = dict.fromkeys(("token_missing", "token_invalid"), _NO_TOKEN)
+"""What to do if the admin API refuses, by code."""
 
 
 @app.command()
@@ -49,27 +45,24 @@ class DoctorCheck:
 def doctor(
     router: opt.RouterOptions,
     config: Annotated[str, typer.Option(metavar="FILE", help="The settings file that the router runs with.")] = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for a warning, too.")] = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Check everything that a router needs.
 
-    Checks settings, state directory, ports, workers, file limit, targets, clock and journal, and names a remedy for
-    each problem. Exit code 1 if a check fails.
+    Checks settings and what is usually forgotten in them, secret files, state directory, ports, workers, descriptors,
+    targets, clock and journal, and names a remedy for each problem. Exit code 1 if a check fails.
     """
     client = Client(router.admin, router.bearer(), CONNECT_TIMEOUT_S)
-    checks = list(examine(config, client, router.hints))
-    bad = [check for check in checks if not check.ok]
+    checks = [*surroundings.token_file(router.token_file), *examine(config, client, router.hints)]
+    bad = [check for check in checks if not check.ok or (strict and check.warning)]
     if as_json:
         output.show_json({"ok": not bad, "checks": [asdict(check) for check in checks]})
     else:
-        rows = ((_mark(check), check.name, check.detail, check.remedy) for check in checks)
+        rows = ((check.mark, check.name, check.detail, check.remedy) for check in checks)
         output.show(output.table(("", "check", "found", "what to do"), rows))
     if bad:
         raise typer.Exit(ExitCode.NOT_TRUE)
-
-
-def _mark(check: DoctorCheck) -> str:
-    return "warn" if check.warning else "ok" if check.ok else "fail"
 
 
 def examine(config: str, client: Client, hints: Hints) -> Iterator[DoctorCheck]:
@@ -91,20 +84,32 @@ def examine(config: str, client: Client, hints: Hints) -> Iterator[DoctorCheck]:
         )
     except RouterError as error:
         status = None
-        remedy = hints.text("start it: `run --blue BLUE_URL --green GREEN_URL`, or name it: `doctor --admin ADMIN_URL`")
-        yield DoctorCheck("admin API", False, error.detail, remedy)
+        yield DoctorCheck("admin API", False, error.detail, hints.text(_NO_ANSWER.get(error.code, _NO_ROUTER)))
     yield _files()
     yield _clock(clock.wall_s())
     if settings is not None:
         yield from _host(settings)
         yield from _certificates(settings)
         yield from _soundness(settings)
+        yield from surroundings.secret_files(settings)
+        if config:
+            yield from _of_the_file(settings, hints, is_running=status is not None)
     if status is not None:
+        if settings is not None and config:
+            yield from surroundings.disk(settings)
+            yield from surroundings.reloaded(config, client, hints)
         yield from _running(status, hints)
         yield from _tight_limits(settings, status) if settings is not None else ()
         yield _journal(client)
     elif settings is not None:
         yield from _before_start(settings)
+
+
+def _of_the_file(settings: Settings, hints: Hints, *, is_running: bool) -> Iterator[DoctorCheck]:
+    """Yield what only the router's own settings can tell: those of the environment alone may be of no router."""
+    yield from surroundings.forgotten(settings, hints, is_running=is_running)
+    yield from surroundings.registry(settings)
+    yield from surroundings.descriptors(settings)
 
 
 def _load(config: str) -> Settings:
@@ -185,7 +190,10 @@ def _soundness(settings: Settings) -> Iterator[DoctorCheck]:
 def _before_start(settings: Settings) -> Iterator[DoctorCheck]:
     for name, address in (("listen", settings.listen), ("admin_listen", settings.admin_listen)):
         yield _port(name, address)
-    yield _state(settings)
+    state = _state(settings)
+    yield state
+    if state.ok:
+        yield from surroundings.lasting(settings.resolved_state_dir())
     for name, service in sorted(settings.services.items()):
         for seed in (service.active, service.standby):
             for url in seed.endpoints if seed else ():

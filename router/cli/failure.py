@@ -10,6 +10,8 @@ from router.errors import CommandError, ProblemError, Refusal, RouterError
 from router.runtime.exit_codes import ExitCode, exit_code
 from router.runtime.printable import printable
 from router.runtime.text.hints import Hints
+from router.runtime.text.plurals import counted
+from router.settings.mistakes import SettingsError
 
 _NONE: Final = Hints()
 _CASES_FAILING: Final = (
@@ -97,10 +99,16 @@ def report(error: RouterError, as_json: bool, hints: Hints = _NONE) -> ExitCode:
     if error.code == "service_unknown":
         hints = hints.of("")
     advice = None if template is None else hints.text(template)
+    mistakes = error.mistakes if isinstance(error, SettingsError) else ()
     if as_json:
         document = {**facts, "code": error.code, "detail": error.detail, "exit_code": code, "next": advice}
+        if mistakes:
+            document["mistakes"] = [mistake.as_json() for mistake in mistakes]
         output.show_json(document)
-    output.write(f"rollback-router: {printable(error.detail)}\n", stderr=True)
+    for mistake in mistakes:  # FILE:LINE:COLUMN begins the line, so that editors follow it
+        output.write(f"{printable(str(mistake))}\n", stderr=True)
+    summary = counted(len(mistakes), "mistake") + " in the settings" if mistakes else error.detail
+    output.write(f"rollback-router: {printable(summary)}\n", stderr=True)
     if advice:
         output.write(f"next: {printable(advice)}\n", stderr=True)
     return code

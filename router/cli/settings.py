@@ -18,14 +18,14 @@ from router.runtime.text.plurals import counted
 if TYPE_CHECKING:
     from router.settings.settings import Settings
 
-app = typer.Typer(help="Check and show the settings.", no_args_is_help=True)
+app = typer.Typer(help="Write, check and show the settings.", no_args_is_help=True)
 
 
 @app.command()
 def check(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
     """Check the settings file, the environment and certificate files.
 
-    Every wrong value is named, with its place. Exit code 3 if there is one.
+    Every mistake is named, one a line: FILE:LINE:COLUMN, the setting, and the remedy. Exit code 3 if there is one.
     """
     from router.settings.loader import passed_over
     from router.settings.soundness import contradictions
@@ -34,7 +34,7 @@ def check(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
     settings = _load(config)
     warnings = [
         *contexts.check(settings.model_dump(), clock.wall_s()),
-        *_secrets(settings),
+        *unusable_secrets(settings),
         *unusable_headers(settings),
         *contradictions(settings),
     ]
@@ -82,23 +82,23 @@ def _show_running(router: opt.RouterOptions, config: str, as_json: bool) -> None
     file, origin = config, document["origin"]
     if not file and origin.startswith("/") and os.access(origin, os.R_OK):
         file = origin
-    differing = _differences(document["settings"], file) if file else None
+    differences = differing(document["settings"], file) if file else None
     if as_json:
-        output.show_json({**document, "file": file or None, "differences": differing})
+        output.show_json({**document, "file": file or None, "differences": differences})
         return
     output.say(
         f"# settings version {document['version']} of the running router, read from {origin} at {document['read_at']}"
     )
-    if differing is None:
+    if differences is None:
         output.say("# not compared with a file: name one that can be read here with --config FILE")
-    elif not differing:
+    elif not differences:
         output.say(f"# {file} has the same values")
     else:
-        several = counted(len(differing), "value")
+        several = counted(len(differences), "value")
         output.say(
             f"# {file}, read with the environment of this shell, has {several} that the router does not run with:"
         )
-        for found in differing:
+        for found in differences:
             output.say(
                 f"#   {found['place']}: runs with {_json(found['running'])}, the file has {_json(found['file'])}"
             )
@@ -106,7 +106,7 @@ def _show_running(router: opt.RouterOptions, config: str, as_json: bool) -> None
     output.say(*toml(document["settings"]))
 
 
-def _differences(running: Mapping[str, Any], file: str) -> list[dict[str, Any]]:
+def differing(running: Mapping[str, Any], file: str) -> list[dict[str, Any]]:
     """Return where the settings of a file differ from those of the running router."""
     from router.settings.shown import differences, shown
 
@@ -121,7 +121,7 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _secrets(settings: Settings) -> list[str]:
+def unusable_secrets(settings: Settings) -> list[str]:
     """Return the problems of secret files and of the channels' requirements."""
     if not settings.notify and not settings.alerts.hmac_secret_file and not settings.mlflow.secret_file:
         return []

@@ -260,7 +260,7 @@ class CommandCode(_Code):
     DRILL_NOT_OVER = "drill_not_over", "The drill has not ended in the time that it may take."
     DURATION_INVALID = "duration_invalid", "A length of time is written as 90s, 15m, 2h or 7d."
     FAULT_UNKNOWN = "fault_unknown", "The demo has no such fault."
-    FILE_UNWRITABLE = "file_unwritable", "The file of the report cannot be written."
+    FILE_UNWRITABLE = "file_unwritable", "A file that a command writes cannot be written, or is there already."
     HEADER_INVALID = "header_invalid", "--header is not written as NAME: VALUE."
     INCIDENT_NEEDED = "incident_needed", "The options belong to one incident; name it."
     JUNIT_UNWRITABLE = "junit_unwritable", "The file of --junit cannot be written."

@@ -12,13 +12,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
-
-from router.errors import StartError
-from router.errors.codes import StartCode
 from router.settings import environment, toml_file
-from router.settings.explanation import explained
+from router.settings.checking import all_mistakes, toml_positions
+from router.settings.checking.explanation import Place
+from router.settings.mistakes import Mistake, SettingsError
 from router.settings.sections.address import Address
 from router.settings.sections.admin import Admin
 from router.settings.sections.alerts import AlertSettings
@@ -36,34 +33,52 @@ from router.settings.variables import Variables
 
 @dataclass(frozen=True, slots=True)
 class SettingsSources:
-    """Where the settings come from: the file's and the flags' documents, and the environment's with its variables' names."""
+    """Where the settings come from: the file's and the flags' documents, and the environment's with its variables' names.
+
+    `text` is that of the file.
+    """
 
     path: Path | None
     flags: Mapping[str, Any]
     file: Mapping[str, Any]
+    text: str
     variables: Variables
 
     @classmethod
     def read(cls, path: Path | None = None, flags: Mapping[str, Any] | None = None) -> Self:
-        """Read all; raise StartError (exit code 3) that names the place and the remedy."""
-        file = toml_file.read(path) if path is not None else {}
+        """Read all; raise StartError (exit code 3) if the file is no TOML. `variables` has the mistakes of the environment."""
+        file, text = toml_file.read_with_text(path) if path is not None else ({}, "")
         found = environment.read()
         services = [name for source in (file, flags or {}) for name in _services(source)]
-        return cls(path, flags or {}, file, Variables(found.settings, services))
+        return cls(path, flags or {}, file, text, Variables(found.settings, services))
 
     @property
     def document(self) -> dict[str, Any]:
         """The document in which flags override the environment, which overrides the file."""
         return _merged(_merged(self.file, self.variables.document), self.flags)
 
-    def source(self, loc: tuple[int | str, ...]) -> str:
-        """Return the environment variable that has set the place; empty if it comes from elsewhere."""
-        place = tuple(map(str, loc))
+    def mistakes(self, found: Mapping[Place, str]) -> list[Mistake]:
+        """Return the mistakes of the environment, and each of `found` at its line or variable: in the order of the file."""
+        lines = toml_positions.positions(self.text) if found and self.path is not None else {}
+        located = [self._located(place, text, lines) for place, text in found.items()]
+        return [*self.variables.mistakes, *sorted(located, key=lambda mistake: (mistake.line, mistake.column))]
+
+    def _located(self, place: Place, text: str, lines: Mapping[Place, tuple[int, int]]) -> Mistake:
+        setting = ".".join(map(str, place))
+        named = tuple(map(str, place))
+        if _is_set(self.flags, named):
+            return Mistake(setting, text, origin="the flags")
         for end in range(len(place), 0, -1):
-            name = self.variables.names.get(place[:end])
-            if name is not None:
-                return "" if _is_set(self.flags, place) else f"environment variable {name}"
-        return ""
+            if variable := self.variables.names.get(named[:end]):
+                return Mistake(setting, text, variable=variable)
+            if at := lines.get(place[:end]):
+                return Mistake(setting, text, str(self.path), *at)
+        return Mistake(setting, text, str(self.path or ""))
+
+    @property
+    def texts(self) -> frozenset[Place]:
+        """The places that variables have set, whose values are texts."""
+        return frozenset(self.variables.names)
 
 
 def _services(document: Mapping[str, Any]) -> list[str]:
@@ -93,21 +108,19 @@ def _is_set(document: Any, place: tuple[str, ...]) -> bool:
 def load(path: Path | None = None, flags: dict[str, Any] | None = None) -> Settings:
     """Return the validated settings; raise StartError (exit code 3) naming every wrong value, its place and the remedy."""
     sources = SettingsSources.read(path, flags)
-
-    class Loaded(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **__: PydanticBaseSettingsSource
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (InitSettingsSource(settings_cls, sources.document),)
-
-    where = str(path) if path else "the flags and the environment"
-    try:
-        loaded = Loaded()
-    except ValidationError as error:
-        raise StartError(StartCode.SETTINGS_INVALID, f"{where}: {explained(error, sources.source)}") from None
-    settings = Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
+    document = sources.document
+    found = all_mistakes.mistakes(document, _validated, sources.texts)
+    if mistakes := sources.mistakes(found):
+        raise SettingsError(mistakes)
+    settings = _validated(document)
     return observing(settings) if settings.observe else settings
+
+
+def _validated(document: dict[str, Any]) -> Settings:
+    """Return the settings of a document alone, without the sources of pydantic-settings; raise ValidationError."""
+    loaded = Settings.__new__(Settings)
+    Settings.__pydantic_validator__.validate_python(document, self_instance=loaded)
+    return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
 
 
 def passed_over() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from router.errors import StartError
 from router.errors.codes import StartCode
 from router.runtime.host import processors
+from router.runtime.text.suggestion import known_names
 from router.settings.environment import ENV_PREFIX
 from router.settings.sections.address import Address, FileMode
 from router.settings.sections.admin import Admin
@@ -23,7 +25,7 @@ from router.settings.sections.notify import Channel
 from router.settings.sections.retention import HistorySettings, IncidentSettings
 from router.settings.sections.service import Service
 from router.settings.sections.tls import ListenTls
-from router.settings.sections.values import NAME
+from router.settings.sections.values import NAME, Breach, refuse
 
 
 class Settings(BaseSettings):
@@ -84,61 +86,15 @@ class Settings(BaseSettings):
     services: Annotated[dict[str, Service], Field(max_length=64)] = {}
     """One table for each model endpoint that clients call; at most 64."""
 
-    @field_validator("services")
-    @classmethod
-    def _names(cls, value: dict[str, Service]) -> dict[str, Service]:
-        seen: dict[tuple[str, str], str] = {}
-        for name, service in value.items():
-            if not NAME.fullmatch(name):
-                raise ValueError(f"service name {name!r}: use letters, digits, '.', '_' and '-', at most 63")
-            for host in service.hosts or ["*"]:
-                other = seen.setdefault((host, service.path_prefix), name)
-                if other != name:
-                    raise ValueError(
-                        f"services {other!r} and {name!r} both answer host {host!r}, prefix {service.path_prefix!r}"
-                    )
-        return value
-
     @field_validator("proxy_protocol_from")
     @classmethod
     def _networks(cls, value: list[str]) -> list[str]:
         return networks(value)
 
     @model_validator(mode="after")
-    def _proxy_protocol_has_senders(self) -> Settings:
-        if self.proxy_protocol == "required" and not self.proxy_protocol_from:
-            raise ValueError(
-                "proxy_protocol is required, and proxy_protocol_from is empty: "
-                'name the balancers\' networks, for example ["10.0.0.0/8"]'
-            )
-        return self
-
-    @field_validator("notify")
-    @classmethod
-    def _channels(cls, value: list[Channel]) -> list[Channel]:
-        names = [channel.name for channel in value]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"the channel {twice[0]!r} is there twice")
-        return value
-
-    @model_validator(mode="after")
-    def _alerts_name_known_services(self) -> Settings:
-        for number, rule in enumerate(self.alerts.map):
-            if rule.service is not None and rule.service not in self.services:
-                names = ", ".join(sorted(self.services)) or "none"
-                raise ValueError(
-                    f"alerts.map.{number}.service {rule.service!r}: there is no such service; there are: {names}"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _admin_is_guarded(self) -> Settings:
-        if self.admin_listen.unix:  # the mode of the socket restricts access
-            return self
-        if not self.admin_listen.is_loopback and self.admin.is_open:
-            raise ValueError(
-                f"admin_listen {self.admin_listen} can be reached from outside: set admin.tokens or listen on 127.0.0.1"
-            )
+    def _whole(self) -> Settings:
+        rules = (_names, _overlaps, _channels, _balancers, _alert_services, _guards)
+        refuse("settings", (breach for rule in rules for breach in rule(self)))
         return self
 
     def resolved_state_dir(self) -> Path:
@@ -156,3 +112,54 @@ class Settings(BaseSettings):
             detail = f"there is no home directory: HOME is not set, and uid {os.getuid()} is unknown; name one: --state-dir DIR"
             raise StartError(StartCode.STATE_UNWRITABLE, detail) from None
         return Path(base) / "rollback-router" / (self.listen.unix.strip("/").replace("/", "-") or str(self.listen.port))
+
+
+# -- rules about more than one section
+def _names(settings: Settings) -> Iterator[Breach]:
+    for name in settings.services:
+        if not NAME.fullmatch(name):
+            text = f"service name {name!r}: use letters, digits, '.', '_' and '-', at most 63"
+            yield Breach(("services", name), text)
+
+
+def _overlaps(settings: Settings) -> Iterator[Breach]:
+    seen: dict[tuple[str, str], str] = {}
+    for name, service in settings.services.items():
+        for host in service.hosts or ["*"]:
+            other = seen.setdefault((host, service.path_prefix), name)
+            if other != name:
+                text = f"services {other!r} and {name!r} both answer host {host!r}, prefix {service.path_prefix!r}"
+                read = (("services", one, member) for one in (other, name) for member in ("hosts", "path_prefix"))
+                yield Breach(("services", name), text, tuple(read))
+                break
+
+
+def _channels(settings: Settings) -> Iterator[Breach]:
+    names = [channel.name for channel in settings.notify]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            yield Breach(("notify", number), f"the channel {name!r} is there twice")
+
+
+def _balancers(settings: Settings) -> Iterator[Breach]:
+    if settings.proxy_protocol == "required" and not settings.proxy_protocol_from:
+        text = (
+            "it is required, and proxy_protocol_from is empty: "
+            'name the balancers\' networks, for example ["10.0.0.0/8"]'
+        )
+        yield Breach(("proxy_protocol",), text, (("proxy_protocol_from",),))
+
+
+def _alert_services(settings: Settings) -> Iterator[Breach]:
+    for number, rule in enumerate(settings.alerts.map):
+        if rule.service is not None and rule.service not in settings.services:
+            text = f"{rule.service!r}: there is no such service; {known_names(rule.service, settings.services)}"
+            yield Breach(("alerts", "map", number, "service"), text, (("services", rule.service),))
+
+
+def _guards(settings: Settings) -> Iterator[Breach]:
+    if settings.admin_listen.unix:  # the mode of the socket restricts access
+        return
+    if not settings.admin_listen.is_loopback and settings.admin.is_open:
+        text = f"{settings.admin_listen} can be reached from outside: set admin.tokens, or listen on 127.0.0.1"
+        yield Breach(("admin_listen",), text, (("admin", "tokens"), ("admin", "identity")))

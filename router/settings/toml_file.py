@@ -13,14 +13,21 @@ from typing import Any, Final
 from router.errors import StartError
 from router.errors.codes import StartCode
 from router.runtime.text import file_text
+from router.settings.mistakes import Mistake, SettingsError
 
 FILE_BYTES_MAX: Final = 4 << 20
 _PLACE: Final = re.compile(r"\(at line (\d+), column (\d+)\)")
+_AT_END: Final = "(at end of document)"
 _KINDS: Final = ((stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"))
 
 
 def read(path: Path) -> dict[str, Any]:
     """Return the document; raise StartError. An empty file is an empty document."""
+    return read_with_text(path)[0]
+
+
+def read_with_text(path: Path) -> tuple[dict[str, Any], str]:
+    """Return the document and its text; raise StartError."""
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):  # a FIFO would block, and could not be read again at SIGHUP
@@ -38,9 +45,20 @@ def read(path: Path) -> dict[str, Any]:
     text = ""
     try:
         text = file_text.decoded(raw)
-        return tomllib.loads(text)
+        return tomllib.loads(text), text
     except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError and names line and column
-        raise StartError(StartCode.SETTINGS_INVALID, f"{path}: {error}{_remedy(text, str(error))}") from None
+        raise SettingsError([_syntax(path, text, str(error))]) from None
+
+
+def _syntax(path: Path, text: str, error: str) -> Mistake:
+    """Return the mistake of a text that is no TOML, at its place, which tomllib names in the message."""
+    words = _PLACE.sub("", error.removesuffix(_AT_END)).strip() + _remedy(text, error)
+    if place := _PLACE.search(error):
+        return Mistake("", words, str(path), int(place[1]), int(place[2]))
+    lines = text.split("\n")
+    if error.endswith(_AT_END):
+        return Mistake("", words, str(path), len(lines), len(lines[-1]) + 1)
+    return Mistake("", words, str(path))
 
 
 def _remedy(text: str, error: str) -> str:

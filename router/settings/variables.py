@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import json
 import re
-import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from functools import cache
 from typing import Any, Final
 
 from pydantic import BaseModel
 
-from router.errors import StartError
 from router.errors.codes import StartCode
 from router.settings.environment import ENV_PREFIX
+from router.settings.mistakes import Mistake
 from router.settings.sections.address import Address
+from router.settings.setting_types import LISTS, alternatives, members
 from router.settings.settings import Settings
 
 Document = dict[str, Any]
 Place = tuple[str, ...]
 
-_LISTS: Final = (list, tuple)
 _SEPARATOR: Final = "__"
 _NEAR: Final = 0.7
 """The least likeness of two names for the one to be proposed instead of the other."""
@@ -39,26 +36,35 @@ _EXAMPLES: Final[Mapping[Place, Any]] = {
 }
 
 
+class _Refused(Exception):
+    def __init__(self, variable: str, text: str, code: StartCode = StartCode.SETTINGS_INVALID) -> None:
+        super().__init__(text)
+        self.mistake = Mistake("", text, variable=variable, code=code)
+
+
 class Variables:
-    """`document`: the settings of the environment. `names`: the variable of each place."""
+    """`document`: the settings of the environment. `names`: the variable of each place. `mistakes`: what cannot be used."""
 
     def __init__(self, settings: Mapping[str, str], services: Iterable[str] = ()) -> None:
         """Read the variables. `services` are the names of the settings file and the flags.
 
-        Raise StartError that names the variable, for an unknown name, for a value in a wrong form, and for two variables that
-        set the same place.
+        Mistakes are unknown names, values in a wrong form, and two variables that set the same place.
         """
         self.document: Document = {}
         self.names: dict[Place, str] = {}
+        self.mistakes: list[Mistake] = []
         self._services = tuple(services)
         # Tables first, so that a variable of one member wins over the one of its table.
         for name in sorted(settings, key=lambda name: (name.count(_SEPARATOR), name)):
-            self._take(name, settings[name].strip(_AROUND))
+            try:
+                self._take(name, settings[name].strip(_AROUND))
+            except _Refused as error:
+                self.mistakes.append(error.mistake)
 
     def _take(self, name: str, text: str) -> None:
         place, kinds = self._place(name)
         if place in self.names:
-            raise _refused(f"{self.names[place]} and {name} are the same setting: remove one of them")
+            raise _Refused(name, f"{self.names[place]} and {name} are the same setting: remove one of them")
         self.names[place] = name
         _put(self.document, place, _value(name, text, place, kinds))
 
@@ -73,17 +79,15 @@ class Variables:
     def _member(self, name: str, part: str, place: Place, kinds: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
         for kind in kinds:
             if typing.get_origin(kind) is dict and part:
-                return self._key(name, part, place), _kinds(typing.get_args(kind)[1])
-            known = _members(kind)
+                return self._key(name, part, place), alternatives(typing.get_args(kind)[1])
+            known = members(kind)
             if part.lower() in known:
-                return part.lower(), _kinds(known[part.lower()])
-        if any(typing.get_origin(kind) in _LISTS for kind in kinds):
+                return part.lower(), alternatives(known[part.lower()])
+        if any(typing.get_origin(kind) in LISTS for kind in kinds):
             table = ENV_PREFIX + _SEPARATOR.join(place).upper()
-            raise _refused(f"environment variable {name}: a list is one value: {_form(table, place, kinds)}")
-        raise StartError(
-            StartCode.SETTINGS_UNKNOWN,
-            f"environment variable {name}: there is no such setting: {_meant(part, place, kinds)}",
-        )
+            raise _Refused(name, f"a list is one value: {_form(table, place, kinds)}")
+        remedy = _meant(part, place, kinds)
+        raise _Refused(name, f"there is no such setting: {remedy}", StartCode.SETTINGS_UNKNOWN)
 
     def _key(self, name: str, part: str, place: Place) -> str:
         """Return the key in a table of tables, for example the name of a service in the spelling of the file."""
@@ -95,7 +99,7 @@ class Variables:
         if len(alike) > 1:
             alike = [service for service in alike if service.lower() == part.lower()] or alike
         if len(alike) > 1:
-            raise _refused(f"environment variable {name}: it may mean each of the services {', '.join(alike)}")
+            raise _Refused(name, f"it may mean each of the services {', '.join(alike)}")
         if alike:
             return alike[0]
         return part.lower() if part.isupper() else part
@@ -103,7 +107,7 @@ class Variables:
 
 def _meant(part: str, place: Place, kinds: tuple[Any, ...]) -> str:
     """Return the remedy for an unknown name: the nearest variable at this place, if one is near."""
-    known = {member.upper() for kind in kinds for member in _members(kind)}
+    known = {member.upper() for kind in kinds for member in members(kind)}
     near = get_close_matches(part.upper(), known, n=1, cutoff=_NEAR)
     if not near:
         return "remove the variable, or name it without this prefix"
@@ -132,71 +136,38 @@ def _value(name: str, text: str, place: Place, kinds: tuple[Any, ...]) -> Any:
         found = json.loads(text)
     except ValueError:
         found = None
-    wanted = tuple(list if typing.get_origin(kind) in _LISTS else dict for kind in compound)
+    wanted = tuple(list if typing.get_origin(kind) in LISTS else dict for kind in compound)
     if not isinstance(found, wanted):
-        raise _refused(f"environment variable {name}: {_form(name, place, kinds)}")
+        raise _Refused(name, _form(name, place, kinds))
     return found
 
 
 def _form(name: str, place: Place, kinds: tuple[Any, ...]) -> str:
     [kind, *_] = [kind for kind in kinds if _is_compound(kind)]
-    word = "list" if typing.get_origin(kind) in _LISTS else "table"
+    word = "list" if typing.get_origin(kind) in LISTS else "table"
     example = _EXAMPLES.get(place) or _example(kind)
     return f"write the {word} as JSON, for example {name}='{json.dumps(example, ensure_ascii=False)}'"
 
 
-def _refused(detail: str) -> StartError:
-    return StartError(StartCode.SETTINGS_INVALID, detail)
-
-
 # -- the types of the settings
 def _is_compound(kind: Any) -> bool:
-    return kind is not Address and (typing.get_origin(kind) in (*_LISTS, dict) or bool(_members(kind)))
-
-
-def _kinds(annotation: Any) -> tuple[Any, ...]:
-    """Return the alternatives of an annotation, without `None` and without constraints."""
-    return tuple(_alternatives(annotation))
-
-
-def _alternatives(annotation: Any) -> Iterator[Any]:
-    if isinstance(annotation, typing.TypeAliasType if hasattr(typing, "TypeAliasType") else ()):
-        annotation = annotation.__value__
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        yield from _alternatives(typing.get_args(annotation)[0])
-    elif origin in (typing.Union, types.UnionType):
-        for part in typing.get_args(annotation):
-            yield from _alternatives(part)
-    elif annotation is not type(None):
-        yield annotation
-
-
-@cache
-def _members(kind: Any) -> dict[str, Any]:
-    """Return the members of a table with their annotations; empty for any other kind."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return {name: field.annotation for name, field in kind.model_fields.items()}
-    if isinstance(kind, type) and is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        return {field.name: hints[field.name] for field in fields(kind)}
-    return {}
+    return kind is not Address and (typing.get_origin(kind) in (*LISTS, dict) or bool(members(kind)))
 
 
 def _example(kind: Any) -> Any:
     origin = typing.get_origin(kind)
-    if origin in _LISTS:
-        [item] = _kinds(typing.get_args(kind)[0])
+    if origin in LISTS:
+        [item] = alternatives(typing.get_args(kind)[0])
         return ["a", "b"] if item is str else [_example(item)]
     if origin is dict:
-        return {"NAME": _example(_kinds(typing.get_args(kind)[1])[0])}
+        return {"NAME": _example(alternatives(typing.get_args(kind)[1])[0])}
     if origin is typing.Literal:
         return typing.get_args(kind)[0]
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         required = {name: field for name, field in kind.model_fields.items() if field.is_required()}
         shown = required or dict(list(kind.model_fields.items())[:1])
-        return {name: _example(_kinds(field.annotation)[0]) for name, field in shown.items()}
-    if _members(kind):
-        first, annotation = next(iter(_members(kind).items()))
-        return {first: _example(_kinds(annotation)[0])}
+        return {name: _example(alternatives(field.annotation)[0]) for name, field in shown.items()}
+    if members(kind):
+        first, annotation = next(iter(members(kind).items()))
+        return {first: _example(alternatives(annotation)[0])}
     return {int: 1, float: 1.0, bool: True}.get(kind, "…")

@@ -158,13 +158,21 @@ def test_warnings_of_the_settings_change_no_exit_code(command: Command, tmp_path
     for target in ill["targets"]:
         target["windows"] = {"60s": {"p99_ms": 25_000.0}}
     with FakeAdmin().answer("GET", "/v1/status", status(ill)) as admin:
+        admin.problem("GET", "/v1/settings", 404, "path_unknown", "an older router")
         admin.answer("GET", "/v1/journal?after=0&limit=1000", entries())
         code, out, _ = command("doctor", "--json", "--config", str(file), "--admin", admin.url)
-        assert warnings(out) == ["services.default.probe", "services.default.first_byte_timeout_s"]
+        assert warnings(out) == [
+            "services.default.probe",
+            "services.default.rules.latency.slo_ms",
+            "notify",
+            "admin.tokens",
+            "services.default.first_byte_timeout_s",
+        ]
         assert code == 1
         assert findings(out)["headers file"][0] is False
         key.write_text("Authorization: Bearer 7\n")
         assert command("doctor", "--json", "--config", str(file), "--admin", admin.url)[0] == 0
+        assert command("doctor", "--strict", "--config", str(file), "--admin", admin.url)[0] == 1
 
 
 def test_a_standby_that_nothing_identifies(command: Command) -> None:

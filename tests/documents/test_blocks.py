@@ -22,7 +22,18 @@ NOT_READ: Final = {
     "nginx": "parts of another program's settings",
     "haproxy": "parts of another program's settings",
 }
-OTHER_MACHINES: Final = {"apt", "docker", "helm", "journalctl", "kubectl", "pip", "sudo", "sysctl", "systemctl"}
+OTHER_MACHINES: Final = {
+    "apt",
+    "docker",
+    "helm",
+    "journalctl",
+    "kubectl",
+    "mlserver",
+    "pip",
+    "sudo",
+    "sysctl",
+    "systemctl",
+}
 """Programs of `sh` blocks that change a machine for good, or need a service that this project does not start."""
 CHECKOUT: Final = {
     "bash",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path, raw: bytes) -> None:
         (TEXT.encode("utf-32"), "UTF-32"),
         ("a = 'é'".encode("latin-1"), "not UTF-8 (at line 1, byte 6)"),
         (b"a = 1\nb = \0", "NUL (at line 2, byte 5)"),
-        (b"a = 1\rb = 2", "at line 1"),
+        (b"a = 1\rb = 2", "router.toml:1:6: "),
         (b"a = " + b"[" * 100_000, ""),
         (b"#" * (FILE_BYTES_MAX + 1), "more than"),
     ],
@@ -49,7 +50,7 @@ def test_what_is_no_toml_is_named(tmp_path: Path, raw: bytes, message: str) -> N
     with pytest.raises(StartError) as caught:
         read(file)
     assert (caught.value.code, message in caught.value.detail) == ("settings_invalid", True), caught.value.detail
-    assert caught.value.detail.startswith(f"{file}: ")
+    assert caught.value.detail.startswith(f"{file}:")
 
 
 def test_what_is_no_file_is_named(tmp_path: Path) -> None:
@@ -97,4 +98,15 @@ def test_what_an_editor_or_another_dialect_does_is_named(tmp_path: Path, text: s
     with pytest.raises(StartError) as refused:
         read(path)
     assert words in refused.value.detail
-    assert "at line" in refused.value.detail
+    assert re.match(rf"{re.escape(str(path))}:[1-9][0-9]*:[1-9][0-9]*: ", refused.value.detail)
+
+
+@pytest.mark.parametrize(("text", "at"), [("a = 1\nb = [\n", "3:1"), ("a = {", "1:6"), ("a = \n", "1:5")])
+def test_the_place_of_what_is_no_toml(tmp_path: Path, text: str, at: str) -> None:
+    path = tmp_path / "router.toml"
+    path.write_text(text)
+    with pytest.raises(StartError) as refused:
+        read(path)
+    assert refused.value.detail.startswith(f"{path}:{at}: ")
+    assert "at line" not in refused.value.detail
+    assert "at end" not in refused.value.detail

@@ -10,9 +10,14 @@ import pytest
 
 from router.errors import StartError
 from router.settings.loader import load
+from router.settings.mistakes import SettingsError
 from router.settings.variables import Variables
 
 P = "ROLLBACK_ROUTER_"
+
+
+def refused(settings: dict[str, str], services: list[str] | None = None) -> SettingsError:
+    return SettingsError(Variables(settings, services or []).mistakes)
 
 
 @pytest.mark.parametrize(
@@ -52,10 +57,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_a_wrong_form_names_variable_form_and_example_and_no_value(name: str, value: str) -> None:
-    with pytest.raises(StartError) as caught:
-        Variables({P + name: value})
-    detail = caught.value.detail
-    assert caught.value.code == "settings_invalid"
+    error = refused({P + name: value})
+    detail = error.detail
+    assert error.code == "settings_invalid"
     assert f"environment variable {P}{name}: " in detail
     assert "SECRET" not in detail
     _, _, example = detail.partition("as JSON, for example ")
@@ -87,8 +91,8 @@ def test_the_name_of_a_service_is_that_of_the_file(variable: str, known: list[st
 
 
 def test_a_variable_that_may_mean_two_services_is_refused() -> None:
-    with pytest.raises(StartError, match=r"services Fraud-eu, fraud\.EU"):
-        Variables({f"{P}SERVICES__FRAUD_EU__PATH_PREFIX": "/a"}, ["Fraud-eu", "fraud.EU"])
+    error = refused({f"{P}SERVICES__FRAUD_EU__PATH_PREFIX": "/a"}, ["Fraud-eu", "fraud.EU"])
+    assert "services Fraud-eu, fraud.EU" in error.detail
 
 
 def test_members_win_over_their_table_and_the_file_keeps_the_others(
@@ -142,6 +146,21 @@ def test_a_flag_that_wins_is_not_blamed_on_the_variable(monkeypatch: pytest.Monk
     ],
 )
 def test_an_unknown_name_has_a_remedy(name: str, remedy: str) -> None:
-    with pytest.raises(StartError) as refused:
-        Variables({f"ROLLBACK_ROUTER_{name}": "1"}, ["fraud"])
-    assert remedy in refused.value.detail
+    assert remedy in refused({f"ROLLBACK_ROUTER_{name}": "1"}, ["fraud"]).detail
+
+
+def test_every_variable_that_is_wrong_is_named_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "router.toml"
+    file.write_text("via = 3\n")
+    monkeypatch.setenv(f"{P}WROKERS", "2")
+    monkeypatch.setenv(f"{P}LIMITS__FIELDS_MAX", "0")
+    monkeypatch.setenv(f"{P}NOTIFY", "x")
+    with pytest.raises(SettingsError) as caught:
+        load(file)
+    found = [(mistake.where, mistake.setting) for mistake in caught.value.mistakes]
+    assert found == [
+        (f"environment variable {P}NOTIFY", ""),
+        (f"environment variable {P}WROKERS", ""),
+        (f"environment variable {P}LIMITS__FIELDS_MAX", "limits.fields_max"),
+        (f"{file}:1:1", "via"),
+    ]

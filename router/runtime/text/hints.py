@@ -18,7 +18,9 @@ from typing import Final
 
 PROGRAM: Final = "rollback-router"
 AGAIN: Final = "…"
-LOCAL: Final = frozenset(("run", "demo", "completion", "complete", "config check", "config show"))
+LOCAL: Final = frozenset(
+    ("run", "demo", "completion", "complete", "config check", "config show", "config init", "token")
+)
 """The commands that call no running router. `--help` of any other one lists `--admin`."""
 WITH_SERVICE: Final = frozenset(
     """acceptance advise alerts cases check deploy drill endpoints explain freeze incidents inputs journal promote proposals

@@ -20,7 +20,7 @@ FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9\-]{1,64}$")]
 
 
 class Token(Strict):
-    """A bearer token, kept as its SHA-256 (`printf %s TOKEN | sha256sum`)."""
+    """A bearer token, kept as its SHA-256 (`token new` makes both)."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@\-]{1,64}$")]
     """Name of the token's owner. It is the actor in the journal."""
@@ -75,7 +75,7 @@ class Admin(Strict):
     """Access to the admin API: its tokens, the host names under which it may be called, and limits on its connections."""
 
     tokens: list[Token] = []
-    """Bearer tokens, kept as their SHA-256 (`printf %s TOKEN | sha256sum`). Without tokens every caller is an admin."""
+    """Bearer tokens, kept as their SHA-256 (`token new` makes both). Without tokens every caller is an admin."""
     identity: PersonIdentity = PersonIdentity()
     """People whom an authenticating proxy names. They need no token."""
     session_lifetime_s: Seconds = 43_200.0

@@ -16,7 +16,7 @@ FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9\-]{1,64}$")]
 
 
 class HookToken(Strict):
-    """A bearer token that may send alerts and do nothing else, kept as its SHA-256 (`printf %s TOKEN | sha256sum`)."""
+    """A bearer token that may send alerts and do nothing else, kept as its SHA-256 (`token new` makes both)."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@\-]{1,64}$")]
     """Name of the sender."""
@@ -62,7 +62,7 @@ class AlertSettings(Strict):
     admin port. Both are closed until a token or a secret is configured. A token of the hooks gives no other right."""
 
     tokens: Annotated[list[HookToken], Field(max_length=100)] = []
-    """Bearer tokens of the senders, kept as their SHA-256 (`printf %s TOKEN | sha256sum`)."""
+    """Bearer tokens of the senders, kept as their SHA-256 (`token new` makes both)."""
     hmac_secret_file: FilePath | None = None
     """File with the secret (16 bytes or more) of signed requests: HMAC-SHA256 of TIMESTAMP:BODY in hex, as Grafana
     signs."""

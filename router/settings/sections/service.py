@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -21,7 +22,7 @@ from router.settings.sections.mlflow import ModelSettings
 from router.settings.sections.retention import Retention
 from router.settings.sections.tls import BackendTlsSettings
 from router.settings.sections.validation import ValidationSettings
-from router.settings.sections.values import Count, FilePath, Seconds, Strict, version_label
+from router.settings.sections.values import Breach, Count, FilePath, Seconds, Strict, refuse, version_label
 from router.uri.authority import setting_host
 
 INFERENCE_EVERY_S: Final = 10.0
@@ -213,14 +214,19 @@ class Service(Strict):
         return list(dict.fromkeys(map(setting_host, value)))
 
     @model_validator(mode="after")
-    def _acceptable(self) -> Service:
-        refuse_impossible(self.acceptance, self.rules.latency)
+    def _whole(self) -> Service:
+        refuse("service", (*_impossible(self), *_same_version(self)))
         return self
 
-    @model_validator(mode="after")
-    def _distinct(self) -> Service:
-        if self.active and self.standby and self.active.version == self.standby.version:
-            raise ValueError(
-                f"active and standby are both version {self.active.version!r}: the standby must be another version"
-            )
-        return self
+
+def _impossible(service: Service) -> Iterator[Breach]:
+    try:
+        refuse_impossible(service.acceptance, service.rules.latency)
+    except ValueError as error:
+        yield Breach(("acceptance",), str(error), (("rules", "latency", "slo_ms"),))
+
+
+def _same_version(service: Service) -> Iterator[Breach]:
+    if service.active and service.standby and service.active.version == service.standby.version:
+        text = f"active and standby are both version {service.active.version!r}: the standby must be another version"
+        yield Breach(("standby",), text)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final
+from collections.abc import Iterable
+from typing import Annotated, Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,62}")
 VERSION_LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+\-]{0,127}")
@@ -21,6 +23,31 @@ class Strict(BaseModel):
     """A section: an unknown member is an error, and instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Breach(NamedTuple):
+    """A rule about several members is broken: the `place` to correct, and what is wrong with it.
+
+    `needs` are the places that the rule has read. If one of them is wrong itself, the rule says nothing.
+    """
+
+    place: tuple[str | int, ...]
+    text: str
+    needs: tuple[tuple[str | int, ...], ...] = ()
+
+
+def refuse(title: str, breaches: Iterable[Breach]) -> None:
+    """Raise ValidationError with all of them; do nothing without any. Places are relative to the model."""
+    found = [
+        InitErrorDetails(
+            type=PydanticCustomError("breach", "{text}", {"text": text, "needs": needs, "depth": len(place)}),
+            loc=place,
+            input=None,
+        )
+        for place, text, needs in breaches
+    ]
+    if found:
+        raise ValidationError.from_exception_data(title, found)
 
 
 def version_label(value: str) -> str:

@@ -44,6 +44,6 @@ def test_a_map_names_one_of_our_services() -> None:
     maps = {"map": [QUALITY | {"service": "fraud"}]}
     assert Settings.model_validate({"services": {"fraud": service}, "alerts": maps}).alerts.map[0].service == "fraud"
     with pytest.raises(
-        ValidationError, match=r"alerts\.map\.0\.service 'fraud': there is no such service; there are: risk"
+        ValidationError, match=r"alerts\.map\.0\.service\n  'fraud': there is no such service; there are: risk"
     ):
         Settings.model_validate({"services": {"risk": service}, "alerts": maps})

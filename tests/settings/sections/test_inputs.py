@@ -40,8 +40,8 @@ def test_fields_are_told_to_judge_and_worker() -> None:
             {"fields": [{"pointer": "/a", "kind": "text"}]}, "'number', 'category', 'any' or 'auto'", id="kind"
         ),
         pytest.param({"action": "panic"}, "'rollback', 'ask' or 'observe'", id="action"),
-        pytest.param({"share_min": 0}, "greater than 0", id="share"),
-        pytest.param({"body_bytes_max": 1 << 20}, "less than or equal to 131072", id="bytes"),
+        pytest.param({"share_min": 0}, "more than 0", id="share"),
+        pytest.param({"body_bytes_max": 1 << 20}, "at most 131072", id="bytes"),
     ],
 )
 def test_what_cannot_be_used_is_named(section: dict[str, Any], says: str) -> None:

@@ -50,15 +50,15 @@ def test_labels_keep_their_kinds() -> None:
             {"response_label_in": [{"pointer": "label", "allowed": ["a"]}]}, "'label' is no JSON pointer", id="label"
         ),
         pytest.param({"response_label_in": [{"pointer": "/label", "allowed": []}]}, "at least 1 item", id="no label"),
-        pytest.param({"response_share": 0}, "greater than 0", id="share"),
-        pytest.param({"response_share": 1.5}, "less than or equal to 1", id="share above one"),
+        pytest.param({"response_share": 0}, "more than 0", id="share"),
+        pytest.param({"response_share": 1.5}, "at most 1", id="share above one"),
         pytest.param({"paths": ["v1"]}, "'v1' must begin with /", id="path"),
-        pytest.param({"methods": ["BREW"]}, "Input should be 'POST'", id="method"),
-        pytest.param({"stream_end": "a\nb"}, "should match pattern", id="stream end"),
+        pytest.param({"methods": ["BREW"]}, "must be 'POST'", id="method"),
+        pytest.param({"stream_end": "a\nb"}, "must match the regular expression", id="stream end"),
         pytest.param(
             {"request_bytes_max": 2, "request_bytes_held_max": 1}, "exceeds request_bytes_held_max", id="held"
         ),
-        pytest.param({"response_bytes_max": 1 << 25}, "less than or equal to 16777216", id="too large a look"),
+        pytest.param({"response_bytes_max": 1 << 25}, "at most 16777216", id="too large a look"),
         pytest.param({"schema": "x"}, "there is no such setting", id="unknown"),
     ],
 )

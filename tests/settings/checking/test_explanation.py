@@ -31,6 +31,10 @@ CHANNEL = {"name": "a", "kind": "webhook", "url": "https://h/x"}
         {"mlflow": {"tracking_uri": "https://h/?key=SECRET"}},
         {"admin": {"public_url": "https://SECRET@h"}},
         {"services": {"a": {"active": {"version": "v", "endpoints": ["http://SECRET@h", "http://h?SECRET"]}}}},
+        {"notify": [{**CHANNEL, "timeout_s": "5"}, {**CHANNEL, "url": "SECRET"}]},
+        {"admin": {"tokens": [{"name": "a", "role": "root", "sha256": ["SECRET"]}]}, "workers": "2"},
+        {"services": [{"probe": {"body": "SECRET"}}]},
+        {"mlflow": {"timeout_s": "https://u:SECRET@h"}},
     ],
 )
 def test_no_secret_is_repeated(flags: dict[str, Any]) -> None:
