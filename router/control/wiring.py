@@ -27,6 +27,7 @@ from router.control.core.probes import Probes
 from router.control.core.recovery import JournalState
 from router.control.core.service_controller import ServiceController, limits
 from router.control.core.workers import Workers
+from router.control.dashboard import routes as dashboard_routes
 from router.control.drills import routes as drill_routes
 from router.control.drills.addon import DrillsAddon
 from router.control.history import routes as history_routes
@@ -234,4 +235,5 @@ def add_addons(deps: AddonDeps) -> tuple[Operation, ...]:
         *incident_routes.operations(incidents),
         *acceptance_routes.operations(acceptance),
         *notify_routes.operations(notify),
+        *dashboard_routes.operations(),
     )

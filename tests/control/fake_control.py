@@ -14,6 +14,7 @@ from router.control.admin import app
 from router.control.admin.events import EventStreams
 from router.control.admin.operation import Operation
 from router.control.core.executor import ANYTHING, Preconditions
+from router.control.dashboard import routes as dashboard_routes
 from router.control.monitors.alarms import Alarms
 from router.control.monitors.broadcast import Broadcast, Queue
 from router.control.monitors.certificates import CertificateMonitor
@@ -213,7 +214,7 @@ def application(
     further: Sequence[Operation] = (),
     streams: EventStreams | None = None,
 ) -> web.Application:
-    """Return an admin with the routes of the core and of versions, and `further` ones."""
+    """Return an admin with the routes of the core, of versions and of the dashboard, and `further` ones."""
     control = control or FakeControl()
-    routes = (*version_routes.OPERATIONS, *further)
+    routes = (*version_routes.OPERATIONS, *dashboard_routes.operations(), *further)
     return app.build(control, control, settings or Settings(), routes, streams)  # type: ignore[arg-type]

@@ -176,6 +176,9 @@ async def _add_fields(request: web.Request, response: web.StreamResponse) -> Non
     response.headers["X-Request-ID"] = request.get(_ID) or response.headers.get("X-Request-ID") or uuid.uuid4().hex
     if request.get(REPLAYED):
         response.headers["Idempotency-Replayed"] = "true"
+    lasting = response.headers.get("Cache-Control")  # a file without any data of the router may be kept
     response.headers.update(FIELDS)
+    if lasting is not None:
+        response.headers["Cache-Control"] = lasting
     for name, value in _DEFAULT_FIELDS.items():
         response.headers.setdefault(name, value)

@@ -1,16 +1,15 @@
-"""Routes for monitoring: /livez, /readyz, /metrics; and a page with links for a browser."""
+"""Routes for monitoring: /livez, /readyz, /metrics."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, NotRequired
+from typing import Any, Literal, NotRequired
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 from typing_extensions import TypedDict
 
-from router import __version__
 from router.control.addon import Document
 from router.control.admin.bodies import ReadyQuery
 from router.control.admin.operation import Call, Operation, document_answer
@@ -18,15 +17,6 @@ from router.control.views import metrics
 from router.errors import Refusal
 from router.runtime.printable_json import json_bytes
 from router.runtime.text.plurals import counted
-
-_PAGE: Final = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>rollback-router</title></head>
-<body><h1>rollback-router {__version__}</h1>
-<ul><li><a href="/v1/status">/v1/status</a>: everything, one document</li>
-<li><a href="/v1/openapi.json">/v1/openapi.json</a>: every route of this API</li>
-<li><a href="/metrics">/metrics</a>, <a href="/readyz">/readyz</a>, <a href="/livez">/livez</a></li></ul>
-</body></html>
-"""
 
 
 class LivenessDocument(TypedDict):
@@ -58,11 +48,6 @@ class OpenApiDocument(TypedDict):
     info: dict[str, str]
     paths: dict[str, Any]
     components: dict[str, Any]
-
-
-async def page(call: Call) -> web.Response:
-    """The front page, which holds nothing that needs a token."""
-    return web.Response(text=_PAGE, content_type="text/html")
 
 
 async def livez(call: Call) -> LivenessDocument:
@@ -138,7 +123,6 @@ def description_route(describe: Callable[[], Document]) -> Operation:
 def operations(closed: Mapping[str, int], refused: Mapping[str, int]) -> tuple[Operation, ...]:
     """Return these routes. `closed` counts connections that the port has closed, `refused` refused requests."""
     return (
-        Operation("GET", "/", page, "A page with links", role=None, media_type="text/html", name="showIndex"),
         Operation(
             "GET", "/livez", livez, "Whether control runs", role=None, name="checkLiveness", answer=LivenessDocument
         ),
