@@ -6,8 +6,11 @@ import hashlib
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from pydantic import ValidationError
 
+from router.control.admin.sessions.identity import IdentityProxy
+from router.errors import Refusal
 from router.settings.sections.admin import Admin, PersonIdentity
 from router.settings.settings import Settings
 from tests.control.conftest import StartAdmin, token
@@ -191,3 +194,38 @@ def test_with_an_identity_the_port_may_listen_outside() -> None:
     assert not Settings.model_validate(told).admin.is_open
     with pytest.raises(ValidationError, match=golden("admin.reached_from_outside")):
         Settings.model_validate({"admin_listen": "0.0.0.0:8081"})
+
+
+class Peer:
+    """The transport of a connection from `name`, as the kernel gives it; of a Unix socket it is empty."""
+
+    def __init__(self, name: object) -> None:
+        self.name = name
+
+    def get_extra_info(self, what: str, default: object = None) -> object:
+        return self.name if what == "peername" else default
+
+    def is_closing(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted", "known"),
+    [
+        ("", ["unix"], True),
+        ("", ["127.0.0.1"], False),
+        (None, ["unix"], False),  # it has disconnected
+        (("::ffff:127.0.0.1", 1, 0, 0), ["127.0.0.1"], True),
+        (("fe80::1%eth0", 1, 0, 0), ["fe80::/10"], True),
+        (("10.0.0.1", 1), ["unix"], False),
+    ],
+)
+def test_the_peer_is_the_one_of_the_kernel(name: object, trusted: list[str], known: bool) -> None:
+    proxy = IdentityProxy(PersonIdentity.model_validate({**PROXY, "trusted": trusted}))
+    request = make_mocked_request("GET", "/", headers=NAMED, transport=Peer(name))
+    if known:
+        assert proxy.caller(request) is not None
+    else:
+        with pytest.raises(Refusal) as refused:
+            proxy.caller(request)
+        assert refused.value.code == "identity_untrusted"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from router.control.admin import app, attempts
+from router.control.admin.sessions import ended_sessions
 from router.control.admin.sessions import sessions as module
 from router.runtime import clock
 from router.settings.sections.admin import Admin
@@ -142,6 +143,15 @@ async def test_signing_out_ends_the_session_for_every_copy_of_its_cookie(admin: 
     assert await who(admin, cookie) == (401, "session_over")
     bearer = {"Authorization": "Bearer eve-secret"}
     assert (await admin.call("DELETE", "/v1/session", headers=bearer))[2] == {"signed_out": False}
+
+
+async def test_beyond_the_limit_of_ended_sessions_all_end(admin: AdminHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ended_sessions, "ENDED_MAX", 1)
+    other, _, _ = await sign_in(admin)
+    for _ in range(2):
+        cookie, document, _ = await sign_in(admin)
+        await admin.call("DELETE", "/v1/session", headers={"Cookie": cookie, "X-CSRF-Token": document["csrf"]})
+    assert await who(admin, other) == (401, "session_over")
 
 
 async def test_a_session_is_over_after_its_time(admin: AdminHarness, monkeypatch: pytest.MonkeyPatch) -> None:
