@@ -112,14 +112,14 @@ def test_wheels_are_made_for_every_python_of_the_classifiers() -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_the_release_is_made_and_its_compiled_wheel_runs(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(checkout)], check=True)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
         "PYTHON": sys.executable
     }
-    subprocess.run(["bash", "deploy/wheels"], cwd=checkout, env=environment, check=True, timeout=800)
+    subprocess.run(["bash", "deploy/wheels"], cwd=checkout, env=environment, check=True, timeout=2700)
     names = sorted(re.sub(r"-[\d.]+(?=[.-])", "", path.name, count=1) for path in (checkout / "dist").iterdir())
     version = f"cp{sys.version_info.major}{sys.version_info.minor}"
     assert [re.sub(r"manylinux.*", "manylinux", name) for name in names] == [
