@@ -48,7 +48,9 @@ class TriggerDocument(TypedDict):
     Null for a trigger without a window.
     """
     nearness: float | None
-    """Value of limit, 0 to 1; 1 only if the action is due. Null while the value is unknown, or rests on too few requests."""
+    """Value ÷ limit, limit ÷ value for a share of useful answers: 0 to 1, and 1 only if the action is due. Null while the value
+    is unknown, or rests on too few requests.
+    """
     acts_in_s: float | None
     """Seconds until the action is due at the earliest, if this goes on; 0 if it is due. Null if it is unknown."""
 
@@ -88,7 +90,10 @@ def nearness(result: TriggerResult) -> float | None:
         return None
     if result.state == "inconclusive" and unit({"kind": result.kind, "detail": result.detail}) == "share":
         return None  # a share of few requests says nothing
-    return round(min(max(result.value, 0.0) / result.limit, NEAREST), 3)
+    value = max(result.value, 0.0)
+    if result.detail == "useful_share":  # the one value that fails by falling
+        return round(min(result.limit / value, NEAREST), 3) if value else NEAREST
+    return round(min(value / result.limit, NEAREST), 3)
 
 
 def acts_in_s(result: TriggerResult) -> float | None:

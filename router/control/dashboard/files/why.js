@@ -44,15 +44,9 @@ function value(x, unit, isLimit) {
   return Number.isInteger(x) ? count(x) : String(Number(x.toPrecision(3)));
 }
 
-/* How near a trigger is to acting, 0 to 1. The share of useful answers is the one value that fails by falling. */
-function nearness(trigger) {
-  if (trigger.detail !== "useful_share" || trigger.failing) return trigger.nearness ?? null;
-  return trigger.value > 0 && Number.isFinite(trigger.limit) ? Math.min(trigger.limit / trigger.value, 0.99) : null;
-}
-
 /* The line at the end is the limit, the tick the baseline. */
 function gauge(trigger) {
-  const near = nearness(trigger);
+  const near = trigger.nearness ?? null;
   if (near === null) return null;
   const width = 200,
     x = (part) => (Math.min(Math.max(part, 0), 1.12) / 1.12) * width;
@@ -72,7 +66,7 @@ function gauge(trigger) {
 
 function triggerRow(trigger) {
   const [shape, word] = SIGNS[trigger.state] || SIGNS.inconclusive;
-  const near = nearness(trigger),
+  const near = trigger.nearness ?? null,
     hot = trigger.state === "fail" || (near !== null && near >= 0.5 && trigger.state !== "not_configured");
   const of = trigger.unit,
     number = (title, text, kind = "") => cell(title, `n ${kind}`, text);
@@ -137,7 +131,7 @@ export function why() {
 /* A version that gives nothing useful is never said to work, although no trigger has decided yet. */
 function summary(found) {
   if (nothingUseful() === null) return found.summary;
-  const next = found.triggers.filter((one) => one.acts_in_s > 0).sort((a, b) => nearness(b) - nearness(a))[0];
+  const next = found.triggers.filter((one) => one.acts_in_s > 0).sort((a, b) => b.nearness - a.nearness)[0];
   if (!next || !found.gate.would_pass) return `${found.active} gives nothing useful.`;
   return `${found.active} is not rolled back yet: “${triggerName(next)}” acts in ${seconds(next.acts_in_s)} if this goes on.`;
 }
