@@ -38,9 +38,8 @@ def replace_file(path: Path, content: bytes) -> None:
     temporary = path.with_suffix(".new")
     temporary.unlink(missing_ok=True)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(fd, content)
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)  # all of it: a nearly full disk takes a part first
+        file.flush()
         os.fsync(fd)
-    finally:
-        os.close(fd)
     temporary.replace(path)

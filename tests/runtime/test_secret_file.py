@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,16 @@ def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     assert (tmp_path / "a.json").read_bytes() == b"2"
     with pytest.raises(FileNotFoundError):
         secret_file.replace_file(tmp_path / "nowhere" / "a.json", b"3")
+
+
+def test_a_disk_that_takes_a_part_changes_nothing(tmp_path: Path) -> None:
+    """A limit of the file size acts like a disk that is nearly full: a write takes what fits, and only the next one fails."""
+    secret_file.replace_file(tmp_path / "a.json", b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            secret_file.replace_file(tmp_path / "a.json", b"1" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / "a.json").read_bytes() == b"old"

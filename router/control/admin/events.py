@@ -62,7 +62,7 @@ class EventStreams:
         self._pauses.end()
 
     async def stream(self, call: Call) -> web.StreamResponse:
-        """Send events until the reader closes, is too slow, or control stops."""
+        """Send events until the reader closes, is too slow, may not read any more, or control stops."""
         if len(self._open) >= STREAMS_MAX:
             raise Refusal(RefusalCode.STREAMS_EXHAUSTED, f"{STREAMS_MAX} event streams are open, which is the limit")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
@@ -71,7 +71,7 @@ class EventStreams:
         try:
             await response.prepare(call.request)
             await self._send(response, b": connected\n\n")
-            await self._relay(queue, response)
+            await self._relay(call, queue, response)
         except TimeoutError:
             abort(call.request)
         except ConnectionError:
@@ -81,21 +81,34 @@ class EventStreams:
             call.queries.unsubscribe(queue)
         return response
 
-    async def _relay(self, queue: Queue, response: web.StreamResponse) -> None:
+    async def _relay(self, call: Call, queue: Queue, response: web.StreamResponse) -> None:
         while not self._pauses.ended:
             try:
                 event = await self._pauses.next(queue, self._heartbeat_s)
             except TimeoutError:
+                if not may_read(call):
+                    return
                 await self._send(response, b": heartbeat\n\n")
                 continue
             if event is None:
                 await self._send(response, b": dropped, read too slowly\n\n")
+                return
+            if not may_read(call):
                 return
             await self._send(response, _frame(event))
 
     async def _send(self, response: web.StreamResponse, data: bytes) -> None:
         async with asyncio.timeout(self._write_timeout_s):
             await response.write(data)
+
+
+def may_read(call: Call) -> bool:
+    """Return whether the caller of a stream may still read: its token or session may have ended since the stream began."""
+    try:
+        call.access_policy.authorize(call.request, "viewer")
+    except Refusal:
+        return False
+    return True
 
 
 def _frame(event: Document) -> bytes:

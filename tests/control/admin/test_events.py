@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from router.control.admin import app
 from router.control.admin.events import STREAMS_MAX, EventStreams
-from tests.control.conftest import AdminHarness, StartAdmin
+from router.settings.sections.admin import Admin
+from router.settings.settings import Settings
+from tests.control.conftest import AdminHarness, StartAdmin, token
 from tests.control.fake_control import EVENTS_MAX
 
 
@@ -78,3 +81,26 @@ async def test_a_shutdown_ends_the_streams(admin: AdminHarness) -> None:
         await response.content.readuntil(b"\n\n")
         await admin.application.shutdown()
         assert await response.content.read() == b": heartbeat\n\n"
+
+
+async def test_a_stream_ends_with_its_session(start_admin: StartAdmin) -> None:
+    """Nothing that happens after signing out is sent."""
+    admin = await start_admin(Admin(tokens=[token("eve", "viewer")]), streams=EventStreams(heartbeat_s=0.02))
+    _, headers, document = await admin.call("POST", "/v1/session", json={"token": "eve-secret"})
+    own = {"Cookie": headers["Set-Cookie"].partition(";")[0], "X-CSRF-Token": document["csrf"]}
+    async with admin.session.get(admin.url + "/v1/events", headers=own) as response:
+        assert await response.content.readuntil(b"\n\n") == b": connected\n\n"
+        assert (await admin.call("DELETE", "/v1/session", headers=own))[0] == 200
+        admin.fake.feed.publish({"seq": 1, "type": "tick"})
+        rest = await asyncio.wait_for(response.content.read(), 5)
+    assert rest.replace(b": heartbeat\n\n", b"") == b""
+    assert len(admin.fake.feed) == 0
+
+
+async def test_a_silent_stream_ends_with_its_token(start_admin: StartAdmin) -> None:
+    admin = await start_admin(Admin(tokens=[token("eve", "viewer")]), streams=EventStreams(heartbeat_s=0.02))
+    own = {"Authorization": "Bearer eve-secret"}
+    async with admin.session.get(admin.url + "/v1/events", headers=own) as response:
+        assert await response.content.readuntil(b"\n\n") == b": connected\n\n"
+        admin.application[app.ACCESS_POLICY].reconfigure(Settings(admin=Admin(tokens=[token("ops", "viewer")])))
+        assert (await asyncio.wait_for(response.content.read(), 5)).replace(b": heartbeat\n\n", b"") == b""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from router.control.addon import Document
 from router.control.admin.bodies import ServiceName
-from router.control.admin.events import STREAMS_MAX, WRITE_TIMEOUT_S, Pauses, abort
+from router.control.admin.events import STREAMS_MAX, WRITE_TIMEOUT_S, Pauses, abort, may_read
 from router.control.admin.live.feed import EVERY_S, Feed
 from router.control.admin.operation import Call, Operation
 from router.control.monitors.broadcast import Queue
@@ -121,15 +121,17 @@ class LiveStreams:
                 await self._send(response, _fact(fact))
 
     async def _replay(self, call: Call, response: web.StreamResponse, service: str | None, after: int) -> int:
-        """Send the facts that the journal has after number `after`, the newest REPLAYED_MAX; return the last number."""
+        """Send the facts that the journal has after number `after`, the newest REPLAYED_MAX; return the last number that was
+        sent, 0 if none was. `after` may be higher than every number: the journal may have begun anew since.
+        """
         try:
             page = await call.queries.journal(after=after, limit=REPLAYED_MAX, service=service, newest=True)
         except Refusal:
             await self._send(response, b": the journal cannot be read now\n\n")
-            return after
+            return 0
         facts = page["entries"]
         await self._send(response, b"".join(map(_fact, facts)))
-        return int(facts[-1]["seq"]) if facts else after
+        return int(facts[-1]["seq"]) if facts else 0
 
     async def _send(self, response: web.StreamResponse, data: bytes) -> None:
         async with asyncio.timeout(self._write_timeout_s):
@@ -142,8 +144,9 @@ def _now_s() -> float:
 
 def _may_read(call: Call, feed: Feed) -> bool:
     """Make the document of this second; return False if its service is gone, or if the caller may not read it any more."""
+    if not may_read(call):
+        return False
     try:
-        call.access_policy.authorize(call.request, "viewer")
         feed.update(_now_s())
     except Refusal:
         return False

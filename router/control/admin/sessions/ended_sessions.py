@@ -60,7 +60,8 @@ class EndedSessions:
         """Read the file; if it cannot be read, all sessions of before have ended."""
         try:
             found: Any = orjson.loads(owned_files.read(path, FILE_BYTES_MAX))
-            self.not_before_s = int(found["not_before_s"])
+            # A clock that was ahead may have written it: no later sign-in would count until that time.
+            self.not_before_s = min(int(found["not_before_s"]), int(now_s) + 1)
             self._ended = {str(known): int(until) for known, until in found["ended"].items() if until > now_s}
         except FileNotFoundError:
             return

@@ -76,7 +76,7 @@ class Sessions:
 
     def begin(self, token: Token) -> tuple[Session, str]:
         """Return a new session and its cookie. The id is new, whatever session the browser had."""
-        return self._signer.begin(token, clock.wall_s())
+        return self._signer.begin(token, max(clock.wall_s(), self._ended.not_before_s))
 
     def give(self, request: web.Request, response: web.Response, cookie: str) -> None:
         """Put the cookie of a session into the answer to `request`."""
@@ -102,8 +102,11 @@ class Sessions:
         return (HOST_PREFIX if secure else "") + self._signer.cookie
 
     def _cookies(self, request: web.Request) -> set[str]:
-        """Return the values of this router's cookie. Two of them: another host of the domain may have set one."""
-        names = {self._name(secure=secure) for secure in (True, False)}
+        """Return the values of this router's cookie. Two of them: another host of the domain may have set one.
+
+        Over the TLS of this port only the name with HOST_PREFIX counts, which no other host can set.
+        """
+        names = {self._name(secure=True)} if request.secure else {self._name(secure=secure) for secure in (True, False)}
         pairs = (
             part.strip().partition("=") for field in request.headers.getall("Cookie", []) for part in field.split(";")
         )

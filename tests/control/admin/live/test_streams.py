@@ -299,3 +299,14 @@ async def test_a_cancelled_stream_leaves_nothing(control: ControlHarness, tmp_pa
             reader.response.close()
         await until(lambda: len(admin.live) == 0)
         assert (len(control.control_loop.broadcast), admin.live._feeds) == (0, {})
+
+
+async def test_a_number_of_another_journal_hides_no_fact(control: ControlHarness, admin: Running) -> None:
+    """The state directory was emptied since: the journal begins at 1 again."""
+    async with admin.read(Last_Event_ID="9" * 18) as reader:
+        await reader.next()
+        await control.operations.freeze(service="svc", reason="a test", actor="ann")
+        async with asyncio.timeout(5):
+            while not reader.facts:
+                await reader.next()
+    assert reader.facts[0]["type"] == "frozen"

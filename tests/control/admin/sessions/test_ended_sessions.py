@@ -52,3 +52,8 @@ async def test_a_full_disk_keeps_no_one_signed_in(tmp_path: Path, caplog: pytest
     await ended.add("a", 100.0, 10.0)
     assert "a" in ended
     assert "is not kept in" in caplog.text
+
+
+async def test_a_limit_that_a_wrong_clock_wrote_does_not_last(tmp_path: Path) -> None:
+    (tmp_path / "ended.json").write_bytes(b'{"not_before_s": 9000, "ended": {}}')
+    assert EndedSessions(tmp_path / "ended.json", 50.0).not_before_s == 51

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from router.control.admin.sessions.sessions import ENDED, SECRET, Sessions, opened
 from router.settings.sections.admin import Admin
@@ -42,3 +44,28 @@ def test_the_names_of_the_files(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [SECRET]
     assert ENDED == "sessions-ended.json"
     assert Sessions()._signer.cookie != Sessions()._signer.cookie
+
+
+def test_a_session_begun_in_the_second_of_the_limit_is_valid(tmp_path: Path) -> None:
+    """A damaged file ends the sessions of before, not the first one after."""
+    (tmp_path / ENDED).write_bytes(b"damaged")
+    sessions = opened(tmp_path)
+    sessions.reconfigure(100.0)
+    session, cookie = sessions.begin(TOKENS.tokens[0])
+    fields = {"Cookie": f"{sessions._signer.cookie}={cookie}"}
+    assert sessions.find(make_mocked_request("GET", "/", fields), TOKENS.tokens) == (session, TOKENS.tokens[0])
+
+
+def test_over_tls_a_cookie_that_another_host_can_set_does_not_count() -> None:
+    sessions = Sessions()
+    sessions.reconfigure(100.0)
+    _, planted = sessions.begin(TOKENS.tokens[0])
+    session, own = sessions.begin(TOKENS.tokens[1])
+    name = sessions._signer.cookie
+
+    def find(cookies: str) -> object:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return sessions.find(make_mocked_request("GET", "/", {"Cookie": cookies}, sslcontext=tls), TOKENS.tokens)
+
+    assert find(f"{name}={planted}") is None
+    assert find(f"{name}={planted}; __Host-{name}={own}") == (session, TOKENS.tokens[1])
