@@ -19,6 +19,9 @@ TEXTS: Final[dict[str, str]] = {
     "admin.malformed_requests": "admin port: 1 malformed requests since the last such line, the last from 127.0.0.1: ",
     "admin.reached_from_outside": "can be reached from outside",
     "admin.wrong_credentials": "admin port: 500 wrong credentials since the last such line, the last (token_invalid) from 192.0.2.2",
+    # Dashboard
+    "dashboard.no_standby": "No rollback now: nothing to roll back to: there is no standby.",
+    "dashboard.role_missing": "No rollback now: needs the role operator.",
     # Proposals from history (advise)
     "advice.too_short": "0.3 days are too little to propose anything stricter (7 are needed)",
     # Alerts

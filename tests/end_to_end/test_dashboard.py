@@ -15,6 +15,7 @@ from tests.backends import Backend
 from tests.end_to_end.browser import Tab, TabOpener, chromium
 from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import Router, service_settings, until
+from tests.texts import golden
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(200)]
 
@@ -81,7 +82,7 @@ async def test_of_two_people_the_second_one_is_told_who_was_faster(
         await second.page.click("dialog button:has-text('Close')")
         assert len(await router.journal("rolled_back")) == 1
         assert await second.page.locator(".does [data-verb=rollback]").get_attribute("aria-disabled") == "true"
-        assert await second.text("#no-back") == "No rollback now: nothing to roll back to: there is no standby."
+        assert await second.text("#no-back") == golden("dashboard.no_standby")
 
 
 async def test_while_control_is_dead_the_page_says_so_and_goes_on_by_itself(
@@ -141,7 +142,7 @@ async def test_sign_in_and_what_a_viewer_may(browser: TabOpener, start_router: S
         await page.press("#token", "Enter")
         await tab.heading("Serving v1")
         await tab.shows("#foot", "eve (viewer)")
-        assert await tab.text("#no-back") == "No rollback now: needs the role operator."
+        assert await tab.text("#no-back") == golden("dashboard.role_missing")
         await page.reload()
         await tab.heading("Serving v1")  # the cookie is enough
         await page.click("#foot button:has-text('Sign out')")
