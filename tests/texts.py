@@ -19,9 +19,6 @@ TEXTS: Final[dict[str, str]] = {
     "admin.malformed_requests": "admin port: 1 malformed requests since the last such line, the last from 127.0.0.1: ",
     "admin.reached_from_outside": "can be reached from outside",
     "admin.wrong_credentials": "admin port: 500 wrong credentials since the last such line, the last (token_invalid) from 192.0.2.2",
-    # Dashboard
-    "dashboard.no_standby": "No rollback now: nothing to roll back to: there is no standby.",
-    "dashboard.role_missing": "No rollback now: needs the role operator.",
     # Proposals from history (advise)
     "advice.too_short": "0.3 days are too little to propose anything stricter (7 are needed)",
     # Alerts
@@ -275,6 +272,9 @@ TEXTS: Final[dict[str, str]] = {
     ),
     "cli.versions_header": "service  version  state    facts                              endpoints               artifact  ",
     "cli.waiting_for_probes": "v3: 0 good probes in a row; http://h:1: status 503\n",
+    # Dashboard
+    "dashboard.no_standby": "No rollback now: nothing to roll back to: there is no standby.",
+    "dashboard.role_missing": "No rollback now: needs the role operator.",
     # The demo
     "demo.no_rollback": "No rollback within the time allowed (fault: errors); 12 of 1,500 requests failed for their client.",
     "demo.rolled_back": "demo-v2 was rolled back to demo-v1 0.4 s after the fault began, because of hard_failure (errors): 12 of 12 attempts failed within 2 s. In all, 12 of 1,500 requests failed for their client, 0 were rescued on demo-v1. Every worker followed 1.2 ms after the verdict.",
