@@ -28,6 +28,7 @@ from router.proxy.engine.upstream import Upstream
 from router.proxy.http1.chunked import ChunkedBody
 from router.proxy.http1.request_head import parse_request
 from router.proxy.http1.response_head import parse_response
+from router.proxy.tap.tracing import Tracer
 from router.rollout.model.route import Route
 from router.rollout.outcome import Outcome
 from router.rollout.quality import validators
@@ -160,17 +161,20 @@ class Bench:
     def _some(self) -> Iterator[int]:
         return (next(self._numbers) for _ in range(self._batch))
 
-    def whole(self, *, request: bool, response: bool) -> Callable[[], float]:
-        """A request and its response, from one read to the other's write."""
+    def whole(self, *, request: bool, response: bool, traced: bool = False) -> Callable[[], float]:
+        """A request and its response, from one read to the other's write. `traced`: it is noted for spans, if it is sampled."""
         receive, answer = self.downstream.data_received, self.upstream.data_received
 
         def batch() -> float:
             pairs = list(zip(self.requests(request), self.responses(response), strict=True))
+            self.data_plane.context.trace(Tracer(lambda note: None) if traced else None)
             began = time.thread_time()
             for request_bytes, response_bytes in pairs:
                 receive(request_bytes)
                 answer(response_bytes)
-            return self._each_us(began)
+            each_us = self._each_us(began)
+            self.data_plane.context.trace(None)
+            return each_us
 
         return batch
 
@@ -247,6 +251,11 @@ class Bench:
             ("request, repeating heads", self.whole(request=False, response=False)),
             ("request, fresh request head", self.whole(request=True, response=False)),
             ("request, fresh heads both ways", self.whole(request=True, response=True)),
+            (
+                "request, repeating heads, tracing on, not sampled",
+                self.whole(request=False, response=False, traced=True),
+            ),
+            ("request, fresh heads both ways, sampled", self.whole(request=True, response=True, traced=True)),
             ("connection, made and lost", self.connections),
             ("accounting: counters and histograms", self.counting),
             ("accounting: an attempt from claim to end", self.attempts),

@@ -24,6 +24,7 @@ SPELLINGS: Final = {
     "mit license": "MIT",
     "the mit license": "MIT",
     "mit": "MIT",
+    "3-clause bsd license": "BSD-3-Clause",
     "apache 2": "Apache-2.0",
     "apache 2.0": "Apache-2.0",
     "apache license 2.0": "Apache-2.0",

@@ -41,7 +41,7 @@ def wanted(file: str) -> list[str]:
     if file == "requirements-build.lock":
         return list(document["build-system"]["requires"])
     extras = document["project"]["optional-dependencies"]
-    more = [*extras["schema"], *extras["apprise"]] if file == "requirements-extras.lock" else []
+    more = [*extras["schema"], *extras["apprise"], *extras["otel"]] if file == "requirements-extras.lock" else []
     return [*document["project"]["dependencies"], *more]
 
 

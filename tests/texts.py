@@ -15,6 +15,10 @@ def golden(key: str, **values: object) -> str:
 
 
 TEXTS: Final[dict[str, str]] = {
+    # Access log, spans
+    "access_log.disk_full": "access log {path}: No space left on device",
+    "access_log.no_folder": "access log {path}: No such file or directory",
+    "spans.not_sent": "spans of 1 requests are not sent to {url}: the receiver is away, or refuses them",
     # Admin port
     "admin.malformed_requests": "admin port: 1 malformed requests since the last such line, the last from 127.0.0.1: ",
     "admin.reached_from_outside": "can be reached from outside",

@@ -34,6 +34,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     ],
     "ListenTls.client_ca": "/etc/rollback-router/clients-ca.pem",
     "NamedCertificate.key": "/etc/rollback-router/models.key",
+    "TracingSettings.collector": "http://127.0.0.1:4318/v1/traces",
     "Admin.tokens": [{"name": "ci", "role": "operator", "sha256": "…"}],
     "PersonIdentity.secret_header": "X-Proxy-Secret",
     "PersonIdentity.sha256": "9b7f3faa354ad2da3017df5cb98507476534a999351444473bcd23c3f28aeb29",

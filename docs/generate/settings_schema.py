@@ -30,6 +30,7 @@ from router.settings.sections import (
     retention,
     service,
     tls,
+    tracing,
     validation,
 )
 from router.settings.settings import Settings
@@ -39,7 +40,7 @@ Node = dict[str, Any]
 """A part of the JSON Schema."""
 
 _MODULES: Final[tuple[ModuleType, ...]] = (
-    address, admin, alerts, cases, drill, forwarding, inference, inputs, limits, mlflow, notify, retention, service, tls,
+    address, admin, alerts, cases, drill, forwarding, inference, inputs, limits, mlflow, notify, retention, service, tls, tracing,
     validation, rules, criteria, settings,
 )  # fmt: skip
 _CLASSES: Final = {

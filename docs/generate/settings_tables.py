@@ -9,7 +9,8 @@ from typing import Any, Final
 from docs.generate.settings_schema import Node, document
 
 ORDER: Final = (
-    "services", "admin", "tls", "forwarding", "limits", "timeouts", "alerts", "notify", "incidents", "history", "mlflow",
+    "services", "admin", "tls", "forwarding", "tracing", "limits", "timeouts", "alerts", "notify", "incidents", "history",
+    "mlflow",
 )  # fmt: skip
 """The tables of the root in the reader's order."""
 

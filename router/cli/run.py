@@ -79,6 +79,7 @@ def run(
 
     SIGTERM: finish the requests in flight and exit; a second SIGTERM: exit at once. SIGHUP: read the settings again.
     """
+    import logging
     from pathlib import Path
 
     from router.runtime import logs
@@ -96,11 +97,11 @@ def run(
     if not settings.services:
         raise CommandError(CommandCode.NOTHING_TO_ROUTE, NOTHING_TO_ROUTE)
     _refuse_both(take_over, fresh=fresh, assume_active=assume_active, journal_from=journal_from)
-    logs.setup("supervisor")
+    logs.setup("supervisor", settings.log_format)
     options = RunOptions(
         origin=str(file) if file else "the flags and the environment",
         reload=lambda: load(file, flags),
-        announce=output.note,
+        announce=output.note if settings.log_format == "text" else logging.getLogger("router").info,
         fresh=fresh,
         assume_active=assume_active or None,
         journal_from=journal_from or None,

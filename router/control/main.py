@@ -177,6 +177,7 @@ class Control:
             log.warning("SIGHUP, but there are no newer settings")
         settings = loader.parse(settings_memory.read(self._args.settings_fd))
         self._settings = settings
+        logs.setup("control", settings.log_format)
         control_loop.reconfigure(settings)
         admin.reconfigure(application, settings)
         log.info("settings version=%d are in force", self._segment.words[at.H_SETTINGS])
@@ -190,8 +191,8 @@ def _free(entries: list[Entry]) -> None:
 
 def main(argument: str) -> int:
     """Run one control process; return its exit code (runtime/exit_codes.py), after logging the reason to stderr."""
-    logs.setup("control")
     args = decode(ControlArgs, argument)
+    logs.setup("control", args.log_format)
     segment = attach(args.segment_fd)
     settings = loader.parse(settings_memory.read(args.settings_fd))
 

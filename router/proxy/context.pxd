@@ -11,6 +11,7 @@ cdef class WorkerContext:
     cdef dict __dict__
     cdef public unsigned long long[::1] words
     cdef public object options
+    cdef public object tracer
     cdef public double now_s
     cdef public DeadlineSet deadlines
     cdef public Deadlines header_wait

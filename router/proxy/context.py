@@ -58,6 +58,16 @@ class Readiness(Protocol):
         """Return the whole response; `close` adds `Connection: close`, `head_only` leaves out the body."""
 
 
+class ExchangeTracer(Protocol):
+    """Notes exchanges for spans (tap/tracing.py)."""
+
+    def attempt_ended(self, exchange: Any, attempt: Any, outcome: int) -> None:
+        """Note an attempt; its exchange has not ended."""
+
+    def exchange_ended(self, exchange: Any, service: str, outcome: int) -> None:
+        """Note an exchange."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hooks:
     """The functions of the packages above that the context and its users call.
@@ -101,6 +111,7 @@ class WorkerContext:
         self.words = segment.words
         self.row = segment.layout.worker(index)
         self.options = options
+        self.tracer: ExchangeTracer | None = None
         self.tasks = tasks
         self.acks_fd = acks_fd
         self.random = Random()
@@ -161,6 +172,10 @@ class WorkerContext:
         self.deadlines.reconfigure(options)
         if self.draining:
             self.shorten_keepalive()
+
+    def trace(self, tracer: ExchangeTracer | None) -> None:
+        """Note exchanges for spans from now on; None: no longer."""
+        self.tracer = tracer
 
     def shorten_keepalive(self) -> None:
         """While the worker drains, an idle connection is closed after `shutdown_idle_s`."""

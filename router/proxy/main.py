@@ -18,6 +18,8 @@ from router.proxy import options as proxy_options
 from router.proxy.accept import handoff
 from router.proxy.accept.listener import Listener
 from router.proxy.data_plane import DataPlane
+from router.proxy.tap.access_stream import AccessStream
+from router.proxy.tap.span_export import SpanExport
 from router.runtime import child_args, clock, logs
 from router.runtime.child_args import WorkerArgs
 from router.runtime.tasks import Tasks
@@ -31,6 +33,35 @@ ORPHAN_WAIT_S: Final = 15.0
 """If the supervisor is killed during a take-over, its worker serves until the new workers serve, at most for this long."""
 
 
+class Outputs:
+    """Where the log, the access log and the spans of this worker go."""
+
+    def __init__(self, index: int, data_plane: DataPlane) -> None:
+        self._process = f"worker-{index}"
+        self._context = data_plane.context
+        self._access = AccessStream(self._process, self._lines_dropped)
+        self._spans = SpanExport(self._process, self._spans_ended)
+
+    def apply(self, options: proxy_options.Options) -> None:
+        """Apply the settings, also the same ones again: a file is then opened again."""
+        logs.setup(self._process, options.log_format)
+        self._access.send_to(options.access_log_to)
+        self._spans.reconfigure(options.tracing)
+        self._context.trace(self._spans.tracer)
+
+    def close(self) -> None:
+        """Write and send what waits, for a few seconds at most; blocks."""
+        self._access.close()
+        self._spans.close()
+
+    def _lines_dropped(self, count: int) -> None:
+        self._context.words[self._context.row + at.W_ACCESS_LINES_DROPPED] += count
+
+    def _spans_ended(self, sent: int, dropped: int) -> None:
+        self._context.words[self._context.row + at.W_SPANS_SENT] += sent
+        self._context.words[self._context.row + at.W_TRACES_DROPPED] += dropped
+
+
 async def serve(args: WorkerArgs) -> None:
     """Serve until SIGTERM, or until the supervisor is gone; then drain and return."""
     loop = asyncio.get_running_loop()
@@ -40,6 +71,8 @@ async def serve(args: WorkerArgs) -> None:
     options = proxy_options.from_descriptor(args.settings_fd, kept)
     data_plane = DataPlane(args.index, memory, options, tasks, args.acks_fd)
     row = memory.layout.worker(args.index)
+    outputs = Outputs(args.index, data_plane)
+    outputs.apply(options)
     memory.words[row + at.W_PID] = os.getpid()
     memory.words[row + at.W_DRAINING] = 0
     stop, orphan = asyncio.Event(), asyncio.Event()
@@ -57,7 +90,9 @@ async def serve(args: WorkerArgs) -> None:
     def reread() -> None:
         if not settings_memory.receive(args.updates_fd, args.settings_fd):
             log.warning("SIGHUP, but no newer settings have arrived")
-        data_plane.reconfigure(proxy_options.from_descriptor(args.settings_fd, kept))
+        changed = proxy_options.from_descriptor(args.settings_fd, kept)
+        outputs.apply(changed)
+        data_plane.reconfigure(changed)
 
     loop.add_reader(args.wake_fd, wake)
     loop.add_reader(args.life_fd, orphaned)
@@ -82,6 +117,7 @@ async def serve(args: WorkerArgs) -> None:
     await stop.wait()
     await leave(data_plane, listener, args, wait_s=ORPHAN_WAIT_S if orphan.is_set() else 0.0)
     await tasks.close()
+    await asyncio.to_thread(outputs.close)
 
 
 async def leave(data_plane: DataPlane, listener: Listener, args: WorkerArgs, *, wait_s: float) -> None:
@@ -106,7 +142,7 @@ async def leave(data_plane: DataPlane, listener: Listener, args: WorkerArgs, *, 
 def main() -> None:
     """Run one worker."""
     args = child_args.decode(WorkerArgs, sys.argv[1])
-    logs.setup(f"worker-{args.index}")
+    logs.setup(f"worker-{args.index}", args.log_format)
     uvloop.run(serve(args))
 
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from router.runtime.logs import LogFormat
 from router.shm import settings_memory
 from router.tls import contexts, kept_files
 from router.tls.contexts import BackendTls, ServerTls
@@ -105,6 +106,15 @@ class ProxyProtocolOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class TracingOptions:
+    """Where spans go, under which name, and how many requests may wait for that."""
+
+    collector: str
+    service_name: str
+    queue_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """Everything a worker needs; sizes in bytes, durations in seconds. Services are in the order of shared memory."""
 
@@ -151,6 +161,9 @@ class Options:
     attempts_max: int = 4
     rescue_in_flight_max: int = 64
     refuse_lookalikes: bool = False
+    access_log_to: str = "stderr"
+    log_format: LogFormat = "text"
+    tracing: TracingOptions | None = None
 
 
 def from_document(document: dict[str, Any], kept: KeptFiles | None = None) -> Options:
@@ -164,6 +177,9 @@ def from_document(document: dict[str, Any], kept: KeptFiles | None = None) -> Op
         ),
         ready_path=None if ready == "none" else ready.encode(),
         access_log=document["access_log"],
+        access_log_to=document["access_log_to"],
+        log_format=document["log_format"],
+        tracing=_tracing(document["tracing"]),
         via=document["via"],
         refuse_lookalikes=document["lookalike_fields"] == "refuse",
         forwarding=_forwarding(document["forwarding"]),
@@ -209,6 +225,10 @@ def from_document(document: dict[str, Any], kept: KeptFiles | None = None) -> Op
         tls_handshake_timeout_s=timeouts["tls_handshake_timeout_s"],
         certificates_every_s=timeouts["certificates_every_s"],
     )
+
+
+def _tracing(document: dict[str, Any]) -> TracingOptions | None:
+    return TracingOptions(**document) if document["collector"] is not None else None
 
 
 def _forwarding(section: dict[str, Any]) -> ForwardingOptions:

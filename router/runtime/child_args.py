@@ -12,6 +12,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
+from router.runtime.logs import LogFormat
+
 Args = TypeVar("Args", "ControlArgs", "WorkerArgs")
 
 
@@ -28,6 +30,7 @@ class ControlArgs:
     life_fd: int
     state_dir: str
     settings_origin: str
+    log_format: LogFormat = "text"
     certificates_fd: int | None = None
     assume_active: str | None = None
     """`run --assume-active`: the version to make active although the journal does not name one."""
@@ -50,6 +53,7 @@ class WorkerArgs:
     acks_fd: int
     life_fd: int
     state_dir: str
+    log_format: LogFormat = "text"
     certificates_fd: int | None = None
     inlet_fd: int | None = None
     """Receives connections of the router that is taken over."""

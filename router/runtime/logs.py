@@ -1,7 +1,7 @@
 """Log lines on stderr: one per change of state, with fields; one per request only if the access log is on.
 
-Unprintable characters are escaped here, for every process. A record is one line, and the lines of a traceback are indented, so
-text from outside cannot look like a line of the log.
+Unprintable characters are escaped here, for every process. As text a record is one line, and the lines of a traceback are
+indented, so text from outside cannot look like a line of the log. As JSON (json_log.py) a record is one line with all it has.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ import math
 import sys
 import threading
 from types import TracebackType
+from typing import Literal, Self
 
 from router.runtime.printable import printable
+from router.runtime.text.json_log import JsonFormatter
 
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+LogFormat = Literal["text", "json"]
 
 
 class LogThrottle:
@@ -32,10 +37,10 @@ class LogThrottle:
         return True
 
 
-def setup(process: str, level: int = logging.INFO) -> None:
-    """Send the log of this process to stderr: one line a record, with the name of the process."""
+def setup(process: str, log_format: LogFormat = "text", level: int = logging.INFO) -> None:
+    """Send the log of this process to stderr, with the name of the process in each record. May be called again."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Printable(f"%(asctime)s.%(msecs)03d %(levelname)s {process} %(message)s", "%Y-%m-%dT%H:%M:%S"))
+    handler.setFormatter(JsonFormatter(process) if log_format == "json" else Printable.of(process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
@@ -44,6 +49,11 @@ def setup(process: str, level: int = logging.INFO) -> None:
 
 class Printable(logging.Formatter):
     """Formats a record as one printable line, and a traceback below it as indented lines."""
+
+    @classmethod
+    def of(cls, process: str) -> Self:
+        """Return the formatter of a process."""
+        return cls(f"%(asctime)s.%(msecs)03d %(levelname)s {process} %(message)s", "%Y-%m-%dT%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # logging's name
         """Return the line."""

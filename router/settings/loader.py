@@ -26,6 +26,7 @@ from router.settings.sections.notify import Channel
 from router.settings.sections.retention import HistorySettings, IncidentSettings
 from router.settings.sections.service import Service
 from router.settings.sections.tls import ListenTls
+from router.settings.sections.tracing import TracingSettings
 from router.settings.sections.values import Strict
 from router.settings.settings import Settings
 from router.settings.variables import Variables
@@ -159,11 +160,14 @@ _WORKER_SETTINGS: Final = frozenset(
         "proxy_protocol",
         "proxy_protocol_from",
         "ready_path",
+        "log_format",
         "access_log",
+        "access_log_to",
         "via",
         "lookalike_fields",
         "tls",
         "forwarding",
+        "tracing",
         "limits",
         "timeouts",
     )
@@ -216,7 +220,9 @@ class _Plain(Strict):
     workers: int
     state_dir: Path | None
     ready_path: str
+    log_format: Literal["text", "json"]
     access_log: bool
+    access_log_to: str
     via: bool
     lookalike_fields: Literal["drop", "refuse"]
     fail_point: str
@@ -226,6 +232,7 @@ class _Plain(Strict):
     alerts: AlertSettings
     notify: list[Channel]
     forwarding: ForwardingSettings
+    tracing: TracingSettings
     limits: LimitSettings
     timeouts: Timeouts
     incidents: IncidentSettings

@@ -25,6 +25,7 @@ from router.settings.sections.notify import Channel
 from router.settings.sections.retention import HistorySettings, IncidentSettings
 from router.settings.sections.service import Service
 from router.settings.sections.tls import ListenTls
+from router.settings.sections.tracing import TracingSettings
 from router.settings.sections.values import NAME, Breach, refuse
 
 
@@ -60,8 +61,13 @@ class Settings(BaseSettings):
     ~/.local/state/rollback-router/PORT."""
     ready_path: str | Literal["none"] = "/-/ready"
     """Path of the readiness page on `listen`. The workers answer it themselves. "none" turns it off."""
+    log_format: Literal["text", "json"] = "text"
+    """Format of the log on stderr: "text", or "json" for one JSON object a line."""
     access_log: bool = False
     """Write a log line for each request."""
+    access_log_to: str = "stderr"
+    """Where these lines go: "stderr" (with the log), "stdout", or /PATH of a file. A file and stdout get lines of JSON. A file is
+    opened again on SIGHUP, and when it was renamed or deleted."""
     via: bool = True
     """Add a Via field that names this proxy to each request and response (RFC 9110, section 7.6.3)."""
     lookalike_fields: Literal["drop", "refuse"] = "drop"
@@ -78,6 +84,7 @@ class Settings(BaseSettings):
     notify: Annotated[list[Channel], Field(max_length=16)] = []
     """Receivers of notifications, each in a table [[notify]]."""
     forwarding: ForwardingSettings = ForwardingSettings()
+    tracing: TracingSettings = TracingSettings()
     limits: LimitSettings = LimitSettings()
     timeouts: Timeouts = Timeouts()
     incidents: IncidentSettings = IncidentSettings()
@@ -85,6 +92,15 @@ class Settings(BaseSettings):
     mlflow: MlflowSettings = MlflowSettings()
     services: Annotated[dict[str, Service], Field(max_length=64)] = {}
     """One table for each model endpoint that clients call; at most 64."""
+
+    @field_validator("access_log_to")
+    @classmethod
+    def _stream_or_path(cls, value: str) -> str:
+        if value not in ("stderr", "stdout") and not (value.startswith("/") and value.isprintable()):
+            raise ValueError(
+                f'access_log_to {value!r}: write "stderr", "stdout" or an absolute path, for example "/var/log/router/access.log"'
+            )
+        return value
 
     @field_validator("proxy_protocol_from")
     @classmethod

@@ -169,6 +169,14 @@ class WorkerStats:
         """Return how many connections were closed because they had no valid PROXY header, over all workers."""
         return self._sum(at.W_PROXY_HEADERS_REFUSED)
 
+    def access_lines_dropped(self) -> int:
+        """Return how many lines of the access log were dropped, over all workers."""
+        return self._sum(at.W_ACCESS_LINES_DROPPED)
+
+    def traces(self) -> tuple[int, int]:
+        """Return (spans that were sent, sampled exchanges whose spans were dropped), over all workers."""
+        return self._sum(at.W_SPANS_SENT), self._sum(at.W_TRACES_DROPPED)
+
     def lookalikes(self) -> int:
         """Return how many request fields were left out because of their names, over all workers."""
         return self._sum(at.W_LOOKALIKES)

@@ -38,6 +38,7 @@ class ProcessSet:
         self.segment = segment.create(settings.workers, len(settings.services))
         self.segment.words[at.H_SETTINGS] = 1
         self._resumes = False
+        self._log_format = settings.log_format
         self._options = options
         self._control_fd, self._worker_fd = _documents(settings)
         self.certificates = KeptCertificates(settings)
@@ -76,6 +77,7 @@ class ProcessSet:
     def write(self, settings: Settings) -> None:
         """Replace the settings; `deliver` sends them to a child."""
         before = self._control_fd, self._worker_fd
+        self._log_format = settings.log_format
         self._control_fd, self._worker_fd = _documents(settings)
         self.certificates.reconfigure(settings)
         for fd in before:
@@ -108,6 +110,7 @@ class ProcessSet:
                 life_fd=self._life,
                 state_dir=state_dir,
                 settings_origin=self._options.origin,
+                log_format=self._log_format,
                 assume_active=self._options.assume_active if first else None,
                 journal_from=self._options.journal_from if first else None,
                 resumes=self._resumes or None,
@@ -139,6 +142,7 @@ class ProcessSet:
                     acks_fd=self._acks,
                     life_fd=self._life,
                     state_dir=state_dir,
+                    log_format=self._log_format,
                     inlet_fd=inlet_fds[0] if inlet_fds else None,
                 )
             )

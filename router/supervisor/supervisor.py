@@ -19,10 +19,11 @@ from typing import Final
 
 from router import __version__
 from router.errors import StartError
-from router.runtime import build, clock
+from router.runtime import build, clock, logs
 from router.runtime.exit_codes import ExitCode
 from router.runtime.failpoint import FailPoint
 from router.runtime.inlets import Inlets
+from router.runtime.text.json_log import members
 from router.runtime.text.plurals import counted
 from router.settings import loader
 from router.settings.settings import Settings
@@ -235,7 +236,9 @@ class Supervisor:
             self._exit_code = status if status > 0 else ExitCode.INTERNAL
         else:
             delay_s = child.restart_after(now_ns)
-            log.error("%s died: %s; %d exchanges cut; restart in %.1f s", child.name, describe(status), cut, delay_s)
+            about = members(event="died", died=child.name, exchanges_cut=cut, restart_s=delay_s)
+            text = "%s died: %s; %d exchanges cut; restart in %.1f s"
+            log.error(text, child.name, describe(status), cut, delay_s, extra=about)
 
     def _reap(self, child: Child) -> int:
         """Count the exchanges of a dead worker as ended; return how many there were."""
@@ -376,6 +379,7 @@ class Supervisor:
         self._settings, needs_restart = reload.merged(self._settings, new)
         if needs_restart:
             log.warning("these settings change only with a restart: %s", ", ".join(needs_restart))
+        logs.setup("supervisor", self._settings.log_format)
         self._processes.write(self._settings)
         self._segment.words[at.H_SETTINGS] += 1
         log.info("settings reloaded from %s, version %d", self._options.origin, self._segment.words[at.H_SETTINGS])

@@ -102,6 +102,7 @@ class FakeControl:
             for index in range(2)
         ]  # fmt: skip
         self.blocked: dict[str, Any] | None = None
+        self.alarms_up: list[dict[str, Any]] = []
 
     def close(self) -> None:
         """Free the shared memory."""
@@ -118,7 +119,7 @@ class FakeControl:
         return {
             "version": "0", "build": "compiled", "boot": 1,
             "control": {"pid": 99, "started_at": "2026-11-22T00:00:00.000Z", "starts": 1},
-            "workers": self.workers, "alarms": [],
+            "workers": self.workers, "alarms": self.alarms_up,
             "settings": {"origin": "flags", "version": 1, "differences": []},
             "unmatched": {"accepted": 0, "ended": {}}, "services": {"fraud": self.service},
         }  # fmt: skip

@@ -22,7 +22,7 @@ from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm import segment, settings_memory
 from tests.control.scripted_server import ScriptedServer, answer, scripted
-from tests.control.views.test_metrics import FROZEN, OF_ADDONS
+from tests.control.views.test_metrics import FROZEN, OF_ADDONS, OF_PROCESSES
 from tests.waiting import until
 
 
@@ -168,7 +168,7 @@ async def test_the_exposition_of_a_real_controller_has_the_frozen_names(running:
     await running.until("/v1/services/fraud", lambda found: found["way_back"])
     async with running.session.get(running.url + "/metrics") as response:
         families = list(text_string_to_metric_families(await response.text()))
-    assert {family.name for family in families} == set(FROZEN) | OF_ADDONS
+    assert {family.name for family in families} == set(FROZEN) | OF_ADDONS | OF_PROCESSES
     samples = {sample.name: sample for family in families for sample in family.samples}
     assert samples["rollback_router_way_back"].value == 1
     active = samples["rollback_router_active_info"].labels

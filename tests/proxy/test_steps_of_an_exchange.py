@@ -18,10 +18,8 @@ from tests.steps import pure_build_only, recorded_steps
 POST: Final = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
 
 FIRST_REQUEST: Final = [
-    # The client connects. The listener builds the connection: PROXY header, then TLS, then HTTP.
-    "proxy.accept.proxy_protocol ProxyProtocolAcceptor.wrap",
+    # The client connects. Neither a PROXY header nor TLS is configured, so the listener builds the connection at once.
     "proxy.engine.downstream Downstream",
-    "proxy.accept.tls_acceptor TlsAcceptor.wrap",
     "proxy.engine.downstream Downstream.connection_made",
     "proxy.accept.connection_limiter ClientConnectionLimiter.admit",
     # The request arrives. Its head is new: it is parsed, and the service is matched.

@@ -29,7 +29,7 @@ def test_round_trip() -> None:
 
 def test_what_is_not_set_is_not_sent() -> None:
     assert sorted(json.loads(child_args.encode(CONTROL))) == [
-        "acks_fd", "admin_fd", "life_fd", "segment_fd", "settings_fd", "settings_origin", "state_dir", "updates_fd",
+        "acks_fd", "admin_fd", "life_fd", "log_format", "segment_fd", "settings_fd", "settings_origin", "state_dir", "updates_fd",
         "wake_fds",
     ]  # fmt: skip
 

@@ -177,7 +177,7 @@ def test_control_is_told_everything_and_the_first_one_what_to_assume(run: Run) -
     first = run.wait_for(r"control started (\d+) (.*)")
     args = json.loads(first[2])
     assert sorted(args) == [
-        "acks_fd", "admin_fd", "assume_active", "certificates_fd", "life_fd", "segment_fd", "settings_fd",
+        "acks_fd", "admin_fd", "assume_active", "certificates_fd", "life_fd", "log_format", "segment_fd", "settings_fd",
         "settings_origin", "state_dir", "updates_fd", "wake_fds",
     ]  # fmt: skip
     assert (args["assume_active"], args["settings_origin"]) == ("v9", str(run.settings))

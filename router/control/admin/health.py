@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NotRequired
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 from typing_extensions import TypedDict
 
 from router.control.addon import Document
 from router.control.admin.bodies import ReadyQuery
 from router.control.admin.operation import Call, Operation, document_answer
 from router.control.views import metrics
+from router.control.views.scrape import process_metrics
+from router.control.views.scrape.exposition import negotiated
 from router.errors import Refusal
 from router.runtime.printable_json import json_bytes
 from router.runtime.text.plurals import counted
@@ -92,15 +93,17 @@ def metrics_route(closed: Mapping[str, int], refused: Mapping[str, int]) -> Oper
     """Return the route of the metrics. `closed` counts connections that the port has closed, `refused` refused requests."""
 
     async def prometheus(call: Call) -> web.Response:
-        return web.Response(
-            body=metrics.render(call.queries, closed, refused), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        chosen = negotiated(",".join(call.request.headers.getall("Accept", [])))
+        pids = process_metrics.process_ids(call.queries.control_loop.worker_stats)
+        processes = await asyncio.to_thread(process_metrics.families, pids)
+        body = metrics.render(call.queries, closed, refused, as_format=chosen, processes=processes)
+        return web.Response(body=body, headers={"Content-Type": chosen.content_type, "Vary": "Accept"})
 
     return Operation(
         "GET",
         "/metrics",
         prometheus,
-        "All metrics (Prometheus text format)",
+        "All metrics: Prometheus text, or OpenMetrics if Accept prefers it",
         media_type="text/plain",
         name="getMetrics",
     )

@@ -47,6 +47,7 @@ from router.rollout.model.route import generation_text
 from router.rollout.model.target import Target
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
+from router.runtime.text.json_log import members
 from router.shm import layout as at
 from router.shm.pending_entry import PendingEntry
 from router.shm.route_cell import RouteCell
@@ -318,6 +319,7 @@ class CommandExecutor:
                 self.name,
                 entry.actor,
                 orjson.dumps(logged).decode(),
+                extra=members(event=entry.type, service=self.name, actor=entry.actor, data=logged),
             )
             self._deps.broadcast.publish(described(entry))
             self._deps.on_entry(entry)

@@ -89,13 +89,12 @@ class DrillsAddon(Addon):
         return {"drill": [objection.detail for objection in found]}
 
     def metrics(self) -> Iterable[Metric]:
-        """Return the age of the last drill that passed. It is absent if there was none."""
-        age = gauge("seconds_since_last_drill")
-        now_s = clock.wall_s()
+        """Return the time of the last drill that passed. It is absent if there was none."""
+        passed = gauge("last_drill_passed_timestamp_seconds")
         for name, runner in self.runners.items():
             if (at := runner.proven_at()) is not None:
-                age.add_metric([name], max(0.0, now_s - at))
-        yield age
+                passed.add_metric([name], at)
+        yield passed
 
     # -- by schedule
     def keep_time(self, now_s: float, now_ns: int) -> None:

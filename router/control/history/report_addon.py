@@ -102,7 +102,6 @@ _SHOWN: Final = (
     ("history_coverage_share", ("coverage", "share")),
     ("deployments", ("deployments", "count")),
     ("change_failure_share", ("change_failures", "share")),
-    ("standby_hours", ("standby", "hours")),
     ("standby_cost", ("standby", "cost")),
 )
 """The metrics that are one member of the report, and its place there."""
@@ -115,13 +114,17 @@ def _shares(documents: Mapping[str, Document]) -> Iterator[Metric]:
             if (value := document[group][member]) is not None:
                 family.add_metric([service], value)
         yield family
+    standby = gauge("standby_seconds")
+    for service, document in documents.items():
+        standby.add_metric([service], document["standby"]["hours"] * 3600)
+    yield standby
 
 
 def _times(documents: Mapping[str, Document]) -> Iterator[Metric]:
     for name in ("time_to_detect", "time_to_restore"):
         family = gauge(f"{name}_seconds")
         for service, document in documents.items():
-            for quantile, member in (("0.5", "median_s"), ("0.95", "p95_s")):
+            for percentile, member in (("50", "median_s"), ("95", "p95_s")):
                 if (value := document[name][member]) is not None:
-                    family.add_metric([service, quantile], value)
+                    family.add_metric([service, percentile], value)
         yield family

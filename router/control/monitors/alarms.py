@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from router.runtime import clock
+from router.runtime.text.json_log import members
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +26,14 @@ class Alarms:
             return
         since = clock.iso(clock.wall_s())
         self._active[code, service] = {"code": code, "detail": detail, "since": since, "service": service or None}
-        log.error("alarm %s%s: %s", code, f" service={service}" if service else "", detail)
+        about = members(event="alarm", code=code, service=service or None, detail=detail)
+        log.error("alarm %s%s: %s", code, f" service={service}" if service else "", detail, extra=about)
 
     def down(self, code: str, service: str = "") -> None:
         """End an alarm: its cause is gone."""
         if self._active.pop((code, service), None) is not None:
-            log.warning("alarm %s%s is over", code, f" service={service}" if service else "")
+            about = members(event="alarm_over", code=code, service=service or None)
+            log.warning("alarm %s%s is over", code, f" service={service}" if service else "", extra=about)
 
     def reporter(self, code: str, detail: str) -> Callable[[str | None], None]:
         """Return a function that takes the reason of an error, or None: it raises the alarm `code`, or ends it.

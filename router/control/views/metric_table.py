@@ -1,7 +1,8 @@
 """All metrics: type, labels and meaning by name. Names and labels are frozen: dashboards use them.
 
 `counter`, `gauge` and `histogram` return the empty family of a metric of the table. A name is written without the prefix
-`rollback_router_`, and the name of a counter without `_total`.
+`rollback_router_`, and the name of a counter without `_total`. A name that ends in `seconds` or `bytes` has this unit in
+OpenMetrics.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 PREFIX: Final = "rollback_router_"
 PERIOD_DAYS: Final = 30
 """Period of the metrics that are the figures of `report`."""
+UNITS: Final = ("seconds", "bytes")
 
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """A row of the table. A metric with the label `quantile` has one value for each quantile."""
+    """A row of the table. A metric with the label `percentile` has one value for each percentile."""
 
     type: Literal["counter", "gauge", "histogram"]
     labels: tuple[str, ...]
@@ -29,6 +31,8 @@ _SERVICE: Final = ("service",)
 _VERSION: Final = ("service", "version")
 _CHANNEL: Final = ("channel",)
 _BUCKET: Final = ("service", "version", "bucket")
+_ENDPOINT: Final = ("service", "version", "endpoint")
+_PROCESS: Final = ("process",)
 _IN_PERIOD: Final = f"in the last {PERIOD_DAYS} days"
 
 METRICS: Final[dict[str, MetricRow]] = {
@@ -63,6 +67,21 @@ METRICS: Final[dict[str, MetricRow]] = {
         ("service", "version", "state"),
         "Addresses of a version that has several, by state: used, or ejected because they fail while others work.",
     ),
+    # endpoints
+    "endpoint_attempts": MetricRow(
+        "counter",
+        _ENDPOINT,
+        "Attempts at this address of the version. endpoint: its URL, with the address if the URL has a name.",
+    ),
+    "endpoint_faults": MetricRow("counter", _ENDPOINT, "Attempts at this address that ended by a fault."),
+    "endpoint_in_flight_requests": MetricRow("gauge", _ENDPOINT, "Attempts at this address that have not ended."),
+    "endpoint_ejected": MetricRow(
+        "gauge", _ENDPOINT, "1: this address gets no requests, because it fails while others of the version work."
+    ),
+    "endpoint_ready": MetricRow("gauge", _ENDPOINT, "1: the last probes of this address were good."),
+    "endpoints_left_out": MetricRow(
+        "gauge", (), "Endpoints beyond the first 1000, which have no metrics of their own."
+    ),
     # work
     "work": MetricRow(
         "counter",
@@ -95,9 +114,30 @@ METRICS: Final[dict[str, MetricRow]] = {
     "trigger_state": MetricRow(
         "gauge", ("service", "trigger"), "-1: not configured, 0: pass, 1: inconclusive, 2: fail."
     ),
-    "trigger_value": MetricRow("gauge", ("service", "trigger"), "Value of the trigger. Absent without data."),
+    "trigger_value": MetricRow(
+        "gauge",
+        ("service", "trigger"),
+        "Value of the trigger: a share, seconds, or a number of alerts. Absent without data.",
+    ),
     "trigger_limit": MetricRow("gauge", ("service", "trigger"), "The trigger fails above this value."),
     # processes and the admin port
+    "build_info": MetricRow(
+        "gauge",
+        ("version", "build", "python"),
+        "1, with the version of the router, the build of its request path (compiled or pure Python), and the version of Python.",
+    ),
+    "process_cpu_seconds": MetricRow("counter", _PROCESS, "CPU time of the process: user and system."),
+    "process_resident_memory_bytes": MetricRow("gauge", _PROCESS, "Memory of the process that is in RAM."),
+    "process_virtual_memory_bytes": MetricRow("gauge", _PROCESS, "Address space of the process."),
+    "process_open_fds": MetricRow("gauge", _PROCESS, "Open file descriptors of the process."),
+    "process_max_fds": MetricRow("gauge", _PROCESS, "Limit of file descriptors of the process."),
+    "process_start_time_seconds": MetricRow("gauge", _PROCESS, "Start of the process, in seconds since 1970."),
+    "process_starts": MetricRow("counter", _PROCESS, "Starts of control and of each worker since the router started."),
+    "connections": MetricRow("gauge", ("worker",), "Open connections of clients."),
+    "connections_accepted": MetricRow("counter", ("worker",), "Connections of clients that were accepted."),
+    "alarm_active": MetricRow(
+        "gauge", ("service", "code", "severity"), "1 for each active alarm. Without a service: of the whole router."
+    ),
     "worker_up": MetricRow("gauge", ("worker",), "1: the worker's heartbeat is fresh."),
     "loop_lag_seconds": MetricRow("gauge", ("process",), "Largest lateness of the event loop in the last second."),
     "limited": MetricRow("counter", ("limit",), "How often a limit acted on a client, by the name of the limit."),
@@ -106,6 +146,15 @@ METRICS: Final[dict[str, MetricRow]] = {
         "counter",
         ("why",),
         "Malformed requests and requests with wrong credentials at the admin port. throttled: those answered 429.",
+    ),
+    "access_log_lines_dropped": MetricRow(
+        "counter", (), "Lines of the access log that were dropped, because its file could not be written in time."
+    ),
+    "spans_sent": MetricRow("counter", (), "Spans that the receiver of `tracing.collector` has taken."),
+    "traces_dropped": MetricRow(
+        "counter",
+        (),
+        "Sampled requests whose spans were dropped, because the receiver was slow, away, or refused them.",
     ),
     # TLS and the PROXY protocol
     "proxy_headers_refused": MetricRow(
@@ -146,8 +195,8 @@ METRICS: Final[dict[str, MetricRow]] = {
     "incidents_open": MetricRow("gauge", _SERVICE, "Incidents that are not closed."),
     "cases": MetricRow("gauge", _SERVICE, "Regression cases."),
     "cases_failing": MetricRow("gauge", _VERSION, "Regression cases that the candidate fails."),
-    "seconds_since_last_drill": MetricRow(
-        "gauge", _SERVICE, "Time since the last drill that passed. Absent before the first one."
+    "last_drill_passed_timestamp_seconds": MetricRow(
+        "gauge", _SERVICE, "Time of the last drill that passed, in seconds since 1970. Absent before the first one."
     ),
     # history and report
     "history_bytes": MetricRow("gauge", (), "Size of the rows of the history."),
@@ -165,32 +214,32 @@ METRICS: Final[dict[str, MetricRow]] = {
     ),
     "deployments": MetricRow("gauge", _SERVICE, f"Versions that became active for the first time {_IN_PERIOD}."),
     "time_to_detect_seconds": MetricRow(
-        "gauge", ("service", "quantile"), f"Time from the first fault to the decision of rollbacks {_IN_PERIOD}."
+        "gauge", ("service", "percentile"), f"Time from the first fault to the decision of rollbacks {_IN_PERIOD}."
     ),
     "time_to_restore_seconds": MetricRow(
-        "gauge", ("service", "quantile"), f"Time from the first fault to the last worker of rollbacks {_IN_PERIOD}."
+        "gauge", ("service", "percentile"), f"Time from the first fault to the last worker of rollbacks {_IN_PERIOD}."
     ),
-    "standby_hours": MetricRow("gauge", _SERVICE, f"Hours with a warm standby {_IN_PERIOD}."),
-    "standby_cost": MetricRow("gauge", _SERVICE, f"Cost of these hours at standby_cost_per_hour {_IN_PERIOD}."),
+    "standby_seconds": MetricRow("gauge", _SERVICE, f"Time with a warm standby {_IN_PERIOD}."),
+    "standby_cost": MetricRow("gauge", _SERVICE, f"Cost of this time at standby_cost_per_hour {_IN_PERIOD}."),
 }
 
 
 def counter(name: str) -> CounterMetricFamily:
     """Return the empty family of a counter; raise KeyError if the table lacks it."""
     row = _row(name, "counter")
-    return CounterMetricFamily(PREFIX + name, row.meaning, labels=row.labels)
+    return CounterMetricFamily(PREFIX + name, row.meaning, labels=row.labels, unit=_unit(name))
 
 
 def gauge(name: str) -> GaugeMetricFamily:
     """Return the empty family of a gauge; raise KeyError if the table lacks it."""
     row = _row(name, "gauge")
-    return GaugeMetricFamily(PREFIX + name, row.meaning, labels=row.labels)
+    return GaugeMetricFamily(PREFIX + name, row.meaning, labels=row.labels, unit=_unit(name))
 
 
 def histogram(name: str) -> HistogramMetricFamily:
     """Return the empty family of a histogram; raise KeyError if the table lacks it."""
     row = _row(name, "histogram")
-    return HistogramMetricFamily(PREFIX + name, row.meaning, labels=row.labels)
+    return HistogramMetricFamily(PREFIX + name, row.meaning, labels=row.labels, unit=_unit(name))
 
 
 def _row(name: str, kind: str) -> MetricRow:
@@ -198,3 +247,8 @@ def _row(name: str, kind: str) -> MetricRow:
     if row.type != kind:
         raise KeyError(f"{name} is a {row.type}")
     return row
+
+
+def _unit(name: str) -> str:
+    last = name.rpartition("_")[2]
+    return last if last in UNITS else ""

@@ -1,4 +1,4 @@
-"""The metrics in Prometheus text, from worker stats, status and switch stats. Names and labels are frozen: dashboards use them.
+"""The metrics, from worker stats, status and switch stats. Names and labels are frozen: dashboards use them.
 
 Counters of a version begin at zero when it fills its slot (the workers' sums minus the base of the slot). Histograms are
 folded from log-linear buckets. A bucket is at most 12.5 % wide and counts at its middle, so only samples within 6.25 % of a
@@ -7,21 +7,25 @@ boundary can fall on its wrong side, and a `_sum` is exact to 6.25 %.
 
 from __future__ import annotations
 
+import platform
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from router.control.addon import Document
+from router.control.monitors.alarm_table import ALARMS
 from router.control.monitors.certificates import CertificateMonitor
 from router.control.monitors.switch_stats import BUCKETS_S as SWITCH_BUCKETS_S
 from router.control.monitors.switch_stats import DurationHistogram, SwitchStats
 from router.control.views.metric_table import counter, gauge, histogram
 from router.control.views.queries import Queries
+from router.control.views.scrape.endpoint_metrics import endpoint_metrics
+from router.control.views.scrape.exposition import PROMETHEUS, Format
 from router.control.views.work_metrics import work_metrics
 from router.rollout.model.route import SLOTS
 from router.rollout.outcome import OUTCOMES
@@ -42,16 +46,21 @@ _FOLD: Final = tuple(bisect_left(BUCKETS_S, middle / 1e6) for middle in _MIDDLES
 
 
 def render(
-    queries: Queries, closed: Mapping[str, int] | None = None, refused: Mapping[str, int] | None = None
+    queries: Queries,
+    closed: Mapping[str, int] | None = None,
+    refused: Mapping[str, int] | None = None,
+    *,
+    as_format: Format = PROMETHEUS,
+    processes: Iterable[Metric] = (),
 ) -> bytes:
-    """Return all metrics in the Prometheus text format 0.0.4, with escaped label values.
+    """Return all metrics in a text format, with escaped label values.
 
     `closed`: connections that the admin port has closed, by reason. `refused`: malformed requests and requests with wrong
-    credentials, by kind.
+    credentials, by kind. `processes`: the families of process_metrics.py, which are read in a thread.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Scrape(queries, closed or {}, refused or {}))
-    return generate_latest(registry)
+    registry.register(_Scrape(queries, closed or {}, refused or {}, processes))
+    return as_format.text_of(registry)
 
 
 def fold(counts: Sequence[int]) -> tuple[list[tuple[str, float]], float]:
@@ -68,10 +77,13 @@ def fold(counts: Sequence[int]) -> tuple[list[tuple[str, float]], float]:
 class _Scrape(Collector):
     """One scrape."""
 
-    def __init__(self, queries: Queries, closed: Mapping[str, int], refused: Mapping[str, int]) -> None:
+    def __init__(
+        self, queries: Queries, closed: Mapping[str, int], refused: Mapping[str, int], processes: Iterable[Metric]
+    ) -> None:
         self._queries = queries
         self._closed = closed
         self._refused = refused
+        self._processes = processes
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metric families; status and counters are read once."""
@@ -80,10 +92,14 @@ class _Scrape(Collector):
         names, worker_stats = sorted(status["services"]), control_loop.worker_stats
         yield from _traffic(status, names, worker_stats, control_loop.segment)
         yield from _targets(status)
+        yield from endpoint_metrics(status["services"])
         yield from work_metrics(status["services"])
         yield from _switches(control_loop.switch_stats)
         yield from _triggers({name: queries.explain(name) for name in names})
         yield _quarantined(queries.quarantined())
+        yield _alarms(status)
+        yield _build(status)
+        yield from self._processes
         yield from _processes(status, control_loop.segment)
         yield _counted("limited", worker_stats.limited())
         yield _counted("admin_connections_closed", self._closed)
@@ -227,14 +243,35 @@ def _quarantined(blocked: list[tuple[str, str]]) -> Metric:
     return family
 
 
+def _alarms(status: Document) -> Metric:
+    family = gauge("alarm_active")
+    for alarm in status["alarms"]:
+        family.add_metric([alarm["service"] or "", alarm["code"], ALARMS[alarm["code"]].severity], 1.0)
+    return family
+
+
+def _build(status: Document) -> Metric:
+    family = gauge("build_info")
+    family.add_metric([status["version"], status["build"], platform.python_version()], 1.0)
+    return family
+
+
 def _processes(status: Document, segment: Segment) -> Iterator[Metric]:
     up = gauge("worker_up")
     lag = gauge("loop_lag_seconds")
+    starts = counter("process_starts")
+    connections = gauge("connections")
+    accepted = counter("connections_accepted")
     for worker in status["workers"]:
-        up.add_metric([str(worker["index"])], float(worker["up"]))
-        lag.add_metric([f"worker-{worker['index']}"], worker["loop_lag_s"])
+        index = str(worker["index"])
+        up.add_metric([index], float(worker["up"]))
+        lag.add_metric([f"worker-{index}"], worker["loop_lag_s"])
+        starts.add_metric([f"worker-{index}"], worker["starts"])
+        connections.add_metric([index], worker["connections"])
+        accepted.add_metric([index], worker["connections_total"])
     lag.add_metric(["control"], segment.words[at.H_CONTROL_LAG_US] / 1e6)
-    yield from (up, lag)
+    starts.add_metric(["control"], status["control"]["starts"])
+    yield from (up, lag, starts, connections, accepted)
 
 
 def _counted(name: str, counts: Mapping[str, int]) -> Metric:
@@ -246,9 +283,13 @@ def _counted(name: str, counts: Mapping[str, int]) -> Metric:
 
 
 def _single_counts(worker_stats: WorkerStats) -> Iterator[Metric]:
+    spans_sent, traces_dropped = worker_stats.traces()
     for name, count in (
+        ("spans_sent", spans_sent),
+        ("traces_dropped", traces_dropped),
         ("proxy_headers_refused", worker_stats.proxy_headers_refused()),
         ("lookalike_fields_dropped", worker_stats.lookalikes()),
+        ("access_log_lines_dropped", worker_stats.access_lines_dropped()),
     ):
         family = counter(name)
         family.add_metric([], count)
@@ -271,7 +312,7 @@ def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[st
     cumulative, seen = [], 0
     for bound, count in zip((*bounds, float("inf")), counts, strict=True):
         seen += count
-        cumulative.append(("+Inf" if bound == float("inf") else f"{bound:g}", float(seen)))
+        cumulative.append(("+Inf" if bound == float("inf") else str(float(bound)), float(seen)))
     return cumulative
 
 

@@ -98,9 +98,7 @@ class Exchange:
 
     def __repr__(self) -> str:
         version = self.attempt.target.version if self.attempt else None
-        return (
-            f"<Exchange {self.head.method!r} {self.head.path!r} on {version}: status {self.status}, ended {self.ended}>"
-        )
+        return f"<Exchange {self.head.method!r} {self.head.path!r} on {version}: {self.status}, ended {self.ended}>"
 
     # ------------------------------------------------------------------ the request
     def start(self, body: bytes, complete: bool) -> None:
@@ -461,6 +459,8 @@ class Exchange:
         self.service.idle.since.pop(self, None)
         paused_s = self.paused_s + (self.last_byte_s - self.paused_at_s if self.paused_at_s else 0.0)
         attempt.end(outcome, self.last_byte_s - attempt.claimed_s - paused_s)
+        if self.context.tracer is not None:
+            self.context.tracer.attempt_ended(self, attempt, outcome)
 
     def _end(self, outcome: int) -> None:
         """Count the outcome of the exchange, once: at its last target, or at the service if it had none."""
@@ -479,9 +479,10 @@ class Exchange:
             self.tap.ended(self, Outcome(outcome))
         if self.failed is not None and self.service.failures is not None:
             self.service.failures.ended(self, outcome)
+        if context.tracer is not None:
+            context.tracer.exchange_ended(self, self.service.options.name, outcome)
         if context.options.access_log:
-            downstream, service = self.downstream, self.service.options.name
-            access_log.exchange_ended(self, downstream.client, downstream.counting, service, Outcome(outcome))
+            access_log.exchange_ended(self, self.downstream, self.service.options.name, Outcome(outcome))
 
     def answer(self, status: int, code: str, detail: str, outcome: Outcome) -> None:
         """End with a local reply, or by closing if a response has begun."""

@@ -1,19 +1,18 @@
 """Writes a line of JSON for each request if `access_log` is on: client, request, version, outcome, sizes and duration.
 
 Everything that clients send is escaped, by the encoder and as in every log (runtime/logs.py), so a request is one line. Bytes
-outside of ASCII are read as Latin-1.
+outside of ASCII are read as Latin-1. access_stream.py sends the lines elsewhere than to the log.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import TYPE_CHECKING, Any, Protocol
 
 from router.rollout.outcome import Outcome
 from router.runtime import clock
+from router.runtime.text.json_log import Fields
 
 if TYPE_CHECKING:
     from router.errors import DownstreamError
@@ -44,15 +43,25 @@ class CountingTransport:
         return getattr(self._transport, name)
 
 
-def exchange_ended(
-    exchange: TappedExchange, client: str, counting: CountingTransport | None, service: str, outcome: Outcome
-) -> None:
+class LoggedConnection(Protocol):
+    """The client's connection."""
+
+    @property
+    def client(self) -> str:
+        """The client's address."""
+
+    @property
+    def counting(self) -> CountingTransport | None:
+        """The counter of response bytes; None if the connection began before lines were written."""
+
+
+def exchange_ended(exchange: TappedExchange, connection: LoggedConnection, service: str, outcome: Outcome) -> None:
     """Write the line of an exchange whose response is written as far as there is one."""
     attempt = exchange.attempt
     _write(
-        client,
+        connection.client,
         exchange.head,
-        counting,
+        connection.counting,
         service=service,
         version=attempt.target.version if attempt else None,
         generation=attempt.generation if attempt else None,
@@ -95,4 +104,4 @@ def _write(client: str, head: RequestHead | None, counting: CountingTransport | 
         "request_bytes": head.length if head and head.length >= 0 else None,
         "response_bytes": counting.take_count() if counting else None,
     }
-    log.info("%s", orjson.dumps(line).decode())
+    log.info(Fields(f"{line['method']} {line['target']} {line['status']}" if head else str(line["status"]), line))

@@ -55,6 +55,10 @@ class TappedAttempt(Protocol):
         """When the target was claimed, in monotonic seconds."""
 
     @property
+    def sent_s(self) -> float:
+        """When the last byte of the request was written, in monotonic seconds; 0 before."""
+
+    @property
     def pool(self) -> TappedPool | None:
         """The endpoint in use."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from router.control.views.metrics import BUCKETS_S, fold, render
@@ -32,7 +34,7 @@ OF_ADDONS = {
     "rollback_router_incidents_open",
     "rollback_router_stability_share",
     "rollback_router_standby_cost",
-    "rollback_router_standby_hours",
+    "rollback_router_standby_seconds",
     "rollback_router_time_to_detect_seconds",
     "rollback_router_time_to_restore_seconds",
     "rollback_router_uptime_by_time_share",
@@ -42,9 +44,18 @@ OF_ADDONS = {
     "rollback_router_input_drift_share",
     "rollback_router_validated",
     "rollback_router_proposals",
-    "rollback_router_seconds_since_last_drill",
+    "rollback_router_last_drill_passed_timestamp_seconds",
 }
 """Families that offices add; frozen, too."""
+OF_PROCESSES = {
+    "rollback_router_process_cpu_seconds",
+    "rollback_router_process_max_fds",
+    "rollback_router_process_open_fds",
+    "rollback_router_process_resident_memory_bytes",
+    "rollback_router_process_start_time_seconds",
+    "rollback_router_process_virtual_memory_bytes",
+}
+"""Families that are read from /proc; frozen, too."""
 FROZEN = {
     "rollback_router_requests": ("counter", {"service", "version", "role", "outcome"}),
     "rollback_router_request_duration_seconds": ("histogram", {"service", "version"}),
@@ -61,6 +72,12 @@ FROZEN = {
     "rollback_router_tunnels": ("gauge", {"service", "version"}),
     "rollback_router_oldest_waiting_seconds": ("gauge", {"service", "version"}),
     "rollback_router_replicas": ("gauge", {"service", "version", "state"}),
+    "rollback_router_endpoint_attempts": ("counter", {"service", "version", "endpoint"}),
+    "rollback_router_endpoint_faults": ("counter", {"service", "version", "endpoint"}),
+    "rollback_router_endpoint_in_flight_requests": ("gauge", {"service", "version", "endpoint"}),
+    "rollback_router_endpoint_ejected": ("gauge", {"service", "version", "endpoint"}),
+    "rollback_router_endpoint_ready": ("gauge", {"service", "version", "endpoint"}),
+    "rollback_router_endpoints_left_out": ("gauge", set()),
     "rollback_router_active_info": ("gauge", {"service", "version", "generation"}),
     "rollback_router_target_ready": ("gauge", {"service", "version", "role"}),
     "rollback_router_way_back": ("gauge", {"service"}),
@@ -73,6 +90,11 @@ FROZEN = {
     "rollback_router_rescued_requests": ("counter", {"service", "version"}),
     "rollback_router_refused_answers": ("counter", {"service", "version", "cause"}),
     "rollback_router_quarantined_info": ("gauge", {"service", "version"}),
+    "rollback_router_alarm_active": ("gauge", {"service", "code", "severity"}),
+    "rollback_router_build_info": ("gauge", {"version", "build", "python"}),
+    "rollback_router_process_starts": ("counter", {"process"}),
+    "rollback_router_connections": ("gauge", {"worker"}),
+    "rollback_router_connections_accepted": ("counter", {"worker"}),
     "rollback_router_worker_up": ("gauge", {"worker"}),
     "rollback_router_loop_lag_seconds": ("gauge", {"process"}),
     "rollback_router_limited": ("counter", {"limit"}),
@@ -80,11 +102,14 @@ FROZEN = {
     "rollback_router_admin_refused": ("counter", {"why"}),
     "rollback_router_proxy_headers_refused": ("counter", set()),
     "rollback_router_lookalike_fields_dropped": ("counter", set()),
+    "rollback_router_access_log_lines_dropped": ("counter", set()),
+    "rollback_router_spans_sent": ("counter", set()),
+    "rollback_router_traces_dropped": ("counter", set()),
     "rollback_router_tls_handshakes": ("counter", set()),
     "rollback_router_tls_handshakes_failed": ("counter", set()),
     "rollback_router_certificate_expires_timestamp_seconds": ("gauge", {"setting", "certificate"}),
 }
-"""Of behaviour's list `seconds_since_last_drill` is an office's: test_drills.py."""
+"""Of behaviour's list `last_drill_passed_timestamp_seconds` is an office's: test_drills.py."""
 
 Key = tuple[str, frozenset[tuple[str, str]]]
 
@@ -100,6 +125,9 @@ def control_loop() -> Iterator[FakeControl]:
     held = datetime(2026, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
     control_loop.certificates.found = [("tls", Certificate("/c.pem", (), *held), 1000)]
     for worker in range(2):
+        words[layout.worker(worker) + at.W_ACCESS_LINES_DROPPED] = 2 + worker
+        words[layout.worker(worker) + at.W_SPANS_SENT] = 6 + worker
+        words[layout.worker(worker) + at.W_TRACES_DROPPED] = 3 + worker
         words[layout.worker(worker) + at.W_HANDSHAKES] = 20 + worker
         words[layout.worker(worker) + at.W_HANDSHAKES_FAILED] = 2 + worker
         row = layout.worker_slot(worker, 0, 0)
@@ -113,6 +141,10 @@ def control_loop() -> Iterator[FakeControl]:
         words[layout.worker(worker) + at.W_ENDED + Outcome.REFUSED] = 1
     words[at.H_CONTROL_LAG_US] = 2500
     control_loop.blocked = {"reason": "bad", "incident": "i1", "at": "", "actor": "control"}
+    control_loop.alarms_up = [
+        {"code": "automation_frozen", "detail": "by ops", "since": "", "service": "fraud"},
+        {"code": "overloaded", "detail": "limits act", "since": "", "service": None},
+    ]
     control_loop.switch_stats.record("fraud", "error_rate", 180.0, 0.9)
     control_loop.switch_stats.record("fraud", "a trigger of tomorrow", 180.0, None)
     yield control_loop
@@ -165,6 +197,9 @@ def test_values(control_loop: FakeControl) -> None:
         key("tls_handshakes_total"): 41,
         key("tls_handshakes_failed_total"): 5,
         key("certificate_expires_timestamp_seconds", setting="tls", certificate="/c.pem"): 1893456000,
+        key("access_log_lines_dropped_total"): 5,
+        key("spans_sent_total"): 13,
+        key("traces_dropped_total"): 7,
         key("rescued_requests_total", **v2): 3,
         key("in_flight_requests", **v2): 2,
         key("waiting_requests", **v2): 1,
@@ -188,6 +223,14 @@ def test_values(control_loop: FakeControl) -> None:
         key("trigger_value", service="fraud", trigger="error_rate"): 0.5,
         key("trigger_limit", service="fraud", trigger="hard_failure_hang"): 10,
         key("quarantined_info", **v1): 1,
+        key("alarm_active", service="fraud", code="automation_frozen", severity="critical"): 1,
+        key("alarm_active", service="", code="overloaded", severity="critical"): 1,
+        key("build_info", version="0", build="compiled", python=platform.python_version()): 1,
+        key("process_starts_total", process="worker-1"): 1,
+        key("process_starts_total", process="control"): 1,
+        key("connections", worker="1"): 3,
+        key("connections_accepted_total", worker="0"): 40,
+        key("endpoint_attempts_total", **v2, endpoint="http://127.0.0.2:9001"): 20,
         key("worker_up", worker="1"): 1,
         key("loop_lag_seconds", process="worker-1"): 0.001,
         key("loop_lag_seconds", process="control"): 0.0025,
@@ -210,7 +253,7 @@ def test_a_sample_more_than_a_sixteenth_from_a_boundary_is_on_its_right_side(mic
     counts = [0] * BUCKETS
     counts[index(micros)] = 1
     cumulative, total_s = fold(counts)
-    assert [le for le, _ in cumulative] == [f"{bound:g}" for bound in BUCKETS_S] + ["+Inf"]
+    assert [le for le, _ in cumulative] == [str(bound) for bound in BUCKETS_S] + ["+Inf"]
     for bound, (_, seen) in zip(BUCKETS_S, cumulative, strict=False):
         if abs(micros / 1e6 - bound) > bound * 0.0667:
             assert seen == (micros / 1e6 <= bound)
@@ -220,6 +263,20 @@ def test_a_sample_more_than_a_sixteenth_from_a_boundary_is_on_its_right_side(mic
 
 async def test_the_exposition_is_served_with_its_media_type(admin: AdminHarness) -> None:
     status, headers, text = await admin.call("GET", "/metrics")
-    assert status == 200
-    assert headers["Content-Type"].startswith("text/plain; version=")
+    assert (status, headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert headers["Vary"] == "Accept"
     assert "# TYPE rollback_router_way_back gauge" in text
+    start = 'rollback_router_process_resident_memory_bytes{process="control"} '
+    assert [line for line in text.splitlines() if line.startswith(start)]
+
+
+async def test_open_metrics_is_served_to_a_client_that_prefers_it(admin: AdminHarness) -> None:
+    accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+    status, headers, text = await admin.call("GET", "/metrics", {"Accept": accept})
+    assert (status, headers["Content-Type"]) == (200, "application/openmetrics-text; version=1.0.0; charset=utf-8")
+    assert text.endswith("\n# EOF\n")
+    families = {family.name: family for family in openmetrics.text_string_to_metric_families(text)}
+    assert families["rollback_router_switch_swap_seconds"].unit == "seconds"
+    assert families["rollback_router_requests"].type == "counter"
+    as_text = {family.name for family in text_string_to_metric_families((await admin.call("GET", "/metrics"))[2])}
+    assert set(families) == as_text

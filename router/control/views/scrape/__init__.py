@@ -1,0 +1,1 @@
+"""What a scrape of the metrics adds to status: endpoints, processes, text formats."""
