@@ -11,6 +11,7 @@ from docs.generate import (
     errors_page,
     example_file,
     exit_codes_page,
+    grafana_dashboard,
     http_api_page,
     metrics_page,
     settings_page,
@@ -24,6 +25,7 @@ ROOT: Final = Path(__file__).parent.parent.parent
 def pages() -> dict[str, str]:
     """Return the text of each generated file by its path in the project."""
     return {
+        "deploy/grafana/rollback-router.json": grafana_dashboard.text(),
         "deploy/router.example.toml": example_file.text(),
         "deploy/router.schema.json": settings_schema.text(),
         "docs/reference/alarms.md": alarms_page.text(),
