@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from router.rollout.judge.evidence import FRESH_NS, Run, Waits
+from router.rollout.judge.evidence import FRESH_NS, Evidence, Run, Waits
+from router.rollout.outcome import Outcome
+from router.rollout.stats.sample import Sample
+from router.rollout.stats.window import SlotHistory
 from router.rollout.units import SECOND_NS
 
 NOW_NS = 1_000 * SECOND_NS
@@ -39,3 +42,15 @@ def test_what_we_slept_is_no_part_of_a_wait_unless_others_confirm_it() -> None:
     assert waits.lasted_s(with_stalls=False) == 6.0
     assert waits.lasted_s(with_stalls=True) == 10.0
     assert Waits(NOW_NS, NOW_NS, stalled_ns=SECOND_NS).lasted_s(with_stalls=False) == 0.0
+
+
+def test_a_wait_of_the_first_sample_that_goes_on_is_a_wait() -> None:
+    """The first entry only sets the start, so the next one must count although nothing has changed since."""
+    history, evidence = SlotHistory(), Evidence()
+    outcomes = (0,) * len(Outcome)
+    first = Sample(SECOND_NS, 1, 1, 1, 1, 0, 0, outcomes, waiting=1, waiting_long=1, oldest_waiting_ns=SECOND_NS // 2)
+    for sample in (first, first.again(2 * SECOND_NS)):
+        history.append(sample)
+        assert history.newest is not None
+        evidence.add(history.newest)
+    assert (evidence.waits.since_ns, evidence.waits.until_ns, evidence.waits.long) == (SECOND_NS, 2 * SECOND_NS, 1)
