@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import aiohttp
 import orjson
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+from multidict import CIMultiDict
 from yarl import URL
 
 from router import __version__
@@ -40,6 +43,8 @@ DETAIL_CHARS_MAX: Final = 200
 UNAUTHORISED: Final = "the server wants credentials: give the version a headers_file"
 _KEEPALIVE_S: Final = 75.0
 _RESOLVED_FOR_S: Final = 10
+_PREPARED_MAX: Final = 1024
+"""Requests that are kept prepared; beyond that number all of them are prepared anew."""
 _HEADERS: Final = {"User-Agent": f"rollback-router-probe/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
@@ -68,9 +73,54 @@ class _Attempt:
     rewrite: SentRewrite
     context: ssl.SSLContext | None = None
     connected: bool = False
+    created: bool = False
     reused: bool = False
     unknown: bool = False
     identity: Identity | None = None
+
+
+_attempt: ContextVar[_Attempt] = ContextVar("attempt")
+"""The attempt of the task that asks a connector for a connection."""
+
+
+class _NotingConnector(aiohttp.BaseConnector):
+    """Notes in the attempt whether its connection is a new one or a kept one. Traces of aiohttp would cost a third of a probe."""
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        attempt = _attempt.get()
+        attempt.created = False
+        connection = await super().connect(req, traces, timeout)
+        attempt.connected = True
+        attempt.reused = attempt.reused or not attempt.created
+        return connection
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        _attempt.get().created = True
+        return await super()._create_connection(req, traces, timeout)
+
+
+class _TcpConnector(_NotingConnector, aiohttp.TCPConnector):
+    """Connections by TCP, with or without TLS."""
+
+
+class _UnixConnector(_NotingConnector, aiohttp.UnixConnector):
+    """Connections to one Unix socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PreparedRequest:
+    """The request of one probe to one endpoint: it is the same each time."""
+
+    probe: Probe
+    rewrite: SentRewrite
+    endpoint: Endpoint
+    url: URL
+    headers: CIMultiDict[str]
+    body: bytes | None
 
 
 class ProbeClient:
@@ -83,13 +133,12 @@ class ProbeClient:
     def __init__(self, settings: Settings, kept: KeptFiles = MappingProxyType({})) -> None:
         self._kept = kept
         self.reconfigure(settings)
-        self._session = _session(
-            aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=_RESOLVED_FOR_S)
-        )
+        self._session = _session(_TcpConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=_RESOLVED_FOR_S))
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply another connect timeout; the files of each service's `backend_tls` are read again at the next probe."""
-        self._connect_timeout_s = settings.timeouts.connect_timeout_s
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.timeouts.connect_timeout_s)
+        self._prepared: dict[tuple[str, str], _PreparedRequest] = {}
         self._tls = {
             name: tls_contexts.backend_of(service.backend_tls.model_dump(), self._kept.get(backend_place(name)))
             for name, service in settings.services.items()
@@ -119,7 +168,7 @@ class ProbeClient:
                 if probe == "none":
                     await _connect(url, attempt)
                 else:
-                    failed = await self._request(url, probe, attempt)
+                    failed = await self._request(self._prepare(service, url, probe, rewrite), attempt)
         except TimeoutError:
             failed = f"no {'whole answer' if attempt.connected else 'connection'} within {timeout_s:g} s"
             late = attempt.connected
@@ -144,49 +193,46 @@ class ProbeClient:
             context = contexts[service] = await loop.run_in_executor(None, probing_context, tls)
         return context
 
-    async def _request(self, url: str, probe: Probe, attempt: _Attempt) -> str | None:
+    def _prepare(self, service: str, url: str, probe: Probe, rewrite: SentRewrite) -> _PreparedRequest:
+        known = self._prepared.get((service, url))
+        if known is None or known.probe is not probe or known.rewrite is not rewrite:
+            if len(self._prepared) >= _PREPARED_MAX:
+                self._prepared.clear()
+            known = self._prepared[service, url] = _prepared(url, probe, rewrite)
+        return known
+
+    async def _request(self, request: _PreparedRequest, attempt: _Attempt) -> str | None:
         """Return the error of the answer; None if it is good.
 
         A kept connection that the backend has closed meanwhile is no evidence: the probe is sent once more on a new one.
         """
+        _attempt.set(attempt)
+        if request.endpoint.unix:  # no connection is kept, as connecting there costs nothing
+            async with _session(_UnixConnector(request.endpoint.unix)) as session:
+                return await self._request_once(session, request, attempt)
         try:
-            return await self._request_once(url, probe, attempt)
+            return await self._request_once(self._session, request, attempt)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             if not attempt.reused:
                 raise
         attempt.connected = attempt.reused = False
-        return await self._request_once(url, probe, attempt)
+        return await self._request_once(self._session, request, attempt)
 
-    @asynccontextmanager
-    async def _session_of(self, endpoint: Endpoint) -> AsyncIterator[aiohttp.ClientSession]:
-        """Yield the session that keeps connections open; for a Unix socket a new one, as connecting there costs nothing."""
-        if not endpoint.unix:
-            yield self._session
-            return
-        connector = aiohttp.UnixConnector(endpoint.unix)
-        async with _session(connector) as session:
-            yield session
-
-    async def _request_once(self, url: str, probe: Probe, attempt: _Attempt) -> str | None:
-        body = probe.body.encode() if probe.body is not None else None
-        endpoint = parse_endpoint(url)
-        async with (
-            self._session_of(endpoint) as session,
-            session.request(
-                probe.method,
-                _url(endpoint, attempt.rewrite.target(probe.path)),
-                ssl=attempt.context if attempt.context is not None else True,
-                server_hostname=attempt.tls.server_name if endpoint.secure else None,
-                data=body,
-                headers=attempt.rewrite.headers(
-                    _HEADERS | ({"Content-Type": probe.content_type} if body is not None else {})
-                ),
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s),
-                trace_request_ctx=attempt,
-            ) as response,
-        ):
-            certificate = _certificate(response)
+    async def _request_once(
+        self, session: aiohttp.ClientSession, request: _PreparedRequest, attempt: _Attempt
+    ) -> str | None:
+        probe = request.probe
+        async with session.request(
+            probe.method,
+            request.url,
+            ssl=attempt.context if attempt.context is not None else True,
+            server_hostname=attempt.tls.server_name if request.endpoint.secure else None,
+            data=request.body,
+            headers=request.headers,
+            allow_redirects=False,
+            timeout=self._timeout,
+        ) as response:
+            certificate = _certificate(response) if request.endpoint.secure else ()
             attempt.unknown = response.status in (401, 403)
             if attempt.unknown:
                 return (
@@ -203,6 +249,19 @@ class ProbeClient:
             if probe.inference and response.status < 300 and _holds_error(probe.path, text):
                 return f"status {response.status}, but the answer is an error: {text.strip()}"
             return None
+
+
+def _prepared(url: str, probe: Probe, rewrite: SentRewrite) -> _PreparedRequest:
+    endpoint = parse_endpoint(url)
+    typed = {"Content-Type": probe.content_type} if probe.body is not None else {}
+    return _PreparedRequest(
+        probe,
+        rewrite,
+        endpoint,
+        _url(endpoint, rewrite.target(probe.path)),
+        CIMultiDict(rewrite.headers(_HEADERS | typed)),
+        probe.body.encode() if probe.body is not None else None,
+    )
 
 
 def _holds_error(path: str, text: str) -> bool:
@@ -232,12 +291,7 @@ def _url(endpoint: Endpoint, target: str) -> URL:
 
 
 def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_end.append(_on_new_connection)
-    trace.on_connection_reuseconn.append(_on_reused_connection)
-    return aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trace_configs=[trace]
-    )
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
 
 
 async def _connect(url: str, attempt: _Attempt) -> None:
@@ -265,9 +319,9 @@ def _reason(error: Exception) -> str:
 
 async def _read(response: aiohttp.ClientResponse) -> str:
     """Return the text of the answer, at most `RESPONSE_BYTES_MAX` bytes; a longer answer closes its connection."""
-    text = bytearray()
-    async for chunk in response.content.iter_chunked(8192):
-        text += chunk
+    text, content = bytearray(), response.content
+    while not content.at_eof():
+        text += await content.read(8192)
         if len(text) >= RESPONSE_BYTES_MAX:
             response.close()
             break
@@ -279,18 +333,6 @@ def _certificate(response: aiohttp.ClientResponse) -> tuple[str, ...]:
     connection = response.connection
     transport = connection.transport if connection is not None else None
     return certificate_names(transport.get_extra_info("peercert")) if transport is not None else ()
-
-
-async def _on_new_connection(
-    session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceConnectionCreateEndParams
-) -> None:
-    context.trace_request_ctx.connected = True
-
-
-async def _on_reused_connection(
-    session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceConnectionReuseconnParams
-) -> None:
-    context.trace_request_ctx.connected = context.trace_request_ctx.reused = True
 
 
 def ms_since(started_ns: int) -> float:

@@ -65,6 +65,8 @@ def models_in(text: str) -> tuple[str, ...]:
     Known are `model` (OpenAI, Anthropic), `model_name` (KServe V2), `id` of each member of `data` (OpenAI's list of models),
     and `name` beside `versions` or `platform` (the metadata of Triton).
     """
+    if not text.lstrip().startswith("{"):  # most answers of a health check are no JSON: an exception costs more
+        return ()
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):

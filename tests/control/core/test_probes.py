@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from router import __version__
+from router.control.core import probe as probe_module
 from router.control.core.probe import RESPONSE_BYTES_MAX
 from router.control.core.probes import GATE_PROBES, Probes
 from router.rollout.model.events import ProbeCompleted
@@ -361,3 +362,19 @@ async def test_a_probe_is_sent_as_requests_to_the_version_are(rig: Rig) -> None:
         assert (await rig.seen.get()).ok
         assert server.requests[0].startswith(b"GET /v2/models/v8/health?a=%2F HTTP/1.1\r\nHost: v8.example\r\n")
         assert b"\r\nAuthorization: ours\r\n" in server.requests[0]
+
+
+async def test_a_probe_that_changes_is_prepared_anew(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_module, "_PREPARED_MAX", 2)
+    moved = SentRewrite("/", Rewrite("v8.example", None, "/f"), ())
+    async with scripted(answer()) as server, scripted(answer()) as other, scripted(answer()) as third:
+        for url in (server.url, other.url, third.url, server.url):
+            assert (await rig.probes.check("fraud", (url,), Probe(), 1.0))[url].ok
+        health = Probe(path="/health")
+        await rig.probes.check("fraud", (server.url,), health, 1.0)
+        await rig.probes.check("fraud", (server.url,), health, 1.0, moved)
+        assert [request.split(b"\r\n", 2)[:2] for request in server.requests[2:]] == [
+            [b"GET /health HTTP/1.1", b"Host: " + server.url.removeprefix("http://").encode()],
+            [b"GET /health HTTP/1.1", b"Host: v8.example"],
+        ]
+        assert len(rig.probes._client._prepared) <= 2
