@@ -8,6 +8,8 @@ cdef class Deadlines:
 
     cpdef start(self, object waiter, double now_s)
     cpdef stop(self, object waiter)
+    @cython.locals(limit=double, due=list)
+    cpdef sweep(self, double now_s)
 
 
 @cython.final
@@ -16,5 +18,7 @@ cdef class DeadlineSet:
     cdef public list _tables
     cdef public list _of_connections
 
+    @cython.locals(table=Deadlines)
+    cpdef sweep(self, double now_s)
     @cython.locals(table=Deadlines)
     cpdef forget(self, object connection)

@@ -83,7 +83,8 @@ class DeadlineSet:
     def sweep(self, now_s: float) -> None:
         """Sweep all tables."""
         for table, _ in self._tables:
-            table.sweep(now_s)
+            if table.since:
+                table.sweep(now_s)
 
     def reconfigure(self, options: Options) -> None:
         """Take the durations from changed settings; waits that have begun keep their start."""

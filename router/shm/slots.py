@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from router.errors import InternalError
 from router.rollout.model.rewrite import NO_REWRITE, Rewrite, from_dict
+from router.rollout.model.route import SLOTS
 from router.shm import layout as at
 from router.shm.segment import Segment
 
@@ -51,7 +52,8 @@ class Slots:
 
     def __init__(self, segment: Segment, service: int) -> None:
         self._segment = segment
-        self._service = service
+        self._starts = [segment.layout.slot(service, slot) for slot in range(SLOTS)]
+        self._cuts = [start + at.S_CUT_GENERATION for start in self._starts]
 
     def write(self, slot: int, content: SlotRecord) -> None:
         """Fill a slot. The caller makes sure that no worker reads the old contents any more."""
@@ -60,7 +62,7 @@ class Slots:
             raise InternalError(
                 "slot_too_large", f"version {content.version!r}: {len(payload)} bytes, {at.SLOT_PAYLOAD_BYTES} fit"
             )
-        start, words = self._segment.layout.slot(self._service, slot), self._segment.words
+        start, words = self._starts[slot], self._segment.words
         words[start + at.S_CRC] = 0
         first_byte = (start + at.SLOT_HEADER_WORDS) * at.WORD_BYTES
         self._segment.bytes[first_byte : first_byte + len(payload)] = payload
@@ -70,7 +72,7 @@ class Slots:
 
     def read(self, slot: int) -> SlotRecord | None:
         """Return the contents; None while they are being written, and if they are empty or damaged."""
-        start, words = self._segment.layout.slot(self._service, slot), self._segment.words
+        start, words = self._starts[slot], self._segment.words
         incarnation, length, crc = (words[start + offset] for offset in (at.S_INCARNATION, at.S_LENGTH, at.S_CRC))
         if not 0 < length <= at.SLOT_PAYLOAD_BYTES:
             return None
@@ -89,12 +91,17 @@ class Slots:
 
     def crc(self, slot: int) -> int:
         """Return the CRC of the contents: it changes when they are written again; 0 while they are written."""
-        return self._segment.words[self._segment.layout.slot(self._service, slot) + at.S_CRC]
+        return self._segment.words[self._starts[slot] + at.S_CRC]
 
     def cut(self, slot: int, generation: int) -> None:
         """Make the workers end every attempt on `slot` that was claimed under `generation` or earlier."""
-        self._segment.words[self._segment.layout.slot(self._service, slot) + at.S_CUT_GENERATION] = generation
+        self._segment.words[self._starts[slot] + at.S_CUT_GENERATION] = generation
 
     def cut_generation(self, slot: int) -> int:
         """Return the newest generation whose attempts on `slot` must end; 0 for none."""
-        return self._segment.words[self._segment.layout.slot(self._service, slot) + at.S_CUT_GENERATION]
+        return self._segment.words[self._cuts[slot]]
+
+    def cut_generations(self) -> list[int]:
+        """Return the cut generation of each slot."""
+        words = self._segment.words
+        return [words[cut] for cut in self._cuts]

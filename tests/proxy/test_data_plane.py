@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from dataclasses import replace
 
 import pytest
@@ -199,3 +201,24 @@ async def test_a_loop_ends_after_so_many_passes() -> None:
         assert head.count(b"Via: 1.1 rollback-router") == 3
         assert b"3 routers" in body
         assert rig.exchanges() == {"server_error": 3}
+
+
+async def test_descriptors_are_looked_at_in_each_sweep_with_a_connection_and_else_once_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_left(fd: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with Rig() as rig:
+        word = rig.context.row + at.W_LIMITED + at.LIMITED_DESCRIPTORS
+        monkeypatch.setattr(os, "dup", none_left)
+        for _ in range(20):
+            rig.data_plane.sweep()
+        assert rig.segment.words[word] == 2
+        await rig.client()
+        await until(lambda: rig.data_plane.limiter.connection_count() == 1)
+        before = rig.segment.words[word]
+        for _ in range(20):
+            rig.data_plane.sweep()
+        assert rig.segment.words[word] - before == 20
+        monkeypatch.undo()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from router.proxy.deadlines import Deadlines
+from router.proxy.deadlines import Deadlines, DeadlineSet
+from tests.proxy.rig import OPTIONS
 
 
 def test_waits_expire_in_order_at_their_time_and_once() -> None:
@@ -55,3 +56,15 @@ def test_an_expiry_may_stop_another_wait() -> None:
     waits.start("b", 0.0)
     waits.sweep(5.0)
     assert expired == ["a"]
+
+
+def test_a_set_sweeps_each_table_that_has_waits() -> None:
+    expired: list[str] = []
+    tables = DeadlineSet(OPTIONS)
+    short, _, long = (tables.add(lambda _, s=seconds: s, expired.append) for seconds in (1.0, 2.0, 3.0))
+    short.start("short", 0.0)
+    long.start("long", 0.0)
+    tables.sweep(2.9)
+    assert expired == ["short"]
+    tables.sweep(3.0)
+    assert expired == ["short", "long"]

@@ -165,14 +165,16 @@ class LocalService:
 
     def apply_cuts(self) -> None:
         """End the attempts that control has cut."""
+        cuts = self._slots.cut_generations()
+        if cuts == self._cuts:
+            return
         for target in (*self.draining, *self.targets.values()):
-            generation = self._slots.cut_generation(target.slot)
+            generation = cuts[target.slot]
             if generation > self._cuts[target.slot]:
                 for exchange in list(target.in_flight):
                     if exchange.attempt is not None and exchange.attempt.generation <= generation:
                         exchange.cut()
-        for slot in range(SLOTS):
-            self._cuts[slot] = self._slots.cut_generation(slot)
+        self._cuts = cuts
 
     def sweep(self, now_s: float) -> None:
         """Every 100 ms: expire waits, drop drained targets, write this service's gauges into the worker's block."""
@@ -186,7 +188,8 @@ class LocalService:
             target.sweep(now_s)
             self._write_gauges(target, now_s)
         self._write_work_gauges(now_s)
-        self.draining = [target for target in self.draining if target.in_flight]
+        if self.draining:
+            self.draining = [target for target in self.draining if target.in_flight]
 
     def _write_work_gauges(self, now_s: float) -> None:
         """Write the gauges of work rows, once a second, and once more when nothing is in flight."""
@@ -207,6 +210,10 @@ class LocalService:
                 target.find_overdue(overdue_us, now_s)
 
     def _write_gauges(self, target: LocalTarget, now_s: float) -> None:
+        waits = bool(target.awaiting_first_byte.since or target.upgrades)
+        if not waits and not target.shows_waits:
+            return
+        target.shows_waits = waits
         words, row = self._words, target.row
         oldest = target.awaiting_first_byte.oldest()
         words[row + at.L_TUNNELS] = target.upgrades

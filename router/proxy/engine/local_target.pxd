@@ -15,6 +15,7 @@ cdef class LocalTarget:
     cdef public Py_ssize_t retrying
     cdef public Py_ssize_t quota
     cdef public Py_ssize_t upgrades
+    cdef public bint shows_waits
     cdef public tuple pools
     cdef public object rewrite
     cdef public Affected affected

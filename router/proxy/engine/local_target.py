@@ -55,6 +55,7 @@ class LocalTarget:
         self.retrying = 0
         self.quota = 0
         self.upgrades = 0
+        self.shows_waits = True
         self.shares = (ClientShares(), ClientShares())
         self.affected = Affected(context, self.row, self.incarnation, service.known_good, service.fingerprints)
         self._context = context

@@ -77,15 +77,20 @@ class ConcurrencyLimiter:
 
     def distribute(self) -> int:
         """Give each target its quota of the remaining places; return how many places remain. Called in every sweep."""
-        context = self._context
-        serving = [target for service in self._services for target in service.targets.values()]
-        draining = [target for service in self._services for target in service.draining]
-        left = max(0, context.options.requests_max - sum(len(target.in_flight) for target in (*serving, *draining)))
-        share = left // max(1, len(serving))
+        context, serving, taken = self._context, 0, 0
+        for service in self._services:
+            serving += len(service.targets)
+            for target in service.targets.values():
+                taken += len(target.in_flight)
+            for target in service.draining:
+                taken += len(target.in_flight)
+        left = max(0, context.options.requests_max - taken)
+        share, most = left // max(1, serving), context.in_flight_max
         contended = self.shares[0].contended
-        for target in serving:
-            always_ask = contended or target.shares[0].contended
-            target.quota = 0 if always_ask else min(context.in_flight_max, len(target.in_flight) + share)
+        for service in self._services:
+            for target in service.targets.values():
+                always_ask = contended or target.shares[0].contended
+                target.quota = 0 if always_ask else min(most, len(target.in_flight) + share)
         return left
 
     def exceeded_limit(self, exchange: LimitedExchange, target: LimitedTarget) -> RequestLimit | None:
@@ -165,14 +170,14 @@ class ConcurrencyLimiter:
 
     def _all_bounds(self) -> list[Bound]:
         """Return all bounds that are contended, and perhaps others."""
-        contended = any(shares.contended for shares in self.shares)
+        contended = self.shares[0].contended or self.shares[1].contended
         found = [
             bound
             for target in self._targets()
-            if contended or any(shares.contended for shares in target.shares)
+            if contended or target.shares[0].contended or target.shares[1].contended
             for bound in (*self._request_bounds(target), *self._tunnel_bounds(target))
         ]
-        return list({id(bound.shares): bound for bound in found}.values())
+        return list({id(bound.shares): bound for bound in found}.values()) if found else found
 
     def _targets(self) -> list[LimitedTarget]:
         return [target for service in self._services for target in (*service.targets.values(), *service.draining)]

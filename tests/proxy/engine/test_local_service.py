@@ -6,6 +6,7 @@ from router.rollout.model.rewrite import Rewrite
 from router.rollout.model.route import NO_SLOT, Flag
 from router.runtime import clock
 from router.shm import layout as at
+from router.shm.slots import Slots
 from tests import backends
 from tests.backends import Backend
 from tests.proxy.rig import Rig, field, until
@@ -128,8 +129,6 @@ async def test_cut_ends_what_is_left_on_a_slot() -> None:
         await client.send(POST)
         await until(lambda: hung.requests)
         generation = rig.route(1, NO_SLOT, flags=Flag.REDISPATCH)
-        from router.shm.slots import Slots
-
         Slots(rig.segment, 0).cut(0, generation)
         rig.data_plane.refresh()
         assert (await client.response())[0] == 503
@@ -170,3 +169,19 @@ async def test_a_slot_that_is_filled_for_another_version_is_not_adopted_before_i
         rig.data_plane.services[0].sweep(clock.now_s())
         await rig.ask(POST)
     assert field(server.requests[0].raw, b"host") == b"t"
+
+
+async def test_the_gauges_of_waits_come_and_go_and_replace_those_of_the_worker_before() -> None:
+    async with Backend(backends.never()) as hung, Rig() as rig:
+        row = rig.segment.layout.worker_slot(0, 0, 0)
+        rig.segment.words[row + at.L_WAITING], rig.segment.words[row + at.L_OLDEST_WAITING_NS] = 9, 9
+        rig.serve(hung.url)
+        rig.data_plane.sweep()
+        assert (rig.scalar(at.L_WAITING), rig.scalar(at.L_OLDEST_WAITING_NS)) == (0, 0)
+        client = await rig.client()
+        await client.send(GET)
+        await until(lambda: rig.scalar(at.L_WAITING) == 1)
+        assert rig.scalar(at.L_OLDEST_WAITING_NS) > 9
+        client.reset()
+        await until(lambda: rig.scalar(at.L_WAITING) == 0)
+        assert rig.scalar(at.L_OLDEST_WAITING_NS) == 0
