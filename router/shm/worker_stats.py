@@ -11,6 +11,7 @@ is never too small if the worker counts meanwhile.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import add
 from typing import Any
 
 from router.rollout.model.route import SLOTS
@@ -139,14 +140,12 @@ class WorkerStats:
         ends = [0] * at.OUTCOME_COUNT
         words = self._words
         for worker in range(self.workers):
-            row = self._layout.worker_service(worker, service) + at.LS_ENDED
-            for outcome in range(at.OUTCOME_COUNT):
-                ends[outcome] += words[row + outcome]
+            rows = [self._layout.worker_service(worker, service) + at.LS_ENDED]
             for slot in range(SLOTS):
                 row = self._layout.worker_slot(worker, service, slot) + at.L_EXCHANGES
-                counts = words[row : row + at.ROLE_COUNT * at.OUTCOME_COUNT].tolist()
-                for position, count in enumerate(counts):
-                    ends[position % at.OUTCOME_COUNT] += count
+                rows += [row + role * at.OUTCOME_COUNT for role in range(at.ROLE_COUNT)]
+            for row in rows:
+                ends = list(map(add, ends, words[row : row + at.OUTCOME_COUNT].tolist()))
         accepted = sum(
             words[self._layout.worker_service(worker, service) + at.LS_ACCEPTED] for worker in range(self.workers)
         )

@@ -73,6 +73,7 @@ class CasesAddon(Addon):
         self._summaries: dict[str, Summary] = {}
         self._built: dict[str, dict[str, Any]] = {name: {} for name in control_loop.services}
         """By service and incident: the data of its `cases_frozen` entry, the oldest first."""
+        self._promotion_parts: dict[str, tuple[tuple[Any, ...], PromotionCheck]] = {}
         self._checked: dict[str, dict[str, SuiteResult]] = {name: {} for name in control_loop.services}
         self._next_load_ns = self._next_tidy_ns = 0
         self._loading = False
@@ -247,13 +248,19 @@ class CasesAddon(Addon):
         }
 
     def _promotion_check(self, service_controller: ServiceController) -> PromotionCheck:
-        required = service_controller.service.cases.on_promote == "require"
-        revision, stale = (
-            self._summaries.get(service_controller.name, Summary()).revision,
-            self._stale(service_controller),
+        name, cases = service_controller.name, service_controller.service.cases
+        summary, stale = self._summaries.get(name), self._stale(service_controller)
+        parts = (
+            cases.on_promote == "require",
+            summary.revision if summary is not None else "",
+            self._checked[name],
+            stale,
+            self._is_making(service_controller),
         )
-        checked = self._checked[service_controller.name]
-        return PromotionCheck(required, revision, checked, stale, self._is_making(service_controller))
+        known = self._promotion_parts.get(name)
+        if known is None or known[0] != parts:  # every tick asks
+            known = self._promotion_parts[name] = parts, PromotionCheck(*parts)
+        return known[1]
 
     def _stale(self, service_controller: ServiceController) -> bool:
         return self._changes[service_controller.name] != self._loaded[service_controller.name]

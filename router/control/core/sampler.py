@@ -157,13 +157,12 @@ class StallDetector:
 
     def check(self, now_ns: int, own_lag_s: float, stall_s: float) -> bool:
         """Return whether there was a stall since the last check; `own_lag_s` is the delay of this one."""
-        stalled = own_lag_s > stall_s
-        living = self._workers.living()
+        stalled, stall_ns = own_lag_s > stall_s, stall_s * SECOND_NS
         for index in range(self._worker_stats.workers):
             lag_sum_us, heartbeat_ns = self._worker_stats.lag_sum_us(index), self._worker_stats.heartbeat_ns(index)
             if lag_sum_us != self._lag_sums[index]:
                 stalled, self._lag_sums[index] = True, lag_sum_us
-            if index in living and heartbeat_ns and now_ns - heartbeat_ns > stall_s * SECOND_NS:
+            if heartbeat_ns and now_ns - heartbeat_ns > stall_ns and index in self._workers.living():
                 stalled = True
         return stalled
 

@@ -126,6 +126,7 @@ class ServiceController:
         self.replica_monitor = ReplicaMonitor(segment, executor.index, self.name, alarms, names, self._failed_probes)
         self._sampler = Sampler(executor, self.judge, ring, self.replica_monitor)
         self._judge_inputs: JudgeInputs | None = None
+        self._judged_values: tuple[Any, ...] = ()
         self._health = RouterHealth(worker_stats, executor.index)
         self.refused_answers = RefusedAnswersMonitor(worker_stats, executor.index)
         self._probe_monitor = ProbeMonitor(self.name, self.machine, alarms)
@@ -236,28 +237,36 @@ class ServiceController:
         self._probe_monitor.check(evidence)
 
     def _inputs(self, now_ns: int) -> JudgeInputs:
+        """Return the inputs of the judge: the same object while they are equal, so that the judge compares it by identity."""
+        values = self._input_values(now_ns)
+        if self._judge_inputs is None or values != self._judged_values:
+            self._judged_values, self._judge_inputs = values, JudgeInputs(*values)
+        return self._judge_inputs
+
+    def _input_values(self, now_ns: int) -> tuple[Any, ...]:
+        """Return the members of JudgeInputs, in their order."""
         registry, streaks = self.registry, self.machine.streaks
         active, standby = registry.active, registry.standby
         since_ns = None
         if active is not None and active.slot is not None:
             since_ns = streaks.unreachable_since_ns(active.slot, active.endpoints)
-        return JudgeInputs(
-            active_slot=active.slot if active else None,
-            standby_slot=standby.slot if standby else None,
-            promoted_at_ns=registry.active_since_ns,
-            accepted=active is not None and active.accepted,
-            probes_unreachable_since_ns=since_ns,
-            unwell=self.unwell,
-            external_results=(
-                *(result for source in self._trigger_sources for result in source(now_ns)),
-                *self._pressure_monitor.check(now_ns),
-            ),
-            probation_since_ns=registry.probation_since_ns,
-            in_drill=registry.in_drill,
-            criteria=registry.criteria.known,
-            cases=self.machine.promotion_check().last_result(active) if active is not None else None,
-            buckets=self.work_buckets.buckets,
-            inference_probe=self._probe_monitor.evidence(),
+        external_results: tuple[TriggerResult, ...] = ()
+        for source in self._trigger_sources:
+            external_results += source(now_ns)
+        return (
+            active.slot if active is not None else None,
+            standby.slot if standby is not None else None,
+            registry.active_since_ns,
+            active is not None and active.accepted,
+            since_ns,
+            self.unwell,
+            external_results + self._pressure_monitor.check(now_ns),
+            registry.probation_since_ns,
+            registry.in_drill,
+            registry.criteria.known,
+            self.machine.promotion_check().last_result(active) if active is not None else None,
+            self.work_buckets.buckets,
+            self._probe_monitor.evidence(),
         )
 
     def _reached(self, failing: TriggerResult, now_ns: int) -> VerdictReached:

@@ -244,7 +244,7 @@ class Judge:
         probation = self._on_probation(inputs, active.key, now_ns)
         if probation is None:
             return verdict
-        if any(result.failing for result in verdict.results):
+        if verdict.pending and any(result.failing for result in verdict.results):
             probation.failed(now_ns)
         accepted = None if verdict.pending else self._accept(inputs, probation, now_ns)
         return verdict if accepted is None else replace(verdict, accepted=accepted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from router.rollout.judge.baseline import Baseline
@@ -94,11 +94,11 @@ class Verdict:
     observing: tuple[TriggerResult, ...] = ()
     accepted: Baseline | None = None
     notes: tuple[Note, ...] = ()
+    pending: bool = field(init=False, repr=False, compare=False)
+    """Whether any trigger fails, sustained or not: meanwhile no version is accepted and no baseline estimated."""
 
-    @property
-    def pending(self) -> bool:
-        """Whether any trigger fails, sustained or not: meanwhile no version is accepted and no baseline estimated."""
-        return any(result.state == "fail" for result in self.results)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pending", any(result.state == "fail" for result in self.results))
 
 
 def with_cause(verdict: Verdict, cause: str) -> Verdict:

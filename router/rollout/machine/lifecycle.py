@@ -84,7 +84,7 @@ class Lifecycle:
         for version, release in self._registry.temporary_releases.items():
             if release.is_over(now_ns):
                 return VersionRules(self._registry, self._generation).returned(version, release.quarantine)
-        for target in self._registry.holders():
+        for target in self._registry.roles.awaited:
             if commands := self._due(target, event, now_ns):
                 return commands
         return []

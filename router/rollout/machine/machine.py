@@ -406,7 +406,9 @@ class Machine:
         if self.blocked_reason is not None and now_ns - self._failing_ns > self.limits.unblock_after_s * SECOND_NS:
             return self._unblock()
         proposals = proposal_rules.tick(self.registry, self.limits.proposals, now_ns)
-        return proposals or self._lifecycle().ticked(event, now_ns)
+        if proposals or not (self.registry.roles.awaited or self.registry.temporary_releases):
+            return proposals
+        return self._lifecycle().ticked(event, now_ns)
 
     def _lifecycle(self) -> Lifecycle:
         return Lifecycle(self.registry, self.streaks, self.limits, self._next(), self._cuts)

@@ -110,8 +110,13 @@ class ProbeStreaks:
 
     def unreachable_since_ns(self, slot: int, endpoints: Iterable[str]) -> int | None:
         """Return since when probes could connect to no endpoint (monotonic); None if one accepts or was never probed."""
-        since = [streak.refused_since_ns if streak else 0 for streak in self._of(slot, endpoints)]
-        return max(since) if since and all(since) else None
+        known, newest_ns = self._slots.get(slot, {}), 0
+        for url in endpoints:
+            streak = known.get(url)
+            if streak is None or not streak.refused_since_ns:
+                return None
+            newest_ns = max(newest_ns, streak.refused_since_ns)
+        return newest_ns or None
 
     def detail(self, slot: int) -> str:
         """Return the errors of the last probes, by endpoint."""

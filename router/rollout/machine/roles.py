@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from router.rollout.model.target import CANDIDATES, State, Target
+
+_AWAITED: Final = frozenset({State.VERIFYING, State.DRAINING, State.FAILED})
 
 
 class Roles:
@@ -19,3 +22,5 @@ class Roles:
         self.holders = tuple(sorted(held, key=lambda target: target.slot or 0))
         """The versions that hold a slot, by slot."""
         self.draining = tuple(target for target in self.holders if target.role == "draining")
+        self.awaited = tuple(target for target in self.holders if target.bounded or target.state in _AWAITED)
+        """Those that change, or are cut, by time alone."""

@@ -133,6 +133,8 @@ async def test_our_own_stalls_are_seen() -> None:
     assert detector.check(12 * SECOND, 0.0, 1.0), "a worker is stopped"
     workers.live(1, DEAD)
     assert not detector.check(12 * SECOND, 0.0, 1.0), "a dead one counts nothing"
+    segment.words[segment.layout.worker(1) + at.W_HEARTBEAT_NS] = 10 * SECOND
+    assert not detector.check(12 * SECOND, 0.0, 1.0), "with whatever heartbeat"
     workers.close()
     segment.close()
 

@@ -9,9 +9,13 @@ import pytest
 from router.control.core.probe import ProbeResult
 from router.control.core.probes import Probes
 from router.control.core.service_controller import first_byte_timeout_s, limits
-from router.rollout.judge.verdict import Note, conclude
+from router.control.monitors.observed_day import ObservedDay
+from router.rollout.judge.active.judge_inputs import JudgeInputs
+from router.rollout.judge.verdict import Note, TriggerResult, Verdict, conclude
 from router.rollout.machine.limits import RolloutLimits
+from router.rollout.model.events import ProposalDue
 from router.rollout.outcome import Outcome
+from router.rollout.units import SECOND_NS
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.texts import golden
 
@@ -237,3 +241,72 @@ async def test_a_note_of_the_verdict_is_an_alarm_until_it_is_gone(
     assert [(alarm["code"], alarm["detail"]) for alarm in control.alarms.listing()] == [("queue_grows", "13 wait")]
     control.tick()
     assert control.alarms.listing() == []
+
+
+# -- a verdict that holds: what depends on the time is reported all the same
+def hold(control: ControlHarness, monkeypatch: pytest.MonkeyPatch, verdict: Verdict) -> None:
+    """Let the judge return the same verdict at each tick from now on."""
+    monkeypatch.setattr(control.service_controller.judge, "evaluate", lambda inputs, now_ns: verdict)
+    control.tick(3)
+
+
+async def test_a_rule_that_asks_asks_again_while_the_verdict_holds(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = await start(proposals={"expire_after_s": 60, "repeat_after_s": 600})
+    late = TriggerResult("latency", "", "fail", "ask", "half of them are late", failing=True)
+    hold(control, monkeypatch, conclude((late,)))
+    proposals = control.service_controller.registry.proposals
+    assert [proposal.state for proposal in proposals.known.values()] == ["open"]
+    control.now_ns += 61 * SECOND_NS
+    control.tick(3)
+    assert [proposal.state for proposal in proposals.known.values()] == ["expired"]
+    control.now_ns += 600 * SECOND_NS
+    control.tick()
+    assert [proposal.state for proposal in proposals.known.values()] == ["expired", "open"]
+
+
+async def test_the_line_of_an_observed_day_comes_while_the_verdict_holds(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    control = await start()
+    begun_ns = control.now_ns
+    control.service_controller.observation = ObservedDay("svc", begun_ns)
+    hold(control, monkeypatch, conclude(()))
+    control.now_ns += 86_400 * SECOND_NS
+    control.tick()
+    assert ObservedDay("svc", begun_ns).line(control.now_ns) in caplog.messages
+
+
+async def test_a_due_proposal_is_applied_once_the_standby_is_fit_while_the_verdict_holds(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = await start(proposals={"at_expiry": "rollback"})
+    control.probe("v2", ok=False, refused=True)
+    control.tick()
+    slow = {"kind": "latency", "detail": "", "reason": "half of them are late", "evidence_since_ns": None}
+    control.service_controller.handle(ProposalDue("v1", "latency", slow), control.now_ns)
+    hold(control, monkeypatch, conclude(()))
+    control.now_ns += 1801 * SECOND_NS
+    control.tick(30)
+    assert control.states()["v1"] == "active"
+    control.probe("v2", times=3)
+    control.tick(30)
+    assert control.states()["v2"] == "active"
+
+
+async def test_the_inputs_of_the_judge_are_one_object_while_they_are_equal(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = await start()
+    seen: list[JudgeInputs] = []
+    monkeypatch.setattr(
+        control.service_controller.judge, "evaluate", lambda inputs, now_ns: seen.append(inputs) or conclude(())
+    )
+    control.tick(2)
+    assert seen[0] is seen[1]
+    control.probe("v1", ok=False, refused=True)
+    control.tick(2)
+    assert seen[1].probes_unreachable_since_ns is None
+    assert seen[2].probes_unreachable_since_ns is not None
+    assert seen[2] is seen[3]

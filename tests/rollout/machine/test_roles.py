@@ -18,7 +18,7 @@ def test_roles_and_slots() -> None:
     roles = Roles({target.version: target for target in (V1, old, standby, left, ready)})
     assert (roles.active, roles.standby, roles.candidate) == (V1, standby, ready)
     assert roles.holders == (standby, left, V1, ready)
-    assert roles.draining == (left,)
+    assert roles.draining == roles.awaited == (left,)
     assert roles.by_state[State.RETIRED] is old
 
 
@@ -26,3 +26,12 @@ def test_of_a_state_with_several_versions_the_last_one_counts() -> None:
     first, second = (replace(V1, version=name, state=State.RETIRED, slot=None) for name in ("a", "b"))
     assert Roles({"a": first, "b": second}).by_state == {State.RETIRED: second}
     assert Roles({}).holders == ()
+
+
+def test_what_time_alone_changes_is_awaited() -> None:
+    verifying = replace(V1, version="v2", state=State.VERIFYING, slot=1)
+    failed = replace(V1, version="v4", state=State.FAILED, slot=2)
+    bounded = replace(V1, version="v5", state=State.STANDBY, slot=4, bounded=True)
+    gone = replace(V1, version="v6", state=State.FAILED, slot=None)
+    roles = Roles({target.version: target for target in (V1, verifying, failed, bounded, gone)})
+    assert roles.awaited == (verifying, failed, bounded)
