@@ -33,6 +33,7 @@ from router.tls.certificate_info import reason
 TICKET_WAIT_S: Final = 0.1
 """The longest wait of a session ticket for the answer; one sweep of the deadlines (100 ms) comes on top."""
 _READ_BYTES: Final = 65536
+"""More than a record holds, so that a read leaves nothing of it in OpenSSL: `_deliver` does not ask there for a rest."""
 _BELOW_READS_MAX: Final = 64
 _HANDSHAKE_RECORD: Final = 0x16
 _RECORD_HEAD_BYTES: Final = 5
@@ -256,7 +257,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         parts = []
         incoming, decrypted = self._incoming, self.ssl
         try:
-            while incoming.pending or decrypted.pending():
+            while incoming.pending:
                 part = decrypted.read(_READ_BYTES)
                 if not part:
                     self._close_notify_received = True

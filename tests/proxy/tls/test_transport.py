@@ -186,7 +186,8 @@ class Server:
         self.tickets = Deadlines(TICKET_WAIT_S, TlsTransport.send_ticket)
         context = authority.client()
         context.maximum_version = version
-        self.came, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.came, self.sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        out = self.sent
         self.client = context.wrap_bio(self.came, out, server_hostname="localhost")
         self.above = Above()
         server = authority.server()
@@ -279,3 +280,16 @@ def test_a_connection_that_is_lost_waits_no_more(tmp_path: Path) -> None:
     server.tls.connection_lost(None)
     assert not server.tickets.since
     assert not server.writes
+
+
+@pytest.mark.parametrize("size", [1, 16_384, 16_385, 100_000])
+@pytest.mark.parametrize("step", [1_000, 7_001, 200_000])
+def test_what_has_come_is_passed_on_whole(size: int, step: int, tmp_path: Path) -> None:
+    """A read takes all of a record: nothing waits in OpenSSL when the last byte of it has come, in however many pieces."""
+    server = Server(tmp_path, ssl.TLSVersion.TLSv1_3, b"")
+    server.client.write(b"x" * size)
+    sent = server.sent.read()
+    for start in range(0, len(sent), step):
+        server.tls.data_received(sent[start : start + step])
+        assert not server.tls.ssl.pending()
+    assert server.above.got == b"x" * size
