@@ -276,9 +276,6 @@ TEXTS: Final[dict[str, str]] = {
     ),
     "cli.versions_header": "service  version  state    facts                              endpoints               artifact  ",
     "cli.waiting_for_probes": "v3: 0 good probes in a row; http://h:1: status 503\n",
-    # Dashboard
-    "dashboard.no_standby": "No rollback now: nothing to roll back to: there is no standby.",
-    "dashboard.role_missing": "No rollback now: needs the role operator.",
     # The demo
     "demo.no_rollback": "No rollback within the time allowed (fault: errors); 12 of 1,500 requests failed for their client.",
     "demo.rolled_back": "demo-v2 was rolled back to demo-v1 0.4 s after the fault began, because of hard_failure (errors): 12 of 12 attempts failed within 2 s. In all, 12 of 1,500 requests failed for their client, 0 were rescued on demo-v1. Every worker followed 1.2 ms after the verdict.",
@@ -492,11 +489,12 @@ TEXTS: Final[dict[str, str]] = {
     "verdict.ten_of_ten": "10 faults in 10 requests (100.0%) in the last 2 s; limits 10 and 90%",
     "verdict.useful_share": "6 of 69 attempts of POST /v1/chat/completions in the last 30 s were useful (normally 100.0%), 63 requests of 4 clients without use; the limit is 24.7%",
     "verdict.warm_up": "promoted less than 30 s ago",
-    # Headlines: tests/control/views/headline_texts.py
+    # Dashboard, and headlines (tests/control/views/headline_texts.py)
+    "dashboard.no_standby": "No rollback now: nothing to roll back to: there is no standby.",
+    "dashboard.role_missing": "No rollback now: needs the role operator.",
     "headline.line_of_probation": "Serving v1, on probation",
-    # Lines of entries
+    # Lines of entries, and versions
     "entry.boot": "the router was started (boot 1)",
     "entry.frozen": "automation was frozen: {reason}",
-    # Versions
     "version.not_ready": "not ready after 900 s: http://v3:1: bad",
 }
