@@ -18,6 +18,7 @@ from router.control.admin.sessions import routes as sessions
 from router.control.admin.sessions.sessions import Sessions
 from router.control.alerts import routes as alerts
 from router.control.cases import routes as cases
+from router.control.dashboard import routes as dashboard
 from router.control.drills import routes as drills
 from router.control.history import routes as history
 from router.control.incidents import routes as incidents
@@ -64,6 +65,7 @@ _TITLES: Final = {
     "sessions": "Sessions",
     "events": "Events",
     "live": "Live",
+    "dashboard": "Dashboard",
     "health": "Monitoring",
 }
 """The groups in the reader's order, by tag."""
@@ -74,6 +76,7 @@ def operations() -> tuple[Operation, ...]:
     no_addon: Any = None
     routes: tuple[Operation, ...] = (
         *health.operations({}, {}),
+        *dashboard.operations(),
         *reads.STATUS,
         *changes.OPERATIONS,
         *reads.RECORDS,

@@ -43,7 +43,7 @@ SWEEP_S: Final = 0.1
 _LOOKALIKES_LOG_EVERY_S: Final = 60.0
 """At most one field that was left out is logged in this time: some clients send one with each request."""
 _LAG_PERIOD_SWEEPS: Final = 10
-_UNUSED_SWEEPS: Final = 10
+UNUSED_SWEEPS: Final = 10
 """While there is no connection, one of so many sweeps looks whether a file descriptor is left."""
 _LATE_S: Final = 0.5
 """If a sweep is later than this, no deadline expires: bytes that have arrived in the meantime are read before the next sweep."""
@@ -199,7 +199,7 @@ class DataPlane:
             service.sweep(now_s)
         self.concurrency.sweep(now_s)
         connections = self.limiter.connection_count()
-        if connections or self._sweeps % _UNUSED_SWEEPS == 0:
+        if connections or self._sweeps % UNUSED_SWEEPS == 0:
             self._watch_descriptors()
         self.heap.trim_after_burst(connections, now_s)
         self._requests.refill()

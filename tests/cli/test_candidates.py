@@ -44,7 +44,7 @@ def found(admin: str, line: str) -> tuple[list[str], bool]:
     ("line", "names"),
     [
         ("prom", ["promote"]),
-        ("config ", ["check", "show"]),
+        ("config ", ["check", "init", "show"]),
         ("promote ", ["a:v8"]),
         ("promote a:v8 ", []),
         ("switch ", ["a:v6", "a:v8"]),

@@ -24,7 +24,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, RunOptions]
     """What the supervisor was given; it leaves with 0 at once."""
     calls: list[tuple[Settings, RunOptions]] = []
     monkeypatch.setattr(run, "run", lambda settings, start: calls.append((settings, start)) or 0)
-    monkeypatch.setattr("router.runtime.logs.setup", lambda process: None)
+    monkeypatch.setattr("router.runtime.logs.setup", lambda process, log_format: None)
     return calls
 
 
@@ -120,7 +120,7 @@ def test_a_failed_start_is_its_exit_code(command: Command, monkeypatch: pytest.M
         raise StartError(StartCode.PORT_IN_USE, "listen 127.0.0.1:8080 is in use")
 
     monkeypatch.setattr(run, "run", refuse)
-    monkeypatch.setattr("router.runtime.logs.setup", lambda process: None)
+    monkeypatch.setattr("router.runtime.logs.setup", lambda process, log_format: None)
     assert command("run", "--blue", "http://h:1") == (4, "", golden("cli.port_in_use"))
 
 

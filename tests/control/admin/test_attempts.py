@@ -32,7 +32,7 @@ def test_a_burst_then_one_for_each_while() -> None:
     assert (refusal.code, refusal.facts["retry_after_s"]) == ("credentials_throttled", 2)
     assert statuses(table, "192.0.2.1", 2, REFILL_S) == [401, 429]
     assert statuses(table, "192.0.2.1", BURST + 1, 10_000) == [401] * BURST + [429]
-    assert table.counts == {"throttled": 5, "link_invalid": 0, "signature_invalid": 0, "token_invalid": 2 * BURST + 6}
+    assert table.counts == dict.fromkeys(table.counts, 0) | {"throttled": 5, "token_invalid": 2 * BURST + 6}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.control import fake_control
 from tests.control.conftest import AdminHarness, StartAdmin, token
 
 TOKENS = Admin(tokens=[token("eve", "viewer"), token("ops", "operator"), token("root", "admin")])
-OPEN = {("GET", "/"), ("GET", "/livez"), ("GET", "/readyz"), ("POST", "/v1/session")}
+OPEN = {("GET", "/"), ("GET", "/dashboard/favicon.svg"), ("GET", "/livez"), ("GET", "/readyz"), ("POST", "/v1/session")}
 BODIES: dict[str, dict[str, Any]] = {
     "deploy": {"version": "v3", "endpoints": ["http://127.0.0.1:9"]},
     "promote": {"version": "v3"},
@@ -37,7 +37,7 @@ def bearer(name: str) -> dict[str, str]:
 def routes() -> list[tuple[str, str, str | None]]:
     """Every route of the API as (method, path, role)."""
     application = fake_control.application()
-    filled = {"service": "fraud", "version": "v1", "incident": "i1"}
+    filled = {"service": "fraud", "version": "v1", "incident": "i1", "file": "favicon.svg"}
     return [(op.method, template(op.path).format(**filled), op.role) for op in application[app.OPERATIONS]]
 
 
@@ -194,7 +194,7 @@ async def test_nothing_secret_is_shown(start_admin: StartAdmin, caplog: pytest.L
 
 
 async def test_answers_have_the_fields_that_protect_browsers(admin: AdminHarness) -> None:
-    async with aiohttp.ClientSession() as session, session.get(admin.url + "/") as response:
+    async with aiohttp.ClientSession() as session, session.get(admin.url + "/v1/status") as response:
         assert {
             name: response.headers[name]
             for name in (

@@ -9,6 +9,7 @@ import pytest
 
 from router.proxy.accept.connection_limiter import ClientConnectionLimiter
 from router.proxy.addresses import UNIX, UNKNOWN, Peer
+from router.proxy.data_plane import UNUSED_SWEEPS
 from router.proxy.engine.downstream import Downstream
 from router.runtime import clock, fd_limits
 from router.shm import layout as at
@@ -136,7 +137,8 @@ async def test_a_sweep_without_a_free_descriptor_is_counted(monkeypatch: pytest.
         assert limited(rig) == {}
         with monkeypatch.context() as patch:
             patch.setattr("router.proxy.data_plane.os.dup", _none_left)
-            rig.data_plane.sweep()
+            for _ in range(UNUSED_SWEEPS):
+                rig.data_plane.sweep()
     assert limited(rig) == {"descriptors": 1}
 
 
