@@ -39,7 +39,8 @@ def it() -> Iterator[Stream]:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]  # the thread may be within the next
 
 
 def open_files() -> list[str]:
