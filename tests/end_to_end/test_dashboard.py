@@ -73,7 +73,7 @@ async def test_of_two_people_the_second_one_is_told_who_was_faster(
         await first.heading("v2")
         await second.heading("v2")  # the page behind the dialog shows the new state
         await second.page.click("dialog [type=submit]")
-        await second.shows("dialog .note", "Somebody was faster; nothing was changed.")
+        await second.shows("dialog .note", "Another change came first; nothing was changed.")
         told = await second.text("dialog .note")
         assert "jonas" in told
         assert "rollback from v1 to v2" in told

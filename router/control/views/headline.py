@@ -3,7 +3,7 @@
     level  meaning
     act    requests fail now
     warn   an operator is needed
-    look   worth a look: it ends by itself, or somebody has made it so
+    look   worth a look: it ends by itself, or an operator has made it so
     ok     all is well
 
 A version is called well only if the judge has decided so: without requests the words say that nothing is known.
@@ -141,8 +141,15 @@ def _states(now: ServiceSituation) -> Iterator[_Words]:
 
 
 # -- requests fail now
+def is_quiet(quiet_s: float, median_s: float | None, asked: int) -> bool:
+    """Return whether a version counts as useless: no useful answer for so long, although it was asked `asked` times since.
+    `median_s`: the usual time to a useful answer.
+    """
+    return quiet_s >= max(QUIET_S, 2 * (median_s or 0.0)) and asked >= ASKED_MIN
+
+
 def _failing_now(now: ServiceSituation, active: str) -> Iterator[_Words]:
-    if now.quiet_s >= max(QUIET_S, 2 * (now.median_s or 0.0)) and now.asked_since >= ASKED_MIN:
+    if is_quiet(now.quiet_s, now.median_s, now.asked_since):
         seconds = int(now.quiet_s)
         lead = (
             f"{active} was asked {counted(now.asked_since, 'time')} since and gave nothing useful; "

@@ -9,8 +9,8 @@ from router.control.addon import Document
 from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
 from router.control.monitors.refused_answers import cause_text
-from router.control.views import endpoints, triggers, work
-from router.control.views.answers import ReplicaStatus, TargetWindow, WorkerStatus
+from router.control.views import endpoints, headline, triggers, work
+from router.control.views.answers import ProgressStatus, ReplicaStatus, TargetWindow, WorkerStatus
 from router.rollout.model.target import CANDIDATES, Target
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.figures import fault_count_text
@@ -306,13 +306,23 @@ def _summary(service_controller: ServiceController, obstacles: list[str], now_ns
         else f"a rollback to {standby.version} is possible"
     )
     found = work.progress(service_controller, now_ns)
-    if found is not None and found["wanting"] and found["since_s"] >= min(WANTING_S, found["limit_s"]):
+    if found is not None and found["wanting"] and _is_useless(service_controller, found, active, now_ns):
         return f"{work.sentence(active.version, found)}; {back}."
     if wrong is not None:
         return f"{active.version} may be failing: {wrong}; {back}."
     if service_controller.verdict.state == "pass":
         return f"{active.version} works; {back}."
     return f"Too few requests for a verdict on {active.version}; {back}."
+
+
+def _is_useless(service_controller: ServiceController, found: ProgressStatus, active: Target, now_ns: int) -> bool:
+    """Return whether the headline says so, or the wait is a long one of fewer requests."""
+    if found["since_s"] >= min(WANTING_S, found["limit_s"]):
+        return True
+    if active.slot is None:
+        return False
+    _, asked = work.since_useful(service_controller, active.slot, now_ns)
+    return headline.is_quiet(found["since_s"], work.median_s(service_controller, active.slot, now_ns), asked or 0)
 
 
 def incident(record: Document) -> Document:

@@ -22,7 +22,9 @@ _NEW = "?"
 
 
 class VerbStatus(TypedDict):
-    """Whether a verb would be accepted now."""
+    """Whether a verb would be accepted now and would change something. `promote` is about the candidate: a standby becomes
+    active by `rollback` or `switch`.
+    """
 
     allowed: bool
     reasons: list[str]

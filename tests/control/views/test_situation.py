@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from router.control.views import status
 from router.control.views.headline import headline
 from router.control.views.situation import situation
 from router.rollout.outcome import Outcome
@@ -50,7 +51,9 @@ async def test_nothing_useful_is_told_before_a_trigger_acts(control: ControlHarn
     put(control, 0, asked=33, waiting=24, oldest_wait_ns=control.now_ns)
     control.tick(15)
     assert state(control) == ("look", "probation")
+    assert "no useful answer" not in status.explain(control.service_controller, control.now_ns)["summary"]
     control.tick(25)
+    assert "no useful answer" in status.explain(control.service_controller, control.now_ns)["summary"]
     now = situation(control.service_controller, control.now_ns)
     assert (headline(now)["level"], now.asked_since, now.waiting) == ("act", 24, 24)
     assert 4.9 < now.quiet_s < 5.3

@@ -1,6 +1,6 @@
 """The sessions of browsers: begun with a token, valid for `admin.session_lifetime_s`, ended by signing out.
 
-Whoever calls with the cookie of a session must send its CSRF token with every change. Cookies are SameSite=Strict besides.
+Every change with the cookie of a session needs its CSRF token. Cookies are SameSite=Strict besides.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Sessions:
         return session.issued_s + self._lifetime_s
 
     def begin(self, token: Token) -> tuple[Session, str]:
-        """Return a new session and its cookie. The id is new, whatever session the browser had."""
+        """Return a new session and its cookie. The id is new, also if the browser had a session."""
         return self._signer.begin(token, max(clock.wall_s(), self._ended.not_before_s))
 
     def give(self, request: web.Request, response: web.Response, cookie: str) -> None:

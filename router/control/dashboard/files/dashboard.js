@@ -14,7 +14,7 @@ import * as records from "./records.js";
 import { replicas } from "./replicas.js";
 import { keepTrails, listWords, services } from "./services.js";
 import { showSignIn, whoIsIn } from "./signin.js";
-import { LEVELS, stateSection } from "./stateline.js";
+import { LEVELS, stateBox, stateSection } from "./stateline.js";
 import { SILENT_S, forget, heard, nowMs, silentS, stale, store } from "./store.js";
 import { Stream } from "./stream.js";
 import { theme, turnTheme } from "./theme.js";
@@ -183,7 +183,7 @@ function oldBox() {
       h(
         "p",
         {},
-        `What you see is from ${from} UTC. Requests are served on the last route, whatever control does. `,
+        `What you see is from ${from} UTC. Requests are served on the last route, also without control. `,
         "The page tries again every 2 s; buttons are off until then.",
       ),
     ),
@@ -205,27 +205,7 @@ const failedBox = () =>
 function listPage() {
   const found = listWords();
   return [
-    h(
-      "section",
-      { class: `state ${found.level}`, key: "state", "aria-label": "State" },
-      h(
-        "div",
-        { class: "top" },
-        h(
-          "div",
-          { class: "line" },
-          icon(found.level, 34, "glyph"),
-          h(
-            "div",
-            {},
-            h("span", { class: "hidden" }, `${LEVELS[found.level]}: `),
-            h("h1", {}, found.line),
-            h("p", { class: "lead" }, found.lead),
-            h("p", { class: "meta" }, found.meta.join(" · ")),
-          ),
-        ),
-      ),
-    ),
+    stateBox(found),
     alarms(),
     services(draw),
   ];

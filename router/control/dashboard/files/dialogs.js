@@ -376,7 +376,7 @@ function faster(refusal, decided) {
   return h(
     "div",
     { class: "note" },
-    h("b", {}, "Somebody was faster; nothing was changed."),
+    h("b", {}, "Another change came first; nothing was changed."),
     what,
     ` You decided on generation ${shownGeneration(decided)}. Close this, look again, and decide anew.`,
   );

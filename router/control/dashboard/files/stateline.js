@@ -18,11 +18,8 @@ function unbroken(text) {
     .map((piece, i) => (i % 2 ? h("span", { class: "nowrap" }, piece) : piece));
 }
 
-/** The section. `all(button)` opens the list of all verbs. */
-export function stateSection(all) {
-  const found = words(),
-    to = store.status && store.status.standby;
-  const why = obstacle("rollback");
+/** The box with the line, the lead and what stands behind them; `beside`: the buttons, `below`: the figures. */
+export function stateBox(found, beside = null, below = null) {
   return h(
     "section",
     { class: `state ${found.level}`, key: "state", "aria-label": "State" },
@@ -42,20 +39,29 @@ export function stateSection(all) {
           found.meta.length > 0 && h("p", { class: "meta" }, dotted(found.meta)),
         ),
       ),
-      h(
-        "div",
-        { class: "does" },
-        h(
-          "div",
-          { class: "row" },
-          verbButton("rollback", to ? `Roll back to ${to}…` : "Roll back…", "main", {}, why ? "no-back" : null),
-          h("button", { type: "button", "data-all": true, onclick: (event) => all(event.currentTarget) }, "All actions"),
-        ),
-        why && h("p", { class: "reason", id: "no-back" }, `No rollback now: ${why}.`),
-      ),
+      beside,
     ),
-    figures(),
+    below,
   );
+}
+
+/** The section. `all(button)` opens the list of all verbs. */
+export function stateSection(all) {
+  const found = words(),
+    to = store.status && store.status.standby;
+  const why = obstacle("rollback");
+  const buttons = h(
+    "div",
+    { class: "does" },
+    h(
+      "div",
+      { class: "row" },
+      verbButton("rollback", to ? `Roll back to ${to}…` : "Roll back…", "main", {}, why ? "no-back" : null),
+      h("button", { type: "button", "data-all": true, onclick: (event) => all(event.currentTarget) }, "All actions"),
+    ),
+    why && h("p", { class: "reason", id: "no-back" }, `No rollback now: ${why}.`),
+  );
+  return stateBox(found, buttons, figures());
 }
 
 const dotted = (parts) => parts.flatMap((part, i) => (i ? [" · ", part] : [part]));

@@ -7,18 +7,8 @@ export const SILENT_S = 3;
 const STALE_S = 10;
 const RANKS = { viewer: 0, operator: 1, admin: 2 };
 
-export const store = {
-  /** The service that is shown; null: the list. */
-  service: null,
-  /** Whether the router has one service only, so that there is no list. */
-  only: false,
-  names: [],
-  /** How the page hears of the router: opening, live, reading (documents instead of the stream), lost, out (not signed in). */
-  link: "opening",
-  /** Page time (ms, monotonic) of the last message, and the router's wall time in it. */
-  heardMs: null,
-  router: null,
-  rows: [],
+/* What belongs to one service, before it is heard of. `heardMs`: page time (ms, monotonic) of the last message. */
+const unheard = () => ({
   status: null,
   explain: null,
   facts: [],
@@ -27,7 +17,21 @@ export const store = {
   drills: null,
   checks: null,
   history: null,
+  heardMs: null,
   period: "auto",
+});
+
+export const store = {
+  ...unheard(),
+  /** The service that is shown; null: the list. */
+  service: null,
+  /** Whether the router has one service only, so that there is no list. */
+  only: false,
+  names: [],
+  /** How the page hears of the router: opening, live, reading (documents instead of the stream), lost, out (not signed in). */
+  link: "opening",
+  router: null,
+  rows: [],
   /** What could not be loaded: section → reason. */
   failed: new Map(),
 };
@@ -94,17 +98,6 @@ const FACTS_MAX = 500;
 
 /** Forget what belongs to one service. */
 export function forget() {
-  Object.assign(store, {
-    status: null,
-    explain: null,
-    facts: [],
-    factsEnd: false,
-    versions: null,
-    drills: null,
-    checks: null,
-    history: null,
-    heardMs: null,
-    period: "auto",
-  });
+  Object.assign(store, unheard());
   store.failed.clear();
 }

@@ -3,7 +3,6 @@
 import { h, icon, hidden, part, row, rowHead, s, stack, cell } from "./dom.js";
 import { UNKNOWN, count, seconds, share, shareLimit } from "./format.js";
 import { inPath, url } from "./api.js";
-import { nothingUseful } from "./figures.js";
 import { store } from "./store.js";
 
 const NAMES = {
@@ -115,7 +114,7 @@ export function why() {
     "why",
     "Why it does, or does not, act",
     h("a", { href: json }, "as JSON"),
-    h("p", { class: "sum" }, summary(found)),
+    h("p", { class: "sum" }, found.summary),
     found.unwell && h("p", { class: "sum bad" }, `Triggers pause: ${found.unwell}.`),
     stack("why", columns, shown.map(triggerRow)),
     gate(found.gate),
@@ -126,14 +125,6 @@ export function why() {
         `Not set: ${rest.map((one) => `${triggerName(one).toLowerCase()} (${one.distance || one.reason})`).join(", ")}.`,
       ),
   );
-}
-
-/* A version that gives nothing useful is never said to work, although no trigger has decided yet. */
-function summary(found) {
-  if (nothingUseful() === null) return found.summary;
-  const next = found.triggers.filter((one) => one.acts_in_s > 0).sort((a, b) => b.nearness - a.nearness)[0];
-  if (!next || !found.gate.would_pass) return `${found.active} gives nothing useful.`;
-  return `${found.active} is not rolled back yet: “${triggerName(next)}” acts in ${seconds(next.acts_in_s)} if this goes on.`;
 }
 
 function gate(found) {
