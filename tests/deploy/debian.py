@@ -15,7 +15,7 @@ from typing import Final
 RELEASE: Final = "trixie"
 MADE: Final = Path(sys.prefix) / "deploy"
 """What is made once and kept."""
-STEP_S: Final = 1500
+STEP_S: Final = 3000
 
 
 def run(*words: str | Path, cwd: Path | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The schema of the kind of the Prometheus operator that the chart makes.
+"""Schemas of the two kinds of the Prometheus operator that the chart makes.
 
 Written by hand from the operator's reference (API monitoring.coreos.com/v1), and only of the members that the chart uses: any
 other member is refused here, also one that the operator knows. The definitions of the operator itself could not be had.
@@ -30,6 +30,12 @@ _DURATION: Final = {
     "minLength": 1,
 }
 _METADATA: Final = _object({"name": _TEXT, "namespace": _TEXT, "labels": _TEXTS})
+_ALERT: Final = _object(
+    {"alert": _TEXT, "expr": _TEXT},
+    {"for": _DURATION, "keep_firing_for": _DURATION, "labels": _TEXTS, "annotations": _TEXTS},
+)
+_RECORD: Final = _object({"record": _TEXT, "expr": _TEXT}, {"labels": _TEXTS})
+_GROUP: Final = _object({"name": _TEXT, "rules": _list({"oneOf": [_ALERT, _RECORD]})}, {"interval": _DURATION})
 _ENDPOINT: Final = _object(
     {
         "port": _TEXT,
@@ -46,6 +52,7 @@ def _kind(name: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 SCHEMAS: Final = {
+    "PrometheusRule": _kind("PrometheusRule", _object({"groups": _list(_GROUP)})),
     "ServiceMonitor": _kind(
         "ServiceMonitor", _object({"selector": _object({"matchLabels": _TEXTS}), "endpoints": _list(_ENDPOINT)})
     ),

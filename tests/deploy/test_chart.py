@@ -42,6 +42,8 @@ EVERYTHING: Final[dict[str, Any]] = {
         "egress": [{"ports": [{"port": 53, "protocol": "UDP"}]}],
     },
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "tokenSecret": {"name": "viewer"}},
+    "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+    "dashboard": {"enabled": True},
     "serviceAccount": {"annotations": {"a": "b"}},
     "podAnnotations": {"a": "b"},
     "podLabels": {"team": "fraud"},
@@ -213,6 +215,16 @@ def test_digests_of_tokens_stand_in_the_secret_only(tmp_path: Path) -> None:
     assert with_digest == ["Secret"]
     own = EVERYTHING | {"admin": {"existingSecret": "mine"}}
     assert [one["kind"] for one in helm.render(own, tmp_path) if one["kind"] == "Secret"] == []
+
+
+def test_rules_and_dashboards_are_those_of_deploy(tmp_path: Path) -> None:
+    objects = helm.render(EVERYTHING, tmp_path)
+    rules = [one["spec"] for one in objects if one["kind"] == "PrometheusRule"]
+    files = [yaml.safe_load(file.read_text()) for file in sorted((ROOT / "deploy/prometheus").glob("*.yml"))]
+    assert rules == [document for document in files if set(document) == {"groups"}] != []
+    (dashboard,) = [one["data"] for one in objects if one["metadata"]["name"].endswith("-dashboard")]
+    found = sorted((ROOT / "deploy/grafana").glob("*.json"))
+    assert dashboard == {file.name: file.read_text() for file in found} != {}
 
 
 @pytest.mark.parametrize(

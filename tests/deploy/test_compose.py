@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -91,13 +92,19 @@ def test_the_command_of_each_demo_program_is_understood(name: str) -> None:
     assert all(word.lstrip("-").replace("-", "_") in parsed for word in words if word.startswith("--"))
 
 
-def test_prometheus_reads_the_token_that_the_setup_makes() -> None:
+def test_prometheus_and_grafana_read_files_that_the_compose_file_mounts() -> None:
     prometheus = yaml.safe_load((ROOT / "deploy/compose/prometheus.yml").read_text())
     (scrape,) = prometheus["scrape_configs"]
     assert scrape["static_configs"] == [{"targets": ["router:8081"]}]
     inside = {mount.split(":")[1]: mount.split(":")[0] for mount in SERVICES["prometheus"]["volumes"]}
     assert scrape["authorization"]["credentials_file"] == "/settings/token"
     assert "/settings" in inside
+    for file in prometheus["rule_files"]:
+        folder, name = os.path.split(file)
+        assert list((FILE.parent / inside[folder]).glob(name)) != [], file
+    (provider,) = yaml.safe_load((ROOT / "deploy/compose/grafana/dashboards.yml").read_text())["providers"]
+    inside = {mount.split(":")[1]: mount.split(":")[0] for mount in SERVICES["grafana"]["volumes"]}
+    assert list((FILE.parent / inside[provider["options"]["path"]]).glob("*.json")) != []
 
 
 def test_the_fault_of_the_second_version_begins_at_a_signal() -> None:
