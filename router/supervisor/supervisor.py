@@ -45,10 +45,8 @@ from router.tls import contexts
 
 log = logging.getLogger(__name__)
 
-LATE_S: Final = 0.9
-"""A tick that is later by more means that the supervisor, perhaps the whole machine, was suspended: silence counts from this
-tick on.
-"""
+LATE_S: Final = 1.0
+"""A later tick means that the supervisor, perhaps the whole machine, was suspended: silence counts from this tick on."""
 KILL_AFTER_S: Final = 5.0
 """Time of a stopping child beyond its own time limit."""
 
@@ -87,7 +85,7 @@ class Supervisor:
         self._control_notified = False
         self._cut = 0
         self._exit_code: int | None = None
-        self._watched_since_ns = self._due_ns = clock.now_ns()
+        self._watched_since_ns = self._ticked_ns = clock.now_ns()
         self._processes = processes
         self._segment = processes.segment
         self._worker_stats = WorkerStats(self._segment)
@@ -127,10 +125,8 @@ class Supervisor:
         self.tick(clock.now_ns())
 
     def _wait(self, signals: Signals) -> None:
-        takeover, now_ns = self._old_router or self._old, clock.now_ns()
-        pause_s = self._pause_s(now_ns)
-        self._due_ns = now_ns + round(pause_s * 1e9)
-        for number in signals.wait(pause_s, takeover.descriptors if takeover else ()):
+        takeover = self._old_router or self._old
+        for number in signals.wait(self._pause_s(clock.now_ns()), takeover.descriptors if takeover else ()):
             self.signalled(number, clock.now_ns())
 
     def _pause_s(self, now_ns: int) -> float:
@@ -155,8 +151,9 @@ class Supervisor:
 
     def tick(self, now_ns: int) -> None:
         """Reap dead children, kill silent ones, start those that are due, and pass from one phase to the next."""
-        if now_ns - self._due_ns > LATE_S * 1e9:
+        if now_ns - self._ticked_ns > LATE_S * 1e9:
             self._watched_since_ns = now_ns
+        self._ticked_ns = now_ns
         if self._leave_by_ns is None and self._close_at_ns is not None and now_ns >= self._close_at_ns:
             self._drain(now_ns)
         for child in (self._control, *self._workers):
