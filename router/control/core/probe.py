@@ -76,6 +76,8 @@ class _Attempt:
     created: bool = False
     reused: bool = False
     unknown: bool = False
+    certificate: tuple[str, ...] = ()
+    """The names of the server's certificate; empty without TLS."""
     identity: Identity | None = None
 
 
@@ -84,7 +86,9 @@ _attempt: ContextVar[_Attempt] = ContextVar("attempt")
 
 
 class _NotingConnector(aiohttp.BaseConnector):
-    """Notes in the attempt whether its connection is a new one or a kept one. Traces of aiohttp would cost a third of a probe."""
+    """Notes in the attempt whether its connection is a new one or a kept one, and the names of the server's certificate: an
+    answer that has arrived whole has no connection any more. Traces of aiohttp would cost a third of a probe.
+    """
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
@@ -94,6 +98,8 @@ class _NotingConnector(aiohttp.BaseConnector):
         connection = await super().connect(req, traces, timeout)
         attempt.connected = True
         attempt.reused = attempt.reused or not attempt.created
+        if attempt.context is not None and (transport := connection.transport) is not None:
+            attempt.certificate = certificate_names(transport.get_extra_info("peercert"))
         return connection
 
     async def _create_connection(
@@ -232,7 +238,6 @@ class ProbeClient:
             allow_redirects=False,
             timeout=self._timeout,
         ) as response:
-            certificate = _certificate(response) if request.endpoint.secure else ()
             attempt.unknown = response.status in (401, 403)
             if attempt.unknown:
                 return (
@@ -242,7 +247,7 @@ class ProbeClient:
                 return f"status {response.status}, expected below {probe.expect_status_below}"
             text = await _read(response)
             attempt.identity = Identity(
-                f"{probe.method} {probe.path}", response.status // 100, models_in(text), certificate
+                f"{probe.method} {probe.path}", response.status // 100, models_in(text), attempt.certificate
             )
             if probe.expect_text is not None and probe.expect_text not in text:
                 return f"status {response.status}, but the answer does not hold {probe.expect_text!r}"
@@ -326,13 +331,6 @@ async def _read(response: aiohttp.ClientResponse) -> str:
             response.close()
             break
     return bytes(text[:RESPONSE_BYTES_MAX]).decode(errors="replace")
-
-
-def _certificate(response: aiohttp.ClientResponse) -> tuple[str, ...]:
-    """Return the names of the server's certificate; empty without TLS."""
-    connection = response.connection
-    transport = connection.transport if connection is not None else None
-    return certificate_names(transport.get_extra_info("peercert")) if transport is not None else ()
 
 
 def ms_since(started_ns: int) -> float:

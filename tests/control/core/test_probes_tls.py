@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from router.control.core.probe import RESPONSE_BYTES_MAX
 from router.control.core.probes import Probes
 from router.rollout.model.events import ProbeCompleted
 from router.runtime.tasks import Tasks
@@ -119,3 +120,15 @@ async def test_what_is_read_while_a_reload_comes_is_not_kept(tmp_path: Path) -> 
         rig.probes.reconfigure(settings(ca=stranger.file))
         assert (await asking)[0], "it began with the old settings"
         assert not (await rig.one(server.url))[0]
+
+
+async def test_the_identity_has_the_names_of_the_certificate_however_the_answer_arrives(tmp_path: Path) -> None:
+    authority, whole = CertificateAuthority(tmp_path), answer()
+    in_pieces = answer(body=bytes(32 * RESPONSE_BYTES_MAX))  # it ends the connection
+    async with scripted(whole, whole, in_pieces, whole, tls=authority.server("127.0.0.1", "v7.example")) as server:
+        async with Rig(ca=authority.file) as rig:
+            for _ in range(4):
+                found = (await rig.probes.check("fraud", (server.url,), Probe(), 5.0))[server.url].identity
+                assert found is not None
+                assert set(found.certificate) == {"127.0.0.1", "v7.example"}
+        assert server.connections == 2
