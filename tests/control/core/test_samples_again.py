@@ -103,3 +103,24 @@ async def test_samples_that_repeat_change_no_verdict(control: ControlHarness, se
     for slot in (0, 1):
         assert SampleRing(control.segment).load(0, slot) == shadow.ring.load(0, slot)
     other.close()
+
+
+async def test_faults_that_are_set_aside_at_rest_are_in_the_next_sample(
+    control: ControlHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control.tick(3)
+    monkeypatch.setattr(control.service_controller.replica_monitor, "set_aside", lambda target, slot, now_ns: 4)
+    control.tick()
+    newest, _ = control.service_controller.judge.newest(0) or (None, None)
+    assert newest is not None
+    assert (newest.sample.set_aside, newest.sample.first_byte) == (4, None), "a sample of the ticks between seconds"
+
+
+async def test_a_switch_at_rest_is_in_the_next_sample(control: ControlHarness) -> None:
+    control.tick(3)
+    await control.operations.switch(service="svc", to="v2", reason="try", actor="ann")
+    control.tick()
+    newest = [found[0].sample for slot in (0, 1) if (found := control.service_controller.judge.newest(slot))]
+    assert [(sample.role, sample.generation) for sample in newest] == [
+        (role, control.service_controller.registry.generation) for role in (2, 1)
+    ]

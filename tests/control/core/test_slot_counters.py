@@ -75,6 +75,23 @@ def test_counters_that_change_while_they_are_read_are_read_again(segment: Segmen
     assert counters.scalars(SLOT) is known
 
 
+def test_a_gauge_that_changes_while_it_is_read_and_comes_back_is_read_again(segment: Segment) -> None:
+    class Moving(WorkerStats):
+        """A worker changes a gauge while the first reading is under way."""
+
+        def slot_scalars(self, service: int, slot: int) -> list[int]:
+            if not moved:
+                moved.append(True)
+                add(segment, 0, at.L_GAP_MAX_US, 7)
+            return super().slot_scalars(service, slot)
+
+    moved: list[bool] = []
+    counters = SlotCounters(segment, Moving(segment), 0)
+    assert counters.scalars(SLOT)[at.L_GAP_MAX_US] == 7
+    add(segment, 0, at.L_GAP_MAX_US, -7)
+    assert counters.scalars(SLOT)[at.L_GAP_MAX_US] == 0
+
+
 def test_gauges_are_no_differences(segment: Segment) -> None:
     counters = SlotCounters(segment, WorkerStats(segment), 0)
     add(segment, 0, at.L_WAITING, 5)

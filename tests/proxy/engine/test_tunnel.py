@@ -52,6 +52,20 @@ async def open_tunnel(rig: Rig, held: bytes = b"") -> Client:
     return client
 
 
+async def test_the_gauge_of_tunnels_counts_an_open_one_and_is_zero_after_its_end() -> None:
+    async with Backend(switching()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        rig.data_plane.sweep()
+        client = await open_tunnel(rig)
+        rig.data_plane.sweep()
+        assert (rig.scalar(at.L_TUNNELS), rig.scalar(at.L_WAITING)) == (1, 0)
+        client.writer.write_eof()
+        assert await client.rest() == b""
+        await rig.quiet()
+        rig.data_plane.sweep()
+        assert rig.scalar(at.L_TUNNELS) == 0
+
+
 async def test_bytes_pass_both_ways_after_the_101_and_it_ends_well() -> None:
     async with Backend(switching()) as backend, Rig() as rig:
         rig.serve(backend.url)

@@ -177,6 +177,18 @@ def test_a_gap_between_samples_is_our_own_stall() -> None:
     assert window.begun == 3  # two before, one after one second; the gap of 1.1 s and the tick after it are out
 
 
+def test_a_gap_before_a_sample_that_repeats_the_last_one_is_a_stall_too() -> None:
+    history, version = SlotHistory(stall_s=0.5), Version()
+    history.append(version.sample())
+    first = version.sample()
+    history.append(first)
+    for after_ms, covered_s in ((100, 0.2), (600, 0.7), (1200, 0.7), (1300, 0.7), (1400, 0.8)):
+        history.append(first.again(first.at_ns + after_ms * 1_000_000))
+        window = history.window(60, version.at_ns + 2 * SECOND_NS)
+        assert window is not None
+        assert window.covered_s == pytest.approx(covered_s)  # without the gap of 0.6 s and the tick after it
+
+
 def test_histograms_leave_out_the_second_that_stalled() -> None:
     history, version = SlotHistory(), Version()
     for tick in range(61):
