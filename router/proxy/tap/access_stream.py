@@ -4,13 +4,15 @@ The event loop only queues a line; it never waits for the disk. The thread write
 disk takes nothing, it tries again each RETRY_S, and lines beyond QUEUE_BYTES_MAX are dropped and counted.
 
 All workers append to one file. It is opened again when it was renamed or deleted, and on `reopen` (SIGHUP): lines that were
-queued before are in one of both files.
+queued before are in one of both files. A pipe takes a write of up to PIPE_BUF bytes whole; while it is full, it cuts a longer
+one. So stdout gets as many lines in one write as fit into that.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import select
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -142,17 +144,23 @@ class AppendingWriter(threading.Thread):
                 return
 
     def _write_all(self, lines: list[bytes]) -> None:
-        left = memoryview(b"".join(lines))
-        while left:
+        text, at = b"".join(lines), 0
+        while at < len(text):
             try:
-                left = left[os.write(self._open(), left) :]
+                at += os.write(self._open(), memoryview(text)[at : self._write_end(text, at)])
             except OSError as error:
                 self._failed(error)
                 if self._finishing.wait(RETRY_S):
-                    self._on_dropped(bytes(left).count(b"\n"))
+                    self._on_dropped(text.count(b"\n", at))
                     break
         with self._lock:
             self._queued_bytes -= sum(map(len, lines))
+
+    def _write_end(self, text: bytes, at: int) -> int:
+        """Return where a write of `text` from `at` on ends; a line of more than PIPE_BUF bytes is one write."""
+        if self._to != STDOUT:
+            return len(text)
+        return (text.rfind(b"\n", at, at + select.PIPE_BUF) + 1) or (text.find(b"\n", at) + 1)
 
     def _open(self) -> int:
         """Return the descriptor, of a new file if the old one was renamed or deleted; raise OSError."""

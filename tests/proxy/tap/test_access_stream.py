@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,3 +168,36 @@ async def test_stdout_gets_the_lines(it: Stream, capfd: pytest.CaptureFixture[st
     ACCESS.info("a")
     it.stream.close()
     assert json.loads(capfd.readouterr().out)["message"] == "a"
+
+
+async def written_to_a_full_pipe(lines: str) -> list[bytes]:
+    """Return the lines that reach a pipe from one writer for each of the lists of lines that the expression `lines` makes."""
+    code = f"""
+from router.proxy.tap.access_stream import AppendingWriter
+writers = []
+for lines in {lines}:
+    writers.append(AppendingWriter("stdout", print))
+    for line in lines:
+        writers[-1].put(line)
+for writer in writers:
+    writer.start()
+    writer.finish()
+for writer in writers:
+    writer.join()
+"""
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    assert child.stdout is not None
+    out = await asyncio.wait_for(child.stdout.read(), 30)
+    assert await asyncio.wait_for(child.wait(), 10) == 0
+    return out.splitlines()
+
+
+async def test_workers_that_share_a_full_pipe_cut_no_line() -> None:
+    """A write of more than PIPE_BUF bytes is cut where the pipe is full, and lines of other workers follow."""
+    lines = await written_to_a_full_pipe(r"[[b'a' * 250 + b'\n'] * 2000, [b'b' * 250 + b'\n'] * 2000]")
+    assert sorted(lines) == [b"a" * 250] * 2000 + [b"b" * 250] * 2000
+
+
+async def test_lines_of_every_length_come_through_a_pipe_in_order() -> None:
+    lines = await written_to_a_full_pipe(r"[[b'%d' % n * n + b'\n' for n in (1, 4094, 2, 4095, 4096, 9000, 3)]]")
+    assert lines == [b"%d" % n * n for n in (1, 4094, 2, 4095, 4096, 9000, 3)]
