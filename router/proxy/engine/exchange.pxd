@@ -44,6 +44,7 @@ cdef class Exchange:
     cdef public bint close_after
     cdef public object tap
     cdef public list failed
+    cdef public object trace_notes
     cdef public double last_byte_s
     cdef public double paused_at_s
     cdef public double paused_s

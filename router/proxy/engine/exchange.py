@@ -92,6 +92,7 @@ class Exchange:
         self.tap: ExchangeTap | None = None
         # records of failed attempts, if they are kept (failure_recorder.py)
         self.failed: list[dict[str, Any]] | None = None
+        self.trace_notes: Any = None  # notes for spans, if they are made (tracing.py)
         self.last_byte_s = 0.0
         self.paused_at_s = 0.0
         self.paused_s = 0.0

@@ -79,9 +79,12 @@ class TappedConnection(Protocol):
 
 
 class TappedExchange(Protocol):
-    """One request in flight. `failed` are the records of its failed attempts (failure_recorder.py), `tap` is its ExchangeTap."""
+    """One request in flight. `failed` are the records of its failed attempts (failure_recorder.py), `trace_notes` the notes for
+    its spans (tracing.py), `tap` is its ExchangeTap.
+    """
 
     failed: list[dict[str, Any]] | None
+    trace_notes: Any
     tap: Any
 
     @property

@@ -15,9 +15,11 @@ from router.proxy.tap.tapped import TappedAttempt, TappedExchange
 from router.rollout.outcome import FAULTS, Outcome
 from router.runtime import clock
 
-_TRACEPARENT: Final = re.compile(
-    rb"\r\n(?i:traceparent):[ \t]*(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?=[-\r \t])"
+_TRACEPARENT: Final = re.compile(rb"\r\n(?i:traceparent):[ \t]*([^\r]*)")
+_VALUE: Final = re.compile(
+    rb"(?!ff|00.{53}-)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?[ \t]*", re.DOTALL
 )
+"""Versions after 00 may have more members."""
 _SAMPLED: Final = 1
 
 
@@ -62,11 +64,25 @@ class ExchangeNote:
 
 def sampled_parent(head: bytes) -> SpanParent | None:
     """Return the parent that the fields of a request name, if it is sampled."""
-    found = _TRACEPARENT.findall(head)
-    if len(found) != 1 or not int(found[0][2], 16) & _SAMPLED:
+    values = _TRACEPARENT.findall(head)
+    found = _VALUE.fullmatch(values[0]) if len(values) == 1 else None
+    if found is None or not int(found[3], 16) & _SAMPLED:
         return None
-    parent = SpanParent(int(found[0][0], 16), int(found[0][1], 16))
+    parent = SpanParent(int(found[1], 16), int(found[2], 16))
     return parent if parent.trace_id and parent.span_id else None
+
+
+class TraceNotes:
+    """What is noted of an exchange until it ends. `parent` None: it is not sampled."""
+
+    __slots__ = ("attempts", "parent")
+
+    def __init__(self, parent: SpanParent | None) -> None:
+        self.parent = parent
+        self.attempts: list[AttemptNote] = []
+
+
+_NOT_SAMPLED: Final = TraceNotes(None)
 
 
 class Tracer:
@@ -74,11 +90,11 @@ class Tracer:
 
     def __init__(self, put: Callable[[ExchangeNote], None]) -> None:
         self._put = put
-        self._attempts: dict[TappedExchange, list[AttemptNote]] = {}
 
     def attempt_ended(self, exchange: TappedExchange, attempt: TappedAttempt, outcome: int) -> None:
         """Note an attempt; to be called before its exchange ends."""
-        if sampled_parent(exchange.head.upstream) is None:
+        notes = _notes_of(exchange)
+        if notes.parent is None:
             return
         last = attempt.pool or (attempt.tried[-1] if attempt.tried else None)
         note = AttemptNote(
@@ -91,12 +107,12 @@ class Tracer:
             sent_s=attempt.sent_s,
             ended_s=clock.now_s(),
         )
-        self._attempts.setdefault(exchange, []).append(note)
+        notes.attempts.append(note)
 
     def exchange_ended(self, exchange: TappedExchange, service: str, outcome: int) -> None:
         """Give away what was noted of an exchange, once."""
-        attempts = tuple(self._attempts.pop(exchange, ()))
-        parent = sampled_parent(exchange.head.upstream)
+        notes = _notes_of(exchange)
+        parent, attempts = notes.parent, tuple(notes.attempts)
         if parent is None:
             return
         now_s = clock.now_s()
@@ -115,3 +131,12 @@ class Tracer:
                 attempts=attempts,
             )
         )
+
+
+def _notes_of(exchange: TappedExchange) -> TraceNotes:
+    """Return the notes of an exchange, which keeps them: its fields are searched once, and the notes go with it."""
+    notes: TraceNotes | None = exchange.trace_notes
+    if notes is None:
+        parent = sampled_parent(exchange.head.upstream)
+        exchange.trace_notes = notes = _NOT_SAMPLED if parent is None else TraceNotes(parent)
+    return notes

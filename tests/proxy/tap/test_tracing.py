@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from router.proxy.tap import tracing
+from router.proxy.tap.tapped import TappedAttempt, TappedExchange
 from router.proxy.tap.tracing import ExchangeNote, SpanParent, Tracer, sampled_parent
 from router.runtime import clock
 from tests import backends
@@ -30,7 +32,12 @@ SAMPLED = f"traceparent: 00-{TRACE}-{SPAN}-01".encode()
         pytest.param(SAMPLED.replace(b"4bf9", b"4BF9"), None, id="upper case"),
         pytest.param(SAMPLED[:-1], None, id="too short"),
         pytest.param(SAMPLED + b"1", None, id="too long"),
+        pytest.param(SAMPLED + b" \t", PARENT, id="white space behind it"),
+        pytest.param(SAMPLED + b"-more", None, id="more than version 00 has"),
+        pytest.param(SAMPLED + b" more", None, id="more behind white space"),
+        pytest.param(SAMPLED.replace(b" 00-", b" 01-") + b"more", None, id="a later version without its hyphen"),
         pytest.param(SAMPLED + b"\r\n" + SAMPLED, None, id="twice"),
+        pytest.param(SAMPLED + b"\r\ntraceparent: x", None, id="twice, once invalid"),
         pytest.param(b"X-" + SAMPLED, None, id="another name"),
     ],
 )
@@ -83,6 +90,61 @@ async def test_a_rescued_exchange_has_two_attempts() -> None:
     assert (note.status, note.outcome) == (200, "ok")
 
 
+async def test_the_fields_of_an_exchange_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads: list[bytes] = []
+
+    def counted(head: bytes) -> SpanParent | None:
+        heads.append(head)
+        return sampled_parent(head)
+
+    monkeypatch.setattr(tracing, "sampled_parent", counted)
+    notes: list[ExchangeNote] = []
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        rig.context.trace(Tracer(notes.append))
+        client = await rig.client()
+        await client.ask(get(b"/", b"X: y"))
+        await client.ask(get(b"/"))
+        await until(lambda: bool(notes))
+    assert len(heads) == 2
+
+
+async def test_attempts_are_noted_across_a_change_of_the_settings() -> None:
+    notes: list[ExchangeNote] = []
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+
+        class Replaced(Tracer):
+            def attempt_ended(self, exchange: TappedExchange, attempt: TappedAttempt, outcome: int) -> None:
+                super().attempt_ended(exchange, attempt, outcome)
+                rig.context.trace(Tracer(notes.append))
+
+        rig.context.trace(Replaced(notes.append))
+        client = await rig.client()
+        await client.ask(get(b"/"))
+        await until(lambda: bool(notes))
+    assert [one.outcome for one in notes[0].attempts] == ["ok"]
+
+
+async def test_an_attempt_that_ends_after_its_exchange_keeps_nothing() -> None:
+    """The rig finds an exchange that is kept."""
+    ended: list[int] = []
+
+    class Late(Tracer):
+        def exchange_ended(self, exchange: TappedExchange, service: str, outcome: int) -> None:
+            super().exchange_ended(exchange, service, outcome)
+            assert exchange.attempt is not None
+            self.attempt_ended(exchange, exchange.attempt, outcome)
+            ended.append(outcome)
+
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        rig.context.trace(Late(lambda note: None))
+        client = await rig.client()
+        await client.ask(get(b"/"))
+        await until(lambda: bool(ended))
+
+
 async def test_without_a_version_there_is_no_attempt() -> None:
     notes: list[ExchangeNote] = []
     async with Rig() as rig:
@@ -91,12 +153,11 @@ async def test_without_a_version_there_is_no_attempt() -> None:
     assert note.began_s == note.ended_s
 
 
-async def test_what_is_not_sampled_is_not_noted_and_nothing_is_kept() -> None:
+async def test_what_is_not_sampled_is_not_noted() -> None:
     notes: list[ExchangeNote] = []
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
-        tracer = Tracer(notes.append)
-        rig.context.trace(tracer)
+        rig.context.trace(Tracer(notes.append))
         client = await rig.client()
         await client.ask(get(b"/", b"X: y"))
         await client.ask(get(b"/", SAMPLED[:-2] + b"00"))
@@ -104,5 +165,4 @@ async def test_what_is_not_sampled_is_not_noted_and_nothing_is_kept() -> None:
         await until(lambda: bool(notes))
         rig.context.trace(None)
         await client.ask(get(b"/"))
-        assert tracer._attempts == {}
     assert len(notes) == 1
