@@ -97,7 +97,8 @@ class AppendingWriter(threading.Thread):
         self._dropped = 0
         self._reopen = False
         self._fd = -1
-        self._warnings = LogThrottle(WARN_EVERY_S)
+        self._failing = False
+        self._warnings, self._slow_warnings = LogThrottle(WARN_EVERY_S), LogThrottle(WARN_EVERY_S)
 
     # -- called by the event loop
     def put(self, line: bytes) -> None:
@@ -113,6 +114,8 @@ class AppendingWriter(threading.Thread):
             self._work.set()
         else:
             self._on_dropped(1)
+            if not self._failing:  # the thread may wait in a write, which then gives no error
+                self._warn(self._slow_warnings, "lines come faster than they are written")
 
     def reopen(self) -> None:
         """Open the file again, after the lines that are queued now."""
@@ -139,7 +142,7 @@ class AppendingWriter(threading.Thread):
                 self._reopen = False
                 self._close()
                 self._try_to_open()
-            if finishing and not self._lines:
+            if finishing:
                 self._close()
                 return
 
@@ -148,6 +151,7 @@ class AppendingWriter(threading.Thread):
         while at < len(text):
             try:
                 at += os.write(self._open(), memoryview(text)[at : self._write_end(text, at)])
+                self._failing = False
             except OSError as error:
                 self._failed(error)
                 if self._finishing.wait(RETRY_S):
@@ -187,10 +191,12 @@ class AppendingWriter(threading.Thread):
 
     def _failed(self, error: OSError) -> None:
         self._close()
-        if self._warnings.due(clock.now_s()):
-            log.warning(
-                "access log %s: %s; %d lines are dropped so far", self._to, error.strerror or error, self._dropped
-            )
+        self._failing = True
+        self._warn(self._warnings, error.strerror or str(error))
+
+    def _warn(self, throttle: LogThrottle, why: str) -> None:
+        if throttle.due(clock.now_s()):
+            log.warning("access log %s: %s; %d lines are dropped so far", self._to, why, self._dropped)
 
     def _close(self) -> None:
         if self._fd >= 0:

@@ -120,6 +120,50 @@ async def test_a_full_disk_drops_and_counts_only_what_does_not_fit_in_the_queue(
     await waiting.until(lambda: messages(path)[-1:] == ["after"])
 
 
+async def test_written_lines_leave_the_queue(it: Stream, tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    it.stream.send_to(str(path))
+    text = "x" * (QUEUE_BYTES_MAX // 2)
+    for number in range(1, 5):
+        ACCESS.info(text)
+        await waiting.until(lambda written=number: path.exists() and path.read_bytes().count(b"\n") == written)
+    assert it.dropped == 0
+
+
+def test_lines_that_come_faster_than_they_are_written_are_named_once_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe that is not read gives no error: the thread waits in its write."""
+    now_s = [0.0]
+    monkeypatch.setattr(access_stream.clock, "now_s", lambda: now_s[0])
+    dropped: list[int] = []
+    writer = AppendingWriter("stdout", dropped.append)  # it is not started
+    writer.put(b"x" * QUEUE_BYTES_MAX)
+    assert caplog.records == []
+    for now_s[0] in (1.0, 60.9, 61.0):
+        writer.put(b"x\n")
+    assert dropped == [1, 1, 1]
+    assert [(record.args[0], record.args[2]) for record in caplog.records if isinstance(record.args, tuple)] == [
+        ("stdout", 1),
+        ("stdout", 3),
+    ]
+
+
+async def test_a_disk_that_fails_is_named_by_its_error_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(access_stream, "RETRY_S", 0.01)
+    dropped: list[int] = []
+    writer = AppendingWriter("/dev/full", dropped.append)
+    writer.put(b"x" * QUEUE_BYTES_MAX)
+    writer.start()
+    await waiting.until(lambda: bool(caplog.records))
+    writer.put(b"x\n")
+    writer.finish()
+    assert dropped[0] == 1
+    assert len(caplog.records) == 1
+
+
 async def test_a_folder_that_is_missing_is_named_and_tried_again(
     it: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -171,3 +171,12 @@ async def test_without_options_there_is_no_tracer_and_no_thread(it: Export) -> N
     assert it.export.tracer is None
     sender: Any = it.export._sender
     assert sender is None
+
+
+async def test_the_same_options_change_nothing(it: Export) -> None:
+    it.export.reconfigure(TracingOptions("http://127.0.0.1:9/", "r", 100))
+    tracer = it.export.tracer
+    it.export.reconfigure(TracingOptions("http://127.0.0.1:9/", "r", 100))
+    assert it.export.tracer is tracer
+    it.export.reconfigure(TracingOptions("http://127.0.0.1:9/", "other", 100))
+    assert it.export.tracer is not tracer
