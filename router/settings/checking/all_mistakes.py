@@ -8,7 +8,7 @@ taken out is not reported: a member that is then missing, or a rule that has rea
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -29,9 +29,7 @@ def mistakes(document: dict[str, Any], check: Check, exempt: frozenset[Place]) -
     """
     found: dict[Place, str] = dict(_of_other_kinds(document, exempt))
     remaining = copy.deepcopy(document)
-    removed: list[Place] = list(found)
-    for place in found:
-        _remove(remaining, place)
+    removed = _removed(remaining, found)
     for _ in range(ROUNDS_MAX):
         error = _refusal(remaining, check)
         if error is None:
@@ -39,11 +37,24 @@ def mistakes(document: dict[str, Any], check: Check, exempt: frozenset[Place]) -
         for place, text in explained(_independent(error.errors(), removed)).items():
             found.setdefault(place, text)
         wrong = [place_of(item["loc"]) for item in error.errors()]
-        taken = [gone for place in wrong if (gone := _remove(remaining, place))]
+        taken = _removed(remaining, wrong)
         if not taken:
             break
         removed += taken
     return found
+
+
+def _removed(document: dict[str, Any], places: Iterable[Place]) -> list[Place]:
+    """Take out the values at the places; return what is gone.
+
+    Two mistakes may stand in one value that goes as a whole. It goes once: the second time its table would go, with all that is
+    wrong in there.
+    """
+    taken: list[Place] = []
+    for place in places:
+        if not any(_covers(gone, place) for gone in taken) and (gone := _remove(document, place)):
+            taken.append(gone)
+    return taken
 
 
 def _of_other_kinds(document: dict[str, Any], exempt: frozenset[Place]) -> Iterator[tuple[Place, str]]:

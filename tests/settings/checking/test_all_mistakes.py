@@ -65,6 +65,23 @@ matchers = { a = "b" }
     ("text", "places"),
     [
         pytest.param(
+            f'{SERVICE.format(name="a")}throttled_statuses = ["429", "503"]\nreplay = "perhaps"\n',
+            ["3:23", "3:30", "4:1"],
+            id="two items of one list hide nothing else in the table",
+        ),
+        pytest.param(
+            '[services.a]\nhosts = [1, 2]\nactive = { version = "v1", endpoints = ["http://h:1"] }\n'
+            'standby = { version = "v1", endpoints = ["http://h:2"] }\n',
+            ["2:10", "2:13", "4:1"],
+            id="nor what is checked when they are gone",
+        ),
+        pytest.param(
+            '[[admin.tokens]]\nname = "a"\nrole = "viewer"\nsha256 = 1\n[services.a]\n'
+            'active = { version = "v1", endpoints = ["http://h:1"] }\nstandby = { version = "v1", endpoints = ["http://h:2"] }\n',
+            ["4:1", "7:1"],
+            id="nor does a member that must be there",
+        ),
+        pytest.param(
             'admin_listen = "0.0.0.0:8081"\n[[admin.tokens]]\nname = "a"\nrole = "root"\nsha256 = "' + "0" * 64 + '"\n',
             ["4:1"],
             id="a token that is wrong is a token",
