@@ -44,6 +44,11 @@ class FirstSettings:
         """Return the file."""
         return "\n".join([*self._listeners(), *self._versions(), *self._probe(), *self._rules()])
 
+    @property
+    def _table(self) -> str:
+        """The name of the service's table; a key with a dot in it is quoted (TOML 1.0)."""
+        return f"services.{json.dumps(self.service) if '.' in self.service else self.service}"
+
     def _listeners(self) -> list[str]:
         return [
             "# rollback-router: settings for one model.",
@@ -64,7 +69,7 @@ class FirstSettings:
 
     def _versions(self) -> list[str]:
         lines = [
-            f"[services.{self.service}]",
+            f"[{self._table}]",
             "# The version that serves, and each of its replicas. After the first start the journal knows which one serves.",
             f'active = {{ version = "{self.active_version}", endpoints = [{json.dumps(self.active)}] }}',
             "",
@@ -85,7 +90,7 @@ class FirstSettings:
     def _probe(self) -> list[str]:
         if self.server == "other":
             return [
-                f"[services.{self.service}.probe]",
+                f"[{self._table}.probe]",
                 "# This page may be answered while the model is dead. Ask the model itself, as in the lines below:",
                 "# docs/behaviour/probes.md has the requests of usual servers.",
                 'path = "/"',
@@ -97,7 +102,7 @@ class FirstSettings:
             ]
         path, body = (part.replace("MODEL", self.model or self.service) for part in _PROBES[self.server])
         return [
-            f"[services.{self.service}.probe]",
+            f"[{self._table}.probe]",
             "# A small request that runs the model: correct it to what your model takes. It is sent every 10 s, and more",
             "# often while a version is verified. It is evidence: a standby that does not answer it takes no traffic.",
             'method = "POST"',
@@ -108,9 +113,9 @@ class FirstSettings:
         ]
 
     def _rules(self) -> list[str]:
-        slo = f"slo_ms = {self.slo_ms:g}" if self.slo_ms else "# slo_ms = 250"
+        slo = f"slo_ms = {self.slo_ms:.12g}" if self.slo_ms else "# slo_ms = 250"
         return [
-            f"[services.{self.service}.rules.latency]",
+            f"[{self._table}.rules.latency]",
             "# An answer is late after this time. Without it no version is rolled back for being slow. The command advise",
             "# proposes a value from the history.",
             slo,

@@ -49,6 +49,14 @@ def test_flags_answer_the_questions(command: Command, file: Path, server: str, s
     assert [place for place, *_ in blind_spots(load(file))] == ["services.fraud.probe"] * (server == "other")
 
 
+@pytest.mark.parametrize("server", SERVERS)
+def test_no_answer_is_changed_on_its_way_into_the_file(command: Command, file: Path, server: str) -> None:
+    words = ("--active", ACTIVE, "--server", server, "--service", "fraud.eu-1", "--slo-ms", "1234567")
+    assert command("config", "init", str(file), *words)[0] == 0
+    services = load(file).services
+    assert {name: service.rules.latency.slo_ms for name, service in services.items()} == {"fraud.eu-1": 1_234_567}
+
+
 def test_every_line_that_is_a_comment_may_be_used(command: Command, file: Path, tmp_path: Path) -> None:
     command("config", "init", str(file), "--active", ACTIVE)
     lines = file.read_text().splitlines()
