@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S: Final = 2.0
 FREE_BYTES_MIN: Final = 100 << 20
-_PORTS: Final = {"http": 80, "https": 443}
 _LOST: Final = {"tmpfs": "at the next boot", "ramfs": "at the next boot", "overlay": "with the container"}
 """File systems whose files do not last."""
 _RELOAD: Final = "send SIGHUP to the router, or restart it; `config show --running`   (lists the values)"
@@ -51,19 +50,29 @@ def secret_files(settings: Settings) -> Iterator[DoctorCheck]:
 
 
 def registry(settings: Settings) -> Iterator[DoctorCheck]:
-    """Yield whether MLflow accepts connections. Without it the router serves, and `deploy models:/…` does not work."""
-    parts = urlsplit(settings.mlflow.tracking_uri or "")
-    if not parts.hostname:
+    """Yield whether MLflow, or the proxy that leads there, accepts connections. Without it the router serves, and
+    `deploy models:/…` does not work.
+    """
+    from router.control.forward_proxy import proxy_for
+    from router.settings.sections.proxy import DEFAULT_PORTS
+
+    uri = settings.mlflow.tracking_uri
+    if uri is None:
         return
+    remedy = "start it, correct mlflow.tracking_uri, or set mlflow.proxy if a proxy leads there"
+    name = uri
     try:
-        socket.create_connection((parts.hostname, parts.port or _PORTS[parts.scheme]), CONNECT_TIMEOUT_S).close()
+        if proxy := proxy_for(uri, settings.mlflow.proxy, "mlflow.proxy"):
+            name, remedy = f"{uri}, by {proxy}", f"start it, or correct {proxy.origin}"
+        parts = urlsplit(proxy.url if proxy else uri)
+        port = parts.port or DEFAULT_PORTS[parts.scheme]
+        socket.create_connection((parts.hostname or "", port), CONNECT_TIMEOUT_S).close()
     except OSError as error:
-        detail = f"{settings.mlflow.tracking_uri}: {error.strerror or error}"
-        yield warned(
-            "MLflow", detail, "start it, correct mlflow.tracking_uri, or set mlflow.proxy if a proxy leads there"
-        )
-        return
-    yield DoctorCheck("MLflow", True, f"{settings.mlflow.tracking_uri} accepts connections")
+        yield warned("MLflow", f"{name}: {error.strerror or error}", remedy)
+    except ValueError as error:  # a variable names no usable proxy, or the host is no name
+        yield warned("MLflow", f"{name}: {error}", "correct it")
+    else:
+        yield DoctorCheck("MLflow", True, f"{name} accepts connections")
 
 
 def token_file(path: str) -> Iterator[DoctorCheck]:

@@ -7,6 +7,7 @@ import resource
 import shutil
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -74,6 +75,21 @@ def test_mlflow_is_reached_or_named() -> None:
     [check] = surroundings.registry(settings)
     assert (check.mark, uri in check.detail) == ("warn", True)
     assert list(surroundings.registry(Settings.model_validate({}))) == []
+
+
+@pytest.mark.parametrize("setting", ["PROXY", "environment"])
+def test_mlflow_behind_a_proxy_is_not_asked_directly(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    uri = "http://mlflow.invalid:5000"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        proxy = f"http://user:PASSWORD@127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("HTTP_PROXY", proxy)
+        mlflow = {"tracking_uri": uri, "proxy": proxy if setting == "PROXY" else setting}
+        settings = Settings.model_validate({"mlflow": mlflow})
+        [there] = surroundings.registry(settings)
+    [away] = surroundings.registry(settings)
+    assert (there.mark, away.mark) == ("ok", "warn")
+    assert all(f"the proxy 127.0.0.1:{urlsplit(proxy).port}" in check.detail for check in (there, away))
+    assert not any("PASSWORD" in check.detail + check.remedy for check in (there, away))
 
 
 @pytest.mark.parametrize(("mode", "marks"), [(0o600, []), (0o640, ["warn"]), (0o604, ["warn"])])
