@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from prometheus_client.process_collector import ProcessCollector
 
 from router.settings.sections.limits import Timeouts
 from tests.end_to_end.real_router import Router
@@ -51,6 +52,13 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
 def test_the_sandbox_is_closed(tmp_path: Path) -> None:
     found = analyze("security", "--offline=true", f"--threshold={round(EXPOSURE_MAX * 10)}", str(here(tmp_path)))
     assert found.returncode == 0, found.stdout
+
+
+def test_the_sandbox_leaves_what_the_metrics_of_processes_are_read_from(tmp_path: Path) -> None:
+    # ProcSubset=pid hides /proc/stat (systemd.exec(5)), and prometheus_client reads nothing about any process without it.
+    (tmp_path / "self").symlink_to("/proc/self")
+    assert list(ProcessCollector(proc=str(tmp_path), registry=None).collect()) == []
+    assert not re.search(r"^ProcSubset=pid$", UNIT.read_text(), re.MULTILINE)
 
 
 def test_the_stop_waits_for_the_drain() -> None:
