@@ -143,9 +143,3 @@ def _connections(settings: Settings) -> Iterator[Omission]:
             "a request may meet a connection that closes",
             "set it below the model server's own time, for example 4",
         )
-    if settings.limits.connections_per_client_max != "none" and settings.forwarding.trusted:
-        yield (
-            "limits.connections_per_client_max",
-            "behind a balancer all clients have its address, and share the limit",
-            'set it to "none", and limit at the balancer',
-        )

@@ -26,8 +26,8 @@ class LimitSettings(Strict):
     connections_max: Count = 10_000
     """Client connections per worker; the next one is answered 503 and closed."""
     connections_per_client_max: Count | Literal["none"] = "none"
-    """Connections of one client address per worker; the next one is answered 429. Leave it off behind a load balancer:
-    all clients then have one address."""
+    """Connections of one client address per worker; the next one is answered 429. Leave it off behind a load balancer
+    that is not in `forwarding.trusted`: all clients then have one address."""
     requests_per_connection_max: Count | Literal["none"] = "none"
     """After this many requests the response has `Connection: close`."""
     requests_max: Count = 4096
