@@ -28,7 +28,7 @@ from router.control.views.scrape.endpoint_metrics import endpoint_metrics
 from router.control.views.scrape.exposition import PROMETHEUS, Format
 from router.control.views.work_metrics import work_metrics
 from router.rollout.model.route import SLOTS
-from router.rollout.outcome import OUTCOMES
+from router.rollout.outcome import OUTCOMES, Outcome
 from router.rollout.stats.histogram import BUCKETS, lower_bound
 from router.runtime.printable import printable
 from router.shm import layout as at
@@ -140,9 +140,12 @@ def _traffic(status: Document, names: list[str], worker_stats: WorkerStats, segm
 
 
 def _add_outcomes(family: CounterMetricFamily, labels: tuple[str, str, str], ends: Sequence[int]) -> None:
-    """Add one count for each outcome; without a version only outcomes that happened, as most cannot."""
+    """Add one count for each outcome; without a version only outcomes that happened, as most cannot.
+
+    A fault of the router is there from zero on: an alert on its increase would not see the first one.
+    """
     for outcome in OUTCOMES:
-        if ends[outcome] or labels[1]:
+        if ends[outcome] or labels[1] or outcome is Outcome.ROUTER_FAULT:
             family.add_metric([*labels, outcome.label], ends[outcome])
 
 

@@ -172,6 +172,13 @@ def test_names_types_and_labels_are_the_frozen_ones(control_loop: FakeControl) -
     assert found == FROZEN
 
 
+@pytest.mark.parametrize("service", ["", "fraud"])
+def test_faults_of_the_router_are_counted_from_zero_on(control_loop: FakeControl, service: str) -> None:
+    # Prometheus' increase() does not see the first count of a series that begins with it.
+    series = key("requests_total", service=service, version="", role="none", outcome="router_fault")
+    assert samples(control_loop)[series] == 0
+
+
 def test_values(control_loop: FakeControl) -> None:
     found = samples(control_loop)
     v2 = {"service": "fraud", "version": "fraud-v2"}
