@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+
+from tests.loopback_app import served
 
 
 class SpanReceiver:
@@ -49,14 +50,6 @@ async def receiving_spans(status: int | None = 200) -> AsyncIterator[SpanReceive
     receiver = SpanReceiver(status)
     application = web.Application()
     application.router.add_post("/v1/traces", receiver.answer)
-    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.01)
-    await runner.setup()
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    await web.SockSite(runner, sock).start()
-    receiver.url = f"http://127.0.0.1:{sock.getsockname()[1]}/v1/traces"
-    try:
+    async with served(application, receiver.free) as origin:
+        receiver.url = f"{origin}/v1/traces"
         yield receiver
-    finally:
-        receiver.free.set()
-        await runner.cleanup()

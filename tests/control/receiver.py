@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from tests.loopback_app import served
 from tests.waiting import until
 
 
@@ -45,14 +45,6 @@ async def receiving(*statuses: int | None) -> AsyncIterator[Receiver]:
     receiver = Receiver(*statuses)
     application = web.Application()
     application.router.add_route("*", "/{tail:.*}", receiver.answer)
-    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.01)
-    await runner.setup()
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    await web.SockSite(runner, sock).start()
-    receiver.url = f"http://127.0.0.1:{sock.getsockname()[1]}/hook/SECRET"
-    try:
+    async with served(application, receiver.free) as origin:
+        receiver.url = f"{origin}/hook/SECRET"
         yield receiver
-    finally:
-        receiver.free.set()
-        await runner.cleanup()
