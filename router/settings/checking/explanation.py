@@ -23,6 +23,8 @@ _FORM: Final = re.compile(r"constrained-\w+|literal\[.*\]")
 _UNKNOWN: Final = ("extra_forbidden", "unexpected_keyword_argument")
 _SECRET: Final = frozenset({"url", "proxy", "sha256", "body", "tokens", "notify"})
 """Settings that may be secrets, or stand where a user may write one."""
+_URLS: Final = frozenset({"collector", "endpoints", "public_url", "tracking_uri"})
+"""Settings whose values are URLs, which may have user information or a query, also if they lack a scheme."""
 
 
 def explained(items: Iterable[ErrorDetails]) -> dict[Place, str]:
@@ -72,16 +74,15 @@ def place_of(loc: tuple[int | str, ...]) -> Place:
 def is_secret_place(place: Place, value: Any) -> bool:
     """Return whether the value of a known setting may be a secret."""
     names = [part for part in place if isinstance(part, str)]
-    return bool(names and names[-1] in _SECRET) or _has_secret_url(value)
+    if names and names[-1] in _SECRET:
+        return True
+    mark = "" if names and names[-1] in _URLS else "://"
+    return any(mark in text and ("@" in text or "?" in text) for text in _texts(value))
 
 
 def _is_secret(kind: str, loc: tuple[int | str, ...], value: Any) -> bool:
     """Return whether the value may be a secret. A text under an unknown name may be a password that the user has put there."""
     return (kind in _UNKNOWN and isinstance(value, (str, list))) or is_secret_place(loc, value)
-
-
-def _has_secret_url(value: Any) -> bool:
-    return any("://" in text and ("@" in text or "?" in text) for text in _texts(value))
 
 
 def _has_table(value: Any) -> bool:

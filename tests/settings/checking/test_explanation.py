@@ -35,6 +35,12 @@ CHANNEL = {"name": "a", "kind": "webhook", "url": "https://h/x"}
         {"admin": {"tokens": [{"name": "a", "role": "root", "sha256": ["SECRET"]}]}, "workers": "2"},
         {"services": [{"probe": {"body": "SECRET"}}]},
         {"mlflow": {"timeout_s": "https://u:SECRET@h"}},
+        {"mlflow": {"tracking_uri": "u:SECRET@h"}},
+        {"mlflow": {"tracking_uri": "h:5000?key=SECRET"}},
+        {"tracing": {"collector": "h:4318/v1/traces?key=SECRET"}},
+        {"tracing": {"collector": "u:SECRET@h:4318"}},
+        {"admin": {"public_url": "u:SECRET@h"}},
+        {"services": {"a": {"active": {"version": "v", "endpoints": ["u:SECRET@h:1"]}}}},
     ],
 )
 def test_no_secret_is_repeated(flags: dict[str, Any]) -> None:
