@@ -15,6 +15,7 @@ from router.errors.codes import StartCode
 from router.runtime.host import processors
 from router.runtime.text.suggestion import known_names
 from router.settings.environment import ENV_PREFIX
+from router.settings.rule_bounds import out_of_bounds
 from router.settings.sections.address import Address, FileMode
 from router.settings.sections.admin import Admin
 from router.settings.sections.alerts import AlertSettings
@@ -109,7 +110,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _whole(self) -> Settings:
-        rules = (_names, _overlaps, _channels, _balancers, _alert_services, _guards)
+        rules = (_names, _overlaps, _channels, _balancers, _alert_services, _guards, _judgements)
         refuse("settings", (breach for rule in rules for breach in rule(self)))
         return self
 
@@ -179,3 +180,8 @@ def _guards(settings: Settings) -> Iterator[Breach]:
     if not settings.admin_listen.is_loopback and settings.admin.is_open:
         text = f"{settings.admin_listen} can be reached from outside: set admin.tokens, or listen on 127.0.0.1"
         yield Breach(("admin_listen",), text, (("admin", "tokens"), ("admin", "identity")))
+
+
+def _judgements(settings: Settings) -> Iterator[Breach]:
+    for name, service in settings.services.items():
+        yield from out_of_bounds(service.rules, ("services", name, "rules"))
