@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -39,6 +40,14 @@ BUCKETS_S: Final = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1.0, 2.5, 5.
 ROLES: Final = ("active", "standby", "candidate")
 """In the order in which the workers count them (layout.L_EXCHANGES)."""
 TRIGGER_STATES: Final = {"not_configured": -1, "pass": 0, "inconclusive": 1, "fail": 2}
+_OF_VERSIONS: Final = (
+    "in_flight_requests",
+    "waiting_requests",
+    "tunnels",
+    "oldest_waiting_seconds",
+    "target_ready",
+    "replicas",
+)
 _LABEL_CHARS_MAX: Final = 128
 _QUARANTINED_MAX: Final = 200
 _MIDDLES_US: Final = tuple((lower_bound(bucket) + lower_bound(bucket + 1)) / 2 for bucket in range(BUCKETS))
@@ -173,30 +182,36 @@ def _since_filled(service: int, slot: int, worker_stats: WorkerStats, segment: S
 
 
 def _targets(status: Document) -> Iterator[Metric]:
-    in_flight = gauge("in_flight_requests")
-    waiting = gauge("waiting_requests")
-    tunnels = gauge("tunnels")
-    oldest = gauge("oldest_waiting_seconds")
     active = gauge("active_info")
-    ready = gauge("target_ready")
     way_back = gauge("way_back")
-    replicas = gauge("replicas")
     for name, service in status["services"].items():
-        for target in service["targets"]:
-            labels = [name, _label(target["version"])]
-            in_flight.add_metric(labels, target["in_flight"])
-            waiting.add_metric(labels, target["waiting"])
-            tunnels.add_metric(labels, target["tunnels"])
-            oldest.add_metric(labels, target["oldest_waiting_s"] or 0.0)
-            if target["replicas"]:
-                ejected = sum(replica["ejected_for_s"] is not None for replica in target["replicas"])
-                replicas.add_metric([*labels, "used"], len(target["replicas"]) - ejected)
-                replicas.add_metric([*labels, "ejected"], ejected)
-            ready.add_metric([*labels, target["role"]], float(target["ready"]))
         if service["active"] is not None:
             active.add_metric([name, _label(service["active"]), str(service["generation"])], 1.0)
         way_back.add_metric([name], float(service["way_back"]))
-    yield from (in_flight, waiting, tunnels, oldest, active, ready, way_back, replicas)
+    yield from (active, way_back, *_versions(status))
+
+
+def _versions(status: Document) -> Iterator[Metric]:
+    """Yield the gauges of versions. A version that drains in a second slot has each series once: both are added."""
+    found: dict[str, defaultdict[tuple[str, ...], float]] = {name: defaultdict(float) for name in _OF_VERSIONS}
+    for name, service in status["services"].items():
+        for target in service["targets"]:
+            labels = (name, _label(target["version"]))
+            found["in_flight_requests"][labels] += target["in_flight"]
+            found["waiting_requests"][labels] += target["waiting"]
+            found["tunnels"][labels] += target["tunnels"]
+            oldest, ready = found["oldest_waiting_seconds"], found["target_ready"]
+            oldest[labels] = max(oldest[labels], target["oldest_waiting_s"] or 0.0)
+            ready[*labels, target["role"]] = max(ready[*labels, target["role"]], float(target["ready"]))
+            if target["replicas"]:
+                ejected = sum(replica["ejected_for_s"] is not None for replica in target["replicas"])
+                found["replicas"][*labels, "used"] += len(target["replicas"]) - ejected
+                found["replicas"][*labels, "ejected"] += ejected
+    for metric, values in found.items():
+        family = gauge(metric)
+        for of_version, value in values.items():
+            family.add_metric(of_version, value)
+        yield family
 
 
 def _switches(tally: SwitchStats) -> Iterator[Metric]:
