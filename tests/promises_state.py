@@ -221,7 +221,7 @@ STATE: Final = (
           "and (other is None or not other.asked)"),
     Guard("work", "control/views/test_work.py::test_a_version_that_only_answers_gets_is_not_said_to_work",
           "control/views/status.py", "_summary",
-          'if found is not None and found["wanting"] and found["since_s"] >= min(WANTING_S, found["limit_s"]):'),
+          'if found is not None and found["wanting"] and _is_useless(service_controller, found, active, now_ns):'),
     Guard("work", "control/views/test_work.py::test_nothing_is_useful",
           "control/views/work.py", "progress_of",
           "since_s >= limit_s and not moving"),
