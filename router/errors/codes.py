@@ -166,7 +166,7 @@ class RefusalCode(_Code):
         "not_mlflow",
         "Something else than MLflow has answered: a proxy, a login page, another server; check mlflow.tracking_uri.",
     )
-    ORIGIN_NOT_ALLOWED = "origin_not_allowed", "The page of another site sent the request; see admin.allowed_origins."
+    ORIGIN_NOT_ALLOWED = "origin_not_allowed", "The page of another origin sent the request; see admin.allowed_origins."
     PATH_UNKNOWN = "path_unknown", "There is no such path; GET /v1/openapi.json lists all."
     PERIOD_INVALID = "period_invalid", "The period is not one: its bounds, its step or their order."
     PROPOSAL_DECIDED = "proposal_decided", "The proposal was approved or denied before."

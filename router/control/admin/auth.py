@@ -4,6 +4,9 @@ A caller is known by, in this order: its bearer token, its session (the cookie o
 an authenticating proxy gives. A browser sends the latter two by itself, so a change by them must show that a page of this
 origin has sent it: a session by its CSRF token, an identity by `Origin` or `Sec-Fetch-Site`.
 
+No change comes from a page of another origin, also where there are no tokens. A page of another port of the same host is one:
+the data port serves what a backend sends, and the backend may be the version that failed.
+
 Allowed hosts are localhost, the listening address and `admin.allowed_hosts`, with any port (a port-forward changes it). If
 the port listens on more than loopback, every literal address is allowed, too: a rebound name is never a literal address, and
 scrapers call pods by address.
@@ -103,9 +106,11 @@ class AccessPolicy:
                 RefusalCode.ORIGIN_NOT_ALLOWED,
                 "this Origin may not call the admin API; add it to admin.allowed_origins",
             )
-        if request.method not in _SAFE_METHODS and request.headers.get("Sec-Fetch-Site") == "cross-site":
-            if "Origin" not in request.headers:
-                raise Refusal(RefusalCode.ORIGIN_NOT_ALLOWED, "a change requested by another site's page is refused")
+        if request.method not in _SAFE_METHODS and self._is_of_another_page(request):
+            detail = (
+                "a change that a page of another origin requests is refused; add the origin to admin.allowed_origins"
+            )
+            raise Refusal(RefusalCode.ORIGIN_NOT_ALLOWED, detail)
 
     def throttle(self, request: web.Request, refusal: Refusal) -> Refusal:
         """Return the refusal to send: a 429 if the credentials were wrong and the address has sent too many wrong ones."""
@@ -157,10 +162,15 @@ class AccessPolicy:
             raise Refusal(RefusalCode.CSRF_INVALID, detail)
         return Principal(caller.name, caller.role, "identity")
 
-    def _is_same_origin(self, request: web.Request) -> bool:
-        """Return whether a page of this API, or of an allowed origin, has sent the request. `check_origin` is not enough: it
-        allows the pages of other literal addresses, which cannot know a token.
+    def _is_of_another_page(self, request: web.Request) -> bool:
+        """Return whether a browser sends the request for a page that is neither of this API nor of an allowed origin. `none` is
+        a request of the browser's user; a program sends neither field.
         """
+        by_a_page = "Origin" in request.headers or request.headers.get("Sec-Fetch-Site", "none") != "none"
+        return by_a_page and not self._is_same_origin(request)
+
+    def _is_same_origin(self, request: web.Request) -> bool:
+        """Return whether the request shows that a page of this API, or of an allowed origin, has sent it."""
         origin = request.headers.get("Origin")
         if origin in self._origins:
             return True

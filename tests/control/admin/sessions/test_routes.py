@@ -52,7 +52,7 @@ async def test_a_cookie_stands_for_the_token(admin: AdminHarness) -> None:
 async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(admin: AdminHarness) -> None:
     cookie, _, field = await sign_in(admin)
     assert {part.strip() for part in field.split(";")[1:]} == {"HttpOnly", "Max-Age=43200", "Path=/", "SameSite=Strict"}
-    _, _, field = await sign_in(admin, Origin="https://localhost")
+    _, _, field = await sign_in(admin, Origin=admin.url.replace("http:", "https:"))
     assert "Secure" in field.split("; ")
     assert field.startswith(f"__Host-{cookie.partition('=')[0]}=")
 
