@@ -36,13 +36,26 @@ _ALERT: Final = _object(
 )
 _RECORD: Final = _object({"record": _TEXT, "expr": _TEXT}, {"labels": _TEXTS})
 _GROUP: Final = _object({"name": _TEXT, "rules": _list({"oneOf": [_ALERT, _RECORD]})}, {"interval": _DURATION})
+_RELABELING: Final = _object(
+    {},
+    {
+        "action": _TEXT,
+        "sourceLabels": _list(_TEXT),
+        "separator": {"type": "string"},
+        "regex": _TEXT,
+        "targetLabel": _TEXT,
+        "replacement": {"type": "string"},
+        "modulus": {"type": "integer"},
+    },
+)
 _ENDPOINT: Final = _object(
     {
         "port": _TEXT,
         "path": _TEXT,
         "interval": _DURATION,
         "authorization": _object({"credentials": _object({"name": _TEXT, "key": _TEXT})}),
-    }
+    },
+    {"scrapeTimeout": _DURATION, "relabelings": _list(_RELABELING), "metricRelabelings": _list(_RELABELING)},
 )
 
 
@@ -54,7 +67,8 @@ def _kind(name: str, spec: dict[str, Any]) -> dict[str, Any]:
 SCHEMAS: Final = {
     "PrometheusRule": _kind("PrometheusRule", _object({"groups": _list(_GROUP)})),
     "ServiceMonitor": _kind(
-        "ServiceMonitor", _object({"selector": _object({"matchLabels": _TEXTS}), "endpoints": _list(_ENDPOINT)})
+        "ServiceMonitor",
+        _object({"jobLabel": _TEXT, "selector": _object({"matchLabels": _TEXTS}), "endpoints": _list(_ENDPOINT)}),
     ),
 }
 """Kind → JSON Schema of the whole object."""

@@ -33,24 +33,55 @@ EVERYTHING: Final[dict[str, Any]] = {
     "secretMounts": ["mlflow", "slack"],
     "admin": TOKENS | {"allowedHosts": ["rollback.example.com"]},
     "tls": {"secretName": "certificate"},
-    "service": {"type": "LoadBalancer", "port": 443, "annotations": {"a.example.com/b": "c"}},
+    "commonLabels": {"team": "fraud"},
+    "service": {
+        "type": "LoadBalancer",
+        "port": 443,
+        "nodePort": 30443,
+        "externalTrafficPolicy": "Local",
+        "loadBalancerClass": "example.com/internal",
+        "loadBalancerSourceRanges": ["10.0.0.0/8"],
+        "annotations": {"a.example.com/b": "c"},
+    },
+    "ingress": {
+        "enabled": True,
+        "className": "nginx",
+        "annotations": {"a": "b"},
+        "hosts": [{"host": "fraud.example.com"}, {"host": "models.example.com", "path": "/fraud"}],
+        "tls": [{"secretName": "fraud-tls", "hosts": ["fraud.example.com"]}],
+    },
+    "adminService": {"annotations": {"a": "b"}},
     "drain": {"preStopSeconds": 4, "delaySeconds": 7, "timeoutSeconds": 90},
-    "persistence": {"storageClass": "fast", "size": "5Gi", "accessModes": ["ReadWriteOnce"]},
+    "persistence": {"storageClass": "fast", "size": "5Gi", "accessModes": ["ReadWriteOnce"], "annotations": {"a": "b"}},
     "networkPolicy": {
         "dataFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
         "adminFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
         "egress": [{"ports": [{"port": 53, "protocol": "UDP"}]}],
     },
-    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "tokenSecret": {"name": "viewer"}},
+    "serviceMonitor": {
+        "enabled": True,
+        "scrapeTimeout": "5s",
+        "labels": {"release": "prometheus"},
+        "relabelings": [{"targetLabel": "cluster", "replacement": "a"}],
+        "metricRelabelings": [{"action": "drop", "sourceLabels": ["__name__"], "regex": "python_.*"}],
+        "tokenSecret": {"name": "viewer"},
+    },
     "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
-    "dashboard": {"enabled": True},
+    "dashboard": {"enabled": True, "annotations": {"grafana_folder": "Routers"}},
     "serviceAccount": {"annotations": {"a": "b"}},
     "podAnnotations": {"a": "b"},
-    "podLabels": {"team": "fraud"},
+    "podLabels": {"tier": "serving"},
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"key": "a", "operator": "Exists"}],
     "affinity": {"nodeAffinity": {}},
+    "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
     "priorityClassName": "high",
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "extraEnvFrom": [{"secretRef": {"name": "variables"}}],
+    "extraVolumes": [{"name": "models", "configMap": {"name": "models"}}],
+    "extraVolumeMounts": [{"name": "models", "mountPath": "/models", "readOnly": True}],
+    "extraContainers": [{"name": "proxy", "image": "example.com/proxy:1.0.0"}],
+    "initContainers": [{"name": "wait", "image": "example.com/wait:1.0.0"}],
 }
 VALUES: Final = {"least": LEAST, "everything": EVERYTHING}
 
@@ -77,7 +108,8 @@ def pod(objects: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
 
 
 def container(objects: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
-    (found,) = pod(objects)["spec"]["containers"]
+    found, *_ = pod(objects)["spec"]["containers"]
+    assert found["name"] == "router"
     return dict(found)
 
 
@@ -180,6 +212,9 @@ def test_the_pod_is_restricted(objects: dict[tuple[str, str], dict[str, Any]]) -
     }
     assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
+    test = objects["Pod", "demo-rollback-router-ready"]["spec"]
+    assert test["securityContext"] == spec["securityContext"]
+    assert [one["securityContext"] for one in test["containers"]] == [of_container]
     (user,) = re.findall(r"^USER (\d+):\d+$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
     assert spec["securityContext"]["runAsUser"] == spec["securityContext"]["fsGroup"] == int(user)
 
@@ -194,12 +229,22 @@ def test_services_policies_and_monitors_select_the_pod(objects: dict[tuple[str, 
     assert ("Service", stateful["spec"]["serviceName"]) in objects
     (policy,) = of_kind(objects, "NetworkPolicy")
     assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels
+    (test,) = of_kind(objects, "Pod")
+    assert not services[0]["spec"]["selector"].items() <= test["metadata"]["labels"].items(), (
+        "its test must not become its endpoint"
+    )
+    for ingress in of_kind(objects, "Ingress"):
+        backends = [path["backend"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]]
+        to = {(back["service"]["name"], back["service"]["port"]["name"]) for back in backends}
+        assert to == {("demo-rollback-router", "http")}
     for monitor in of_kind(objects, "ServiceMonitor"):
         wanted = monitor["spec"]["selector"]["matchLabels"].items()
         (service,) = [service for service in services if wanted <= service["metadata"]["labels"].items()]
         assert [port["name"] for port in service["spec"]["ports"]] == [
             end["port"] for end in monitor["spec"]["endpoints"]
         ]
+        (job,) = re.findall(r'up\{job="([\w-]+)"\}', (ROOT / "deploy/prometheus/alerts.yml").read_text())
+        assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == job, "the alert of a router that is down"
 
 
 def test_only_the_named_peers_reach_the_admin_port(
@@ -225,25 +270,6 @@ def test_rules_and_dashboards_are_those_of_deploy(tmp_path: Path) -> None:
     (dashboard,) = [one["data"] for one in objects if one["metadata"]["name"].endswith("-dashboard")]
     found = sorted((ROOT / "deploy/grafana").glob("*.json"))
     assert dashboard == {file.name: file.read_text() for file in found} != {}
-
-
-@pytest.mark.parametrize(
-    ("values", "place"),
-    [
-        ({}, "settings"),
-        (LEAST | {"replicas": 2}, "replicas"),
-        (LEAST | {"drain": {"delay": 1}}, "delay"),
-        (LEAST | {"drain": {"delaySeconds": "5"}}, "delaySeconds"),
-        (LEAST | {"admin": {"tokens": [{"name": "a", "role": "root", "sha256": DIGEST}]}}, "role"),
-        (LEAST | {"admin": {"tokens": [{"name": "a", "role": "admin", "sha256": "a-token-in-clear"}]}}, "sha256"),
-        (LEAST | {"serviceMonitor": {"enabled": True}}, "admin.tokens"),
-        (LEAST | {"admin": TOKENS, "serviceMonitor": {"enabled": True}}, "tokenSecret.name"),
-        (LEAST | {"persistence": {"accessModes": ["ReadWriteMany"]}}, "accessModes"),
-    ],
-)
-def test_wrong_values_are_refused_with_their_place(values: dict[str, Any], place: str, tmp_path: Path) -> None:
-    with pytest.raises(helm.HelmError, match=re.escape(place)):
-        helm.render(values, tmp_path)
 
 
 def test_other_settings_restart_the_pod(tmp_path: Path) -> None:

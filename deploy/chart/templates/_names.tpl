@@ -1,5 +1,7 @@
 {{- define "router.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" }}{{ end }}
+{{- $chart := .Values.nameOverride | default .Chart.Name }}
+{{- $name := contains $chart .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $chart) }}
+{{- .Values.fullnameOverride | default $name | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "router.selector" -}}
@@ -12,6 +14,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ include "router.selector" . }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "router.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ .Values.serviceAccount.name | default (include "router.name" .) }}{{ else }}{{ .Values.serviceAccount.name | default "default" }}{{ end }}
 {{- end }}
 
 {{/* Not empty if the admin port listens on all addresses of the pod. */}}
@@ -21,6 +30,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "router.tokenSecret" -}}
 {{- .Values.admin.existingSecret | default (printf "%s-tokens" (include "router.name" .)) }}
+{{- end }}
+
+{{/* The ConfigMap with router.toml. */}}
+{{- define "router.settings" -}}
+{{ .Values.existingConfigMap | default (include "router.name" .) }}
 {{- end }}
 
 {{- define "router.image" -}}
