@@ -33,6 +33,7 @@ FILES_MIN: Final = 4096
 CLOCK_FLOOR_S: Final = 1_735_689_600.0  # 2025-01-01: a clock before it was never set
 CLOCK_STEP_S: Final = 5.0
 _NO_ROUTER: Final = "start it: `run --blue BLUE_URL --green GREEN_URL`, or name it: `doctor --admin ADMIN_URL`"
+_NOT_STARTED: Final = "start it: `run --config FILE`, or name it: `doctor --config FILE --admin ADMIN_URL`"
 _NO_TOKEN: Final = (
     "name the token: `doctor --token-file FILE`   (`token new NAME` makes one; the settings hold its SHA-256)"
 )
@@ -84,7 +85,8 @@ def examine(config: str, client: Client, hints: Hints) -> Iterator[DoctorCheck]:
         )
     except RouterError as error:
         status = None
-        yield DoctorCheck("admin API", False, error.detail, hints.text(_NO_ANSWER.get(error.code, _NO_ROUTER)))
+        remedy = _NO_ANSWER.get(error.code, _NOT_STARTED if config else _NO_ROUTER)
+        yield DoctorCheck("admin API", False, error.detail, hints.text(remedy, FILE=config))
     yield _files()
     yield _clock(clock.wall_s())
     if settings is not None:

@@ -23,6 +23,7 @@ app = typer.Typer()
 
 TO_STDOUT: Final = "-"
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+\-]{0,199}")
+_UNUSED: Final = "v0"
 _NEXT: Final = "`config check --config FILE`, then: `run --config FILE`, and in another shell: `doctor --config FILE`"
 
 
@@ -58,7 +59,7 @@ def init(
     from router.rollout.model.endpoint import parse_endpoints
     from router.settings.sample_file import SERVERS, FirstSettings
 
-    _refuse_names(service, model, active_version, standby_version)
+    _refuse_names(service, model)
     if file != TO_STDOUT and os.path.lexists(file):
         raise CommandError(CommandCode.FILE_UNWRITABLE, f"{file} is there already: name another file")
     asking = sys.stdin.isatty() and not as_json
@@ -71,6 +72,9 @@ def init(
     if kind is None:
         raise CommandError(CommandCode.USAGE, f"--server {server!r}: write one of {', '.join(SERVERS)}")
     urls = [parse_endpoints([url])[0].url if url else "" for url in (active, standby)]
+    if not standby and standby_version == active_version:
+        standby_version = _UNUSED  # in a comment: there is none yet
+    _refuse_labels(active_version, standby_version)
     if urls[0] == urls[1]:
         detail = f"both versions answer at {urls[0]}, so a rollback would change nothing: name two servers"
         raise CommandError(CommandCode.USAGE, detail)
@@ -79,8 +83,8 @@ def init(
     )
 
 
-def _refuse_names(service: str, model: str, active: str, standby: str) -> None:
-    from router.settings.sections.values import NAME, version_label
+def _refuse_names(service: str, model: str) -> None:
+    from router.settings.sections.values import NAME
 
     if not NAME.fullmatch(service):
         detail = f"--service {service!r}: use letters, digits, '.', '_' and '-', at most 63"
@@ -88,6 +92,11 @@ def _refuse_names(service: str, model: str, active: str, standby: str) -> None:
     if model and not _MODEL.fullmatch(model):
         detail = f"--model {model!r}: use letters, digits and . _ : / @ + -, at most 200"
         raise CommandError(CommandCode.USAGE, detail)
+
+
+def _refuse_labels(active: str, standby: str) -> None:
+    from router.settings.sections.values import version_label
+
     try:
         labels = version_label(active), version_label(standby)
     except ValueError as error:

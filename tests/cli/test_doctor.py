@@ -82,6 +82,7 @@ def test_before_the_start_it_looks_at_ports_state_and_targets(command: Command, 
     found = findings(out)
     assert code == 1
     assert found["admin API"][0] is False
+    assert found["admin API"][2].startswith(f"start it: rollback-router run --config {file}, or ")
     assert found["listen"][:2] == (False, f"listen 127.0.0.1:{taken} is in use")
     assert found["admin_listen"] == (True, "127.0.0.1:0 is free", "")
     assert found["state directory"][0] is True

@@ -49,6 +49,14 @@ def test_flags_answer_the_questions(command: Command, file: Path, server: str, s
     assert [place for place, *_ in blind_spots(load(file))] == ["services.fraud.probe"] * (server == "other")
 
 
+def test_the_first_version_may_have_the_label_v1(command: Command, file: Path) -> None:
+    """There is no version before it, so its label cannot be taken."""
+    assert command("config", "init", str(file), "--active", ACTIVE, "--active-version", "v1")[0] == 0
+    file.write_text(file.read_text().replace("# standby", "standby"))
+    service = load(file).services["model"]
+    assert (service.active.version, service.standby.version) == ("v1", "v0")
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_no_answer_is_changed_on_its_way_into_the_file(command: Command, file: Path, server: str) -> None:
     words = ("--active", ACTIVE, "--server", server, "--service", "fraud.eu-1", "--slo-ms", "1234567")
@@ -108,7 +116,7 @@ def test_to_stdout_and_as_json(command: Command, file: Path) -> None:
         (("--active", ACTIVE, "--model", "a'\nb"), "use letters, digits"),
         (("--active", ACTIVE, "--slo-ms", "0"), "--slo-ms"),
         (("--active", ACTIVE, "--active-version", "v 1"), "version 'v 1': use letters"),
-        (("--active", ACTIVE, "--active-version", "v1"), "both versions have the label 'v1'"),
+        (("--active", ACTIVE, "--standby", STANDBY, "--active-version", "v1"), "both versions have the label 'v1'"),
     ],
 )
 def test_what_cannot_be_used_writes_nothing(command: Command, file: Path, words: tuple[str, ...], said: str) -> None:
