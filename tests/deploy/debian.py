@@ -49,7 +49,7 @@ def base() -> Path:
         if not folder.exists():
             made = folder.with_suffix(".new")
             shutil.rmtree(made, ignore_errors=True)
-            run("debootstrap", "--variant=minbase", RELEASE, made)
+            run("env", "--unset=TMPDIR", "debootstrap", "--variant=minbase", RELEASE, made)
             _trust(made)
             made.rename(folder)
         return folder
@@ -76,6 +76,7 @@ def with_packages(name: str, *packages: str) -> Path:
                 "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends"
             )
             inside = f"mount -t proc proc /proc && {install} {' '.join(packages)}"
-            run("unshare", "--mount", "chroot", made, "sh", "-c", inside)
+            # scripts of packages write to $TMPDIR, which is a folder of this machine
+            run("env", "--unset=TMPDIR", "unshare", "--mount", "chroot", made, "sh", "-c", inside)
             made.rename(folder)
         return folder

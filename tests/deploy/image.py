@@ -51,6 +51,16 @@ def build() -> Image:
         return Image(folder, json.loads(folder.with_suffix(".json").read_text()))
 
 
+def save(file: Path) -> None:
+    """Write the image of this checkout, in the form that `docker load` reads; built if it is not there."""
+    build()
+    file.unlink(missing_ok=True)
+    if has_docker():
+        debian.run("docker", "save", "--output", file, NAME)
+    else:
+        debian.run(*_buildah(), "push", NAME, f"docker-archive:{file}:{NAME}:latest")
+
+
 def _sources() -> str:
     listed = debian.run("git", "ls-files", "router", "deploy", "docs", "pyproject.toml", "*.md", cwd=ROOT).splitlines()
     found = hashlib.sha256()
@@ -71,9 +81,13 @@ def _with_docker(folder: Path) -> dict[str, Any]:
     return dict(shown["Config"])
 
 
+def _buildah() -> tuple[str | Path, ...]:
+    storage, run = debian.MADE / "storage", debian.MADE / "run"
+    return ("buildah", "--root", storage, "--runroot", run, "--storage-driver", "vfs")
+
+
 def _with_buildah(folder: Path) -> dict[str, Any]:
-    storage = debian.MADE / "storage"
-    buildah = ("buildah", "--root", storage, "--runroot", debian.MADE / "run", "--storage-driver", "vfs")
+    buildah = _buildah()
     base = debian.base()
     if subprocess.run([*map(str, buildah), "inspect", BASE], capture_output=True, check=False).returncode != 0:
         container = debian.run(*buildah, "from", "scratch").split()[-1]

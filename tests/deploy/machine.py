@@ -34,21 +34,30 @@ exec /usr/bin/env -i container=test PATH=/usr/sbin:/usr/bin /lib/systemd/systemd
 """
 
 
-class Machine:
-    """It has the router of the image in /opt. `run` is a command on it; everything ends with the machine."""
+SYSTEMD: Final = ("systemd", "systemd-sysv", "dbus", "python3")
 
-    def __init__(self) -> None:
-        self.root = debian.with_packages("machine", "systemd", "systemd-sysv", "dbus", "python3")
+
+def with_router() -> Path:
+    """Return the root of a machine that has the router of the image in /opt, and no state of an earlier one."""
+    root = debian.with_packages("machine", *SYSTEMD)
+    built = image.build()
+    shutil.rmtree(root / "opt", ignore_errors=True)
+    shutil.copytree(built.root / "opt", root / "opt", symlinks=True)
+    for state in ("var/lib/private", "var/lib/rollback-router", "var/log/journal"):
+        path = root / state
+        path.unlink() if path.is_symlink() else shutil.rmtree(path, ignore_errors=True)
+    link = root / "usr/local/bin/rollback-router"
+    link.unlink(missing_ok=True)
+    link.symlink_to("/opt/rollback-router/bin/rollback-router")
+    return root
+
+
+class Machine:
+    """A machine on the Debian in `root`. `run` is a command on it; everything ends with the machine."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
         self._process: subprocess.Popen[bytes] | None = None
-        built = image.build()
-        shutil.rmtree(self.root / "opt", ignore_errors=True)
-        shutil.copytree(built.root / "opt", self.root / "opt", symlinks=True)
-        for state in ("var/lib/private", "var/lib/rollback-router", "var/log/journal"):
-            path = self.root / state
-            path.unlink() if path.is_symlink() else shutil.rmtree(path, ignore_errors=True)
-        link = self.root / "usr/local/bin/rollback-router"
-        link.unlink(missing_ok=True)
-        link.symlink_to("/opt/rollback-router/bin/rollback-router")
 
     async def __aenter__(self) -> Self:
         self._boot()
@@ -61,7 +70,7 @@ class Machine:
 
     def _boot(self) -> None:
         namespaces = ("--mount", "--pid", "--cgroup", "--ipc", "--uts", "--net")
-        with (debian.MADE / "machine.log").open("wb") as log:
+        with self.root.with_suffix(".log").open("wb") as log:
             self._process = subprocess.Popen(
                 ["unshare", *namespaces, "--fork", "--kill-child", "sh", "-c", _BOOT, str(self.root)],
                 stdin=subprocess.DEVNULL,
@@ -74,7 +83,7 @@ class Machine:
         self._process.kill()  # --kill-child: systemd goes with it, and with systemd all processes of its namespace
         self._process.wait()
 
-    def run(self, *words: str) -> tuple[int, str]:
+    def run(self, *words: str, timeout_s: float = 120.0) -> tuple[int, str]:
         """Return the exit code and the output of a command on the machine."""
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
@@ -87,6 +96,6 @@ class Machine:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=120,
+            timeout=timeout_s,
         )
         return done.returncode, done.stdout

@@ -1,4 +1,4 @@
-"""The systemd unit under a systemd that has booted: start, reload, restart and stop, inside of its sandbox."""
+"""The systemd unit under a systemd that has booted: the page's commands, a restart and a stop, inside of its sandbox."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Final
 
 import pytest
 
-from tests.deploy.machine import Machine
+from tests.deploy.machine import Machine, with_router
+from tests.documents import elsewhere
 from tests.waiting import until
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600)]
-UNIT: Final = Path(__file__).parent.parent.parent / "deploy" / "rollback-router.service"
+ROOT: Final = Path(__file__).parent.parent.parent
+UNIT: Final = ROOT / "deploy" / "rollback-router.service"
 SETTINGS: Final = """\
 listen = "127.0.0.1:8080"
 admin_listen = "unix:/run/rollback-router/admin.sock"
@@ -33,16 +35,23 @@ def journal(machine: Machine) -> str:
 
 
 async def test_the_router_lives_as_its_unit_says() -> None:
-    machine = Machine()
+    reread, start, reload, log = [
+        words
+        for command in elsewhere.shown(ROOT / "docs/operations/install.md")
+        if "ctl" in (words := command.split())[0]
+    ]
+    machine = Machine(with_router())
     (machine.root / "etc/systemd/system" / UNIT.name).write_text(UNIT.read_text())
     (machine.root / "etc/rollback-router").mkdir(exist_ok=True)
     (machine.root / "etc/rollback-router/router.toml").write_text(SETTINGS)
     async with machine:
         assert machine.run("systemd-analyze", "verify", f"/etc/systemd/system/{UNIT.name}") == (0, "")
 
-        # `start` returns when READY=1 has come
-        started = machine.run("systemctl", "start", UNIT.name)
-        assert started == (0, ""), journal(machine)
+        # a start returns when READY=1 has come
+        assert machine.run(*reread) == (0, "")
+        code, said = machine.run(*start)
+        assert code == 0, said + journal(machine)
+        assert show(machine, "UnitFileState") == "enabled"
         assert machine.run("python3", "-c", READY) == (0, "200\n")
         assert show(machine, "StatusText").startswith("serving default")
         first = show(machine, "MainPID")
@@ -53,11 +62,12 @@ async def test_the_router_lives_as_its_unit_says() -> None:
             *("Seccomp:", "2"),
         ]
 
-        # `reload` returns when the router has read its settings
-        assert machine.run("systemctl", "reload", UNIT.name) == (0, "")
-        log = journal(machine)
-        assert "settings reloaded from /etc/rollback-router/router.toml" in log
-        assert "Operation not permitted" not in log
+        # a reload returns when the router has read its settings
+        assert machine.run(*reload) == (0, "")
+        code, logged = machine.run(*log, "--no-pager")
+        assert code == 0
+        assert "settings reloaded from /etc/rollback-router/router.toml" in logged
+        assert "Operation not permitted" not in logged
 
         # a killed supervisor is started again, on the same state
         assert machine.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", UNIT.name) == (0, "")

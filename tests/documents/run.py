@@ -1,10 +1,13 @@
-"""Runs the commands of one page, top to bottom, and compares the outputs: `python -m tests.documents.run PAGE`.
+"""Runs the commands of one page, top to bottom, and compares the outputs: `python -m tests.documents.run PAGE [PROGRAMS]`.
 
 - A `console` block has commands (`$ …`) and their outputs. `…` in an output is any text, and alone on a line any lines. A
   command without an output may print anything. A command has to exit with 0, or as a comment at its end says: `# exit 9`.
 - A command that ends with `&` goes on. After a `rollback-router run … &` the next command waits until the router is ready.
 - A command with the comment `# Ctrl-C ends it` gets SIGINT after a second.
 - A block of another language whose first line is `# NAME.toml` (yaml, json, py) is written to that file.
+- Model servers of the tests stand in for real ones. With PROGRAMS, a folder of programs, there are none of them: the `sh` blocks
+  are run as well, with these programs; but for `pip`, which needs a network and has run before. After a line that ends with `&`
+  the next command waits until its model servers are ready.
 """
 
 from __future__ import annotations
@@ -18,8 +21,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from tests.documents.pages import Command, blocks, commands
-from tests.documents.world import READY_WITHIN_S, World, environment, loopback_up, namespace, ready
+from tests.documents.pages import Block, Command, blocks, commands
+from tests.documents.world import READY_WITHIN_S, World, environment, loopback_up, models_ready, namespace, ready
 from tests.waiting import until
 
 COMMAND_S: Final = 60.0
@@ -38,8 +41,9 @@ class PageError(Exception):
 class Shell:
     """One shell, in which a page's commands run as they would in a terminal."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Path | None = None) -> None:
         self._folder = folder
+        self._programs = programs
         self._process: asyncio.subprocess.Process | None = None
         self._output = folder / "output"
 
@@ -50,7 +54,7 @@ class Shell:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             cwd=self._folder / "page",
-            env=environment(self._folder),
+            env=environment(self._folder, self._programs),
             start_new_session=True,
         )
         return self
@@ -127,16 +131,25 @@ async def run_command(shell: Shell, command: Command) -> None:
         raise PageError(f"shows:\n{command.output}\nprints:\n{printed}")
 
 
-async def run_page(name: str, text: str) -> int:
+def listed_commands(block: Block, programs: Path | None) -> list[Command]:
+    """Return the commands of a block that are run."""
+    if block.language == "sh" and programs is not None:
+        lines = [(number, line) for number, line in enumerate(block.text.splitlines(), block.line + 1) if line]
+        return [Command(number, f"{{ {line} }} >servers.log 2>&1", "") for number, line in lines if line[:4] != "pip "]
+    return commands(block) if block.language == "console" else []
+
+
+async def run_page(name: str, text: str, programs: Path | None = None) -> int:
     """Run the commands of the page `name`, each named before it runs; return their number."""
-    found = [(block, commands(block) if block.language == "console" else []) for block in blocks(text)]
+    found = [(block, listed_commands(block, programs)) for block in blocks(text)]
     starts_router = any(starts(command) for _, listed in found for command in listed)
     number = 0
     with tempfile.TemporaryDirectory(prefix="rollback-router-page-") as made:
         folder = Path(made)
         here = folder / "page"
         here.mkdir()
-        async with World(folder, with_router=not starts_router), Shell(folder) as shell:
+        world = World(folder, with_router=not starts_router, with_models=programs is None)
+        async with world, Shell(folder, programs) as shell:
             for block, listed in found:
                 if block.file_name is not None:
                     (here / block.file_name).write_text(block.text, "utf-8")
@@ -144,12 +157,14 @@ async def run_page(name: str, text: str) -> int:
                     number += 1
                     print(f"{name}:{command.line}: {command.text}", flush=True)
                     await run_command(shell, command)
+                    if block.language == "sh" and "& }" in command.text:
+                        await models_ready(READY_WITHIN_S)
     return number
 
 
-async def interruptible(name: str, text: str) -> int:
+async def interruptible(name: str, text: str, programs: Path | None) -> int:
     """Run a page; SIGTERM ends it, with all its processes."""
-    running = asyncio.ensure_future(run_page(name, text))
+    running = asyncio.ensure_future(run_page(name, text, programs))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     try:
         return await running
@@ -163,7 +178,8 @@ def main(argv: list[str]) -> int:
         os.execv(namespace()[0], [*namespace(), sys.executable, "-m", "tests.documents.run", "--inside", *argv[1:]])
     loopback_up()
     try:
-        number = asyncio.run(interruptible(argv[2], Path(argv[2]).read_text("utf-8")))
+        programs = Path(argv[3]) if argv[3:] else None
+        number = asyncio.run(interruptible(argv[2], Path(argv[2]).read_text("utf-8"), programs))
     except (PageError, TimeoutError) as error:
         sys.stdout.write(f"{type(error).__name__}: {error}\n")
         return 1

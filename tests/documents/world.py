@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import shutil
 import socket
@@ -23,6 +24,9 @@ from router.runtime import interpreter
 from tests.waiting import until
 
 MODEL_SERVERS: Final = {"v1": 9001, "v2": 9002, "v3": 9003}
+FACTORS: Final = {"v1": 1.0, "v2": 2.0, "v3": 1.0}
+INFERENCES_MAX: Final = {"v3": 100}
+"""What the models of the tutorial do: their answer by the sum of their inputs, and after how many they fail."""
 DATA_PORT: Final = 8080
 ADMIN_PORT: Final = 8081
 SETTINGS: Final = """\
@@ -55,8 +59,10 @@ def loopback_up() -> None:
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a page's commands: a home of its own, and the commands of this installation."""
+def environment(folder: Path, programs: Path | None = None) -> dict[str, str]:
+    """Return the environment of a page's commands: a home of its own, the commands of this installation, and before them those
+    of `programs`.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -64,7 +70,8 @@ def environment(folder: Path) -> dict[str, str]:
     }
     home = folder / "home"
     home.mkdir(exist_ok=True)
-    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+    folders = (*filter(None, (programs,)), Path(sys.executable).parent, os.environ.get("PATH", os.defpath))
+    path = ":".join(map(str, folders))
     return kept | {
         "HOME": str(home),
         "PATH": path,
@@ -76,15 +83,19 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 class World:
-    """Model servers, and a router unless `with_router` is false. The page works in `folder`/page. Everything ends with it."""
+    """Model servers, and a router. The page works in `folder`/page. Everything ends with it.
 
-    def __init__(self, folder: Path, with_router: bool) -> None:
+    `with_router` false: the page starts its own; `with_models` false: it starts its own model servers.
+    """
+
+    def __init__(self, folder: Path, with_router: bool, with_models: bool = True) -> None:
         self._folder = folder
         self._with_router = with_router
+        self._servers = MODEL_SERVERS if with_models else {}
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:  # closed here if the start fails or is cancelled
-            for version, port in MODEL_SERVERS.items():
+            for version, port in self._servers.items():
                 runner = web.AppRunner(_model_server(version))
                 await runner.setup()
                 stack.push_async_callback(runner.cleanup)
@@ -131,6 +142,23 @@ async def ready(within_s: float, *, standby: bool = False) -> bool:
     return True
 
 
+async def models_ready(within_s: float) -> None:
+    """Wait until every model server of the page is ready (Open Inference Protocol); raise TimeoutError after `within_s`."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+
+        async def all_are() -> bool:
+            try:
+                for port in MODEL_SERVERS.values():
+                    async with session.get(f"http://127.0.0.1:{port}/v2/health/ready") as response:
+                        if response.status != 200:
+                            return False
+            except (aiohttp.ClientError, TimeoutError):
+                return False
+            return True
+
+        await until(all_are, within_s)
+
+
 async def _answers(session: aiohttp.ClientSession) -> bool:
     async with session.get(f"http://127.0.0.1:{DATA_PORT}/-/ready") as response:
         return response.status == 200
@@ -152,6 +180,8 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 
 
 def _model_server(version: str) -> web.Application:
+    inferences = 0
+
     async def health(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok", "version": version})
 
@@ -159,7 +189,19 @@ def _model_server(version: str) -> web.Application:
         await request.read()
         return web.json_response({"model_version": version, "score": 0.5})
 
+    async def infer(request: web.Request) -> web.Response:
+        """The Open Inference Protocol, as MLServer answers it."""
+        nonlocal inferences
+        inferences += 1
+        if inferences > INFERENCES_MAX.get(version, inferences):
+            return web.json_response({"error": "out of memory"}, status=500)
+        numbers = (await request.json())["inputs"][0]["data"]
+        score = {"name": "score", "datatype": "FP32", "shape": [1], "data": [sum(numbers) * FACTORS[version]]}
+        answer = {"model_name": request.match_info["model"], "outputs": [score]}
+        return web.json_response(answer, dumps=lambda found: json.dumps(found, separators=(",", ":")))
+
     app = web.Application()
+    app.router.add_post("/v2/models/{model}/infer", infer)
     app.router.add_get("/{path:.*}", health)
     app.router.add_post("/{path:.*}", predict)
     return app

@@ -1,0 +1,63 @@
+"""The tutorial, word for word, with a real MLServer in an environment of its own, which is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.documents import elsewhere
+from tests.documents.pages import ROOT
+
+PAGE: Final = ROOT / "docs" / "tutorial.md"
+SERVERS: Final = Path(sys.prefix) / "mlserver"
+PAGE_S: Final = 300
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(1800)]
+
+
+def python() -> str:
+    """Return a Python that MLServer runs with: 3.12 or earlier."""
+    if sys.version_info < (3, 13):
+        return sys.executable
+    found = shutil.which("python3.12") or shutil.which("python3.11")
+    assert found is not None, "MLServer needs Python 3.11 or 3.12: install python3.12"
+    return found
+
+
+@pytest.fixture(scope="module")
+def programs() -> Path:
+    """Return the folder with `mlserver` and `pip`, where the page's own command has installed it."""
+    (install,) = [command for command in elsewhere.shown(PAGE) if command.startswith("pip ")]
+    if not (SERVERS / "bin" / "mlserver").exists():
+        subprocess.run([python(), "-m", "venv", "--clear", str(SERVERS)], check=True, timeout=120)
+        done = subprocess.run(
+            ["bash", "-c", f"PATH={SERVERS}/bin:$PATH; {install} --quiet"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=1200,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    return SERVERS / "bin"
+
+
+async def test_the_tutorial_with_a_real_mlserver(programs: Path) -> None:
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.documents.run", str(PAGE), str(programs)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=ROOT,
+    )
+    try:
+        output, _ = await asyncio.wait_for(running.communicate(), PAGE_S)
+    except TimeoutError:
+        running.terminate()  # so that it ends its processes, too
+        await running.wait()
+        pytest.fail(f"the page takes more than {PAGE_S} s")
+    assert running.returncode == 0, output.decode()
+    assert "mlserver start v1 & mlserver start v2" in output.decode()
