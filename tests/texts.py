@@ -140,9 +140,7 @@ TEXTS: Final[dict[str, str]] = {
         "/amount  number  0.5   99.5  –           0.30 %           yes\n"
         "/id      any     –     –     –           0.30 %           no\n"
     ),
-    "cli.journal": (
-        "seq  at     service  type      actor  data\n8    12:00  default  promoted  ann    to=green, n=1\n"
-    ),
+    "cli.journal": "seq  at     service  type      actor  data\n8    12:00  default  promoted  ann    to=green, n=1\n",
     "cli.judge": (
         "green is well\n"
         "trigger                state           action    value  limit  baseline  samples  reason     still missing\n"
@@ -285,6 +283,7 @@ TEXTS: Final[dict[str, str]] = {
     "doctor.keep_state": "keep a copy of the state directory and report it",
     "doctor.renew_certificate": "renew it and write the new pair over the old files; or correct the settings",
     "doctor.restarts_workers": "see the router's log; it restarts them itself",
+    "doctor.correct_probe": "correct probe to a request that this server answers: docs/behaviour/probes.md",
     "doctor.start_server": "start that model server, or correct its URL",
     # Input drift
     "drift.forgotten": "the reference is deleted, and a new one is learned",

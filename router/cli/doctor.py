@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import socket
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -16,6 +15,7 @@ from router.cli import output
 from router.cli.client import Client, Document
 from router.cli.doctor_check import DoctorCheck
 from router.cli.doctor_surroundings import CONNECT_TIMEOUT_S, FREE_BYTES_MIN
+from router.cli.doctor_targets import targets
 from router.errors import RouterError
 from router.rollout.model.endpoint import parse_endpoint
 from router.runtime import clock
@@ -196,10 +196,7 @@ def _before_start(settings: Settings) -> Iterator[DoctorCheck]:
     yield state
     if state.ok:
         yield from surroundings.lasting(settings.resolved_state_dir())
-    for name, service in sorted(settings.services.items()):
-        for seed in (service.active, service.standby):
-            for url in seed.endpoints if seed else ():
-                yield _target(f"target {name}/{seed.version if seed else ''}", url)
+    yield from targets(settings)
 
 
 def _port(name: str, address: Address) -> DoctorCheck:
@@ -234,22 +231,6 @@ def _state(settings: Settings) -> DoctorCheck:
         remedy = "locks and syncs of such a file system may fail later: use a local disk or a block volume"
         return DoctorCheck("state directory", True, detail, remedy, warning=True)
     return DoctorCheck("state directory", good, detail, remedy)
-
-
-def _target(name: str, url: str) -> DoctorCheck:
-    endpoint = parse_endpoint(url)
-    try:
-        if endpoint.unix:
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.settimeout(CONNECT_TIMEOUT_S)
-                probe.connect(endpoint.unix)
-        else:
-            socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT_S).close()
-    except OSError as error:
-        return DoctorCheck(
-            name, False, f"{url}: {error.strerror or error}", "start that model server, or correct its URL"
-        )
-    return DoctorCheck(name, True, f"{url} accepts connections")
 
 
 def _running(status: Document, hints: Hints) -> Iterator[DoctorCheck]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+FIRST_FILE: Final = "router.toml"
 TO_STDOUT: Final = "-"
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+\-]{0,199}")
 _UNUSED: Final = "v0"
@@ -29,7 +30,7 @@ _NEXT: Final = "`config check --config FILE`, then: `run --config FILE`, and in 
 
 @app.command()
 def init(
-    file: Annotated[str, typer.Argument(metavar="[FILE]", help="The file to write; - is stdout.")] = "router.toml",
+    file: Annotated[str, typer.Argument(metavar="[FILE]", help="The file to write; - is stdout.")] = FIRST_FILE,
     active: Annotated[str, typer.Option(metavar="URL", help="Where the version that serves now answers.")] = "",
     standby: Annotated[
         str | None, typer.Option(metavar="URL", help="Where the version before it answers. Empty: there is none yet.")

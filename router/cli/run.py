@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from router.cli import output
+from router.cli.first_settings import FIRST_FILE
 from router.errors import CommandError
 from router.errors.codes import CommandCode
 from router.runtime.text.hints import Hints
@@ -15,6 +16,7 @@ app = typer.Typer()
 
 EXAMPLE: Final = Hints().command("run --blue http://127.0.0.1:9001 --green http://127.0.0.1:9002")
 NOTHING_TO_ROUTE: Final = f"run needs your model servers, for example: {EXAMPLE}"
+NOT_READ: Final = f"run reads no file by itself: {Hints().command(f'run --config {FIRST_FILE}')}"
 SERVICE: Final = "default"
 
 
@@ -95,7 +97,8 @@ def run(
     file = Path(config).absolute() if config else None
     settings = load(file, flags)
     if not settings.services:
-        raise CommandError(CommandCode.NOTHING_TO_ROUTE, NOTHING_TO_ROUTE)
+        not_read = not config and Path(FIRST_FILE).is_file()
+        raise CommandError(CommandCode.NOTHING_TO_ROUTE, NOT_READ if not_read else NOTHING_TO_ROUTE)
     _refuse_both(take_over, fresh=fresh, assume_active=assume_active, journal_from=journal_from)
     logs.setup("supervisor", settings.log_format)
     options = RunOptions(

@@ -6,12 +6,14 @@ import json
 import os
 import textwrap
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from router.cli import options as opt
 from router.cli import output
+from router.cli.first_settings import FIRST_FILE
 from router.runtime import clock
 from router.runtime.text.plurals import counted
 
@@ -46,9 +48,10 @@ def check(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
         output.say(notice)
     for warning in warnings:
         output.say(f"warning: {warning}")
-    output.say(
-        f"{config or 'the environment'}: good; services: {', '.join(services) or 'none, so run needs --blue URL'}"
-    )
+    none = "none, so run needs --blue URL"
+    if not config and Path(FIRST_FILE).is_file():
+        none = f"none; {FIRST_FILE} was not read: --config {FIRST_FILE}"
+    output.say(f"{config or 'the environment'}: good; services: {', '.join(services) or none}")
 
 
 @app.command()

@@ -73,7 +73,8 @@ def test_before_the_start_it_looks_at_ports_state_and_targets(command: Command, 
         taken, closed = server.getsockname()[1], refusing.getsockname()[1]
         file = tmp_path / "router.toml"
         file.write_text(
-            f'listen = "127.0.0.1:{taken}"\nadmin_listen = "127.0.0.1:0"\nstate_dir = "{tmp_path}/state"\n[services.a]\n'
+            f'listen = "127.0.0.1:{taken}"\nadmin_listen = "127.0.0.1:0"\nstate_dir = "{tmp_path}/state"\n'
+            '[services.a]\nprobe = "none"\n'
             f'active = {{ version = "v1", endpoints = ["http://127.0.0.1:{taken}"] }}\n'
             f'standby = {{ version = "v2", endpoints = ["http://127.0.0.1:{closed}"] }}\n'
         )

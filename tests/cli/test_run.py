@@ -83,6 +83,18 @@ def test_probe_none(command: Command, started: list[Any]) -> None:
     assert started[0][0].services["default"].probe == "none"
 
 
+def test_a_first_file_that_was_not_named_is(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has written router.toml by `config init` may forget to name it."""
+    monkeypatch.chdir(tmp_path)
+    assert command("config", "init", "--active", "http://127.0.0.1:1", "--service", "fraud")[0] == 0
+    code, _, said = command("run")
+    assert (code, "rollback-router run --config router.toml" in said) == (2, True)
+    code, said, _ = command("config", "check")
+    assert (code, "--config router.toml" in said) == (0, True)
+    code, said, _ = command("config", "check", "--config", "router.toml")
+    assert (code, said.endswith("services: fraud\n")) == (0, True)
+
+
 WRONG = [
     pytest.param((), 2, f"run needs your model servers, for example: {EXAMPLE}", id="nothing to route"),
     pytest.param(("--green", "http://h:1"), 2, f"--green belongs to --blue, for example: {EXAMPLE}", id="green alone"),
