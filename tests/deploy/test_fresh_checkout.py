@@ -13,7 +13,7 @@ import pytest
 from tests.documents import elsewhere
 
 ROOT: Final = Path(__file__).parent.parent.parent
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600)]
 STEP_S: Final = 1500
 
 

@@ -15,8 +15,8 @@ from tests.documents import elsewhere
 ROOT: Final = Path(__file__).parent.parent.parent
 INSTALL: Final = ROOT / "docs/operations/install.md"
 SECURITY: Final = ROOT / "docs/operations/security.md"
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1800)]
-STEP_S: Final = 900
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600)]
+STEP_S: Final = 1800
 
 
 class Fresh:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -166,6 +167,7 @@ def not_a_database(journal: Path) -> None:
     journal.write_bytes(b"this is no journal\n" * 500)
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("damage", [torn_page, not_a_database], ids=lambda damage: damage.__name__.replace("_", " "))
 async def test_a_corrupt_journal_is_never_guessed_about(
     start_router: StartRouter, damage: Callable[[Path], None]
@@ -180,7 +182,7 @@ async def test_a_corrupt_journal_is_never_guessed_about(
         shutil.copy(journal, kept)
         damage(journal)
         damaged = journal.read_bytes()
-        code, said = await run(*router.arguments())
+        code, said = await run(*router.arguments(), within_s=60)
         assert code == 6, said
         assert str(journal) in said
         assert "--assume-active" in said
@@ -188,6 +190,18 @@ async def test_a_corrupt_journal_is_never_guessed_about(
         shutil.move(kept, journal)
         await router.start()
         assert (await router.service())["active"] == "v1"
+
+        # without a copy of the journal an operator says which version serves, by the command that the error names
+        assert await router.stop() == 0
+        damage(journal)
+        _, said = await run(*router.arguments(), within_s=60)
+        (copy,) = re.findall(r"rollback-router run --assume-active VERSION --journal-from (\S+)", said)
+        command = (*router.command(), "--assume-active", "v1", "--journal-from", copy)
+        router.process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+        await until(router.ready, 40, "the router goes on")
+        assert (await router.service())["active"] == "v1"
+        assert [path.name for path in router.state.glob("*corrupt*.sqlite")] != [], "the damaged file is kept"
+        assert await router.stop() == 0
 
 
 async def test_the_commands_exit_codes_say_who_refused(start_router: StartRouter) -> None:
