@@ -97,8 +97,7 @@ def run(
     file = Path(config).absolute() if config else None
     settings = load(file, flags)
     if not settings.services:
-        not_read = not config and Path(FIRST_FILE).is_file()
-        raise CommandError(CommandCode.NOTHING_TO_ROUTE, NOT_READ if not_read else NOTHING_TO_ROUTE)
+        raise _nothing_to_route(config)
     _refuse_both(take_over, fresh=fresh, assume_active=assume_active, journal_from=journal_from)
     logs.setup("supervisor", settings.log_format)
     options = RunOptions(
@@ -111,6 +110,14 @@ def run(
         take_over=take_over,
     )
     raise typer.Exit(supervise(settings, options))
+
+
+def _nothing_to_route(config: str) -> CommandError:
+    """Return the error, which names router.toml if it is there and no file was given."""
+    from pathlib import Path
+
+    not_read = not config and Path(FIRST_FILE).is_file()
+    return CommandError(CommandCode.NOTHING_TO_ROUTE, NOT_READ if not_read else NOTHING_TO_ROUTE)
 
 
 def _refuse_both(take_over: bool, **others: object) -> None:
