@@ -46,7 +46,7 @@ def run(checkout: Path, page: str, command: str) -> str:
         timeout=STEP_S,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    return done.stdout
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.stdout)
 
 
 def test_the_demo_of_readme(checkout: Path) -> None:
