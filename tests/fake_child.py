@@ -5,6 +5,7 @@
 Behaviours: `steady`; `exit:N` leaves at once with N; `unready` (control) never becomes ready; `mute-once` beats once in its
 first life and never again; `busy` (worker) has one exchange in flight and ignores SIGTERM; `slow` goes on for 20 rounds
 after it;
+`refusing` (control) refuses all settings but the first;
 `watchful` (worker) reports when shared memory says that the router is draining.
 """
 
@@ -42,6 +43,8 @@ def main() -> int:
         beat, starts = row + layout.W_HEARTBEAT_NS, memory.words[row + layout.W_STARTS]
     if behaviour == "busy":
         memory.words[memory.layout.worker_service(given.index, 0) + layout.LS_ACCEPTED] += 1
+    first = settings_memory.decode(settings_memory.read(given.settings_fd)).number
+    memory.words[layout.H_CONTROL_DOCUMENT if kind == "control" else row + layout.W_LEFT] = first
     rounds_left, watching = -1, behaviour == "watchful"
     with Signals() as signals:
         if kind == "control" and behaviour != "unready":
@@ -64,7 +67,17 @@ def main() -> int:
             for number in signals.wait(0.02):
                 if number == signal.SIGHUP:
                     settings_memory.receive(given.updates_fd, given.settings_fd)
-                    settings = json.loads(settings_memory.read(given.settings_fd))
+                    delivery = settings_memory.decode(settings_memory.read(given.settings_fd))
+                    settings = json.loads(delivery.settings)
+                    places = {name: place.number for name, place in sorted(delivery.places.items())}
+                    tell("services", *(f"{name}={number}" for name, number in places.items()), *delivery.leaving)
+                    if kind == "control":
+                        refuses = behaviour == "refusing" and delivery.version > 1
+                        memory.words[layout.H_CONTROL_REFUSED if refuses else layout.H_CONTROL_DOCUMENT] = (
+                            delivery.number
+                        )
+                    else:
+                        memory.words[row + layout.W_LEFT] = delivery.number
                     tell("SIGHUP", settings["timeouts"]["confirm_timeout_s"], settings.get("workers", "unseen"))
                 elif number == signal.SIGTERM:
                     shared = ", the port is shared" if memory.words[layout.H_PORT_SHARED] else ""

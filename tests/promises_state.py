@@ -133,7 +133,7 @@ STATE: Final = (
           "numbers = await journal.append(*entries)"),
     Guard(9, "supervisor/test_supervisor.py::test_a_killed_worker_is_restarted_and_its_counts_are_closed",
           "supervisor/supervisor.py", "Supervisor._reap",
-          "self._worker_stats.close_dead_worker(child.index)"),
+          "self._worker_stats.close_dead_worker(child.index, self._places)"),
     Guard(9, "control/core/test_in_doubt.py::test_the_next_start_decides_by_the_row",
           "control/store/journal_writer.py", "JournalWriter._append.hand_over",
           "self._add_to_mark(doubt) return batch.hand_over()", weakened="without the mark"),

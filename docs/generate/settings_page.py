@@ -24,8 +24,8 @@ it.
 - An unknown name is an error, and so is a value of another kind: `slo_ms = "250"` is a text, and no number.
   `rollback-router config check --config FILE` names every mistake at once, with line and column.
   `rollback-router config show --config FILE` prints all settings in effect. `rollback-router config init` writes a first file.
-- SIGHUP makes a running router read the file again. A setting marked **restart** changes only with a restart. Adding or
-  removing a service needs a restart, too.
+- SIGHUP makes a running router read the file again: services are added, changed and removed. A setting marked **restart**
+  changes only with a restart.
 """
 _ENVIRONMENT: Final = """\
 - A list or a table is written as JSON: `ROLLBACK_ROUTER_SERVICES__FRAUD__HOSTS='["fraud.example.com"]'`. The error about

@@ -5,7 +5,7 @@ Why: docs/decisions.md#add-ons-are-no-part-of-the-swap.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from prometheus_client.metrics_core import Metric
@@ -36,15 +36,24 @@ class Addon:
         """Do periodic work, about once a second; `now_ns` is monotonic."""
 
     def trigger_sources(self) -> Mapping[str, TriggerSource]:
-        """Return further triggers, by service; read once, when the add-on is added to the control loop."""
+        """Return further triggers, by service; read when the add-on or the service is added to the control loop."""
         return {}
 
     def promotion_checks(self) -> Mapping[str, Callable[[], PromotionCheck]]:
-        """Return the functions that give the present promotion check, by service; read once, as `trigger_sources`."""
+        """Return the functions that give the present promotion check, by service; read as `trigger_sources`."""
         return {}
 
     def reconfigure(self, settings: Settings) -> None:
-        """Apply other settings (SIGHUP)."""
+        """Apply other settings (SIGHUP). Services that they have and control lacks come by `service_added`."""
+
+    def service_added(self, service: str, entries: Sequence[Entry]) -> None:
+        """Take a service that was added while control runs; `entries` are all that the journal has of it, oldest first.
+
+        Then `trigger_sources` and `promotion_checks` are read again for this service.
+        """
+
+    def service_removed(self, service: str) -> None:
+        """Forget a service. It is in the control loop for the last time."""
 
     def status(self, service: str) -> Document:
         """Return members to add to the status document of `service`."""

@@ -30,18 +30,20 @@ from router.control.core.loop import TICK_S, ControlLoop
 from router.control.core.probes import Probes
 from router.control.monitors.alarms import Alarms
 from router.control.start_heartbeat import StartHeartbeat
-from router.control.wiring import AddonDeps, CoreDeps, add_addons, build_core, open_journal
-from router.errors import StartError
+from router.control.wiring import AddonDeps, Core, CoreDeps, add_addons, build_core, open_journal
+from router.errors import Refusal, StartError
 from router.rollout.model.entry import Entry
 from router.runtime import clock, fd_limits, logs
 from router.runtime.child_args import ControlArgs, decode
 from router.runtime.exit_codes import exit_code
 from router.runtime.failpoint import FailPoint
 from router.settings import loader
+from router.settings.sections.service import Service
 from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm import settings_memory
 from router.shm.segment import Segment, attach
+from router.shm.settings_memory import DeliveredSettings
 from router.tls import contexts, kept_files
 
 log = logging.getLogger(__name__)
@@ -55,10 +57,12 @@ EXIT_UNWRITTEN: Final = 11
 class Control:
     """One run of the control process. `all_written` is true after `run` if the disk has taken every entry."""
 
-    def __init__(self, args: ControlArgs, segment: Segment, settings: Settings) -> None:
+    def __init__(self, args: ControlArgs, segment: Segment, delivery: DeliveredSettings) -> None:
         self._args = args
         self._segment = segment
-        self._settings = settings
+        self._delivery = delivery
+        self._settings = settings_of(delivery)
+        self._applying = asyncio.Lock()
         self._state_dir = Path(args.state_dir)
         self._stopping = False
         self._pause: asyncio.Future[None] | None = None
@@ -90,8 +94,12 @@ class Control:
         kept = self._args.certificates_fd
         files = {} if kept is None else kept_files.decode(settings_memory.read(kept))
         probes = functools.partial(Probes, kept=files)
+        delivery = self._delivery
         core = await build_core(
-            CoreDeps(self._args, self._segment, self._settings, alarms, fail_point, journal_state, journal, probes)
+            CoreDeps(
+                *(self._args, self._segment, self._settings, alarms, fail_point, journal_state, journal, probes),
+                *(delivery.places, tuple(delivery.leaving), delivery.number),
+            )
         )
         control_loop = core.control_loop
         loop = asyncio.get_running_loop()
@@ -100,7 +108,7 @@ class Control:
         application = admin.build(core.queries, core.operations, self._settings, routes, sessions=sessions)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, self._on_sighup, control_loop, application)
+        loop.add_signal_handler(signal.SIGHUP, self._on_sighup, core, application)
         loop.add_reader(self._args.life_fd, self._on_life_pipe)
         tls = contexts.server_of(self._settings.admin.tls.model_dump(), files.get(kept_files.ADMIN))
         context = kept_files.server_context(tls) if tls is not None else None
@@ -111,7 +119,11 @@ class Control:
         gc.enable()
         gc.collect()
         gc.freeze()  # these objects live as long as the process; a full collection over them would block the loop
-        self._segment.words[at.H_CONTROL_READY] = 1
+        words = self._segment.words
+        if words[at.H_CONTROL_REFUSED] != delivery.number:
+            words[at.H_CONTROL_DOCUMENT] = delivery.number
+        words[at.H_CONTROL_READY] = 1
+        self._on_sighup(core, application)  # a SIGHUP during the start was ignored, and its document waits
         control_loop.tasks.spawn(control_loop.certificates.run(), "certificates")
         control_loop.tasks.spawn(control_loop.keep_resolving(), "resolver")
         return control_loop, runner
@@ -171,16 +183,39 @@ class Control:
             asyncio.get_running_loop().remove_reader(self._args.life_fd)
             self._stop()
 
-    def _on_sighup(self, control_loop: ControlLoop, application: web.Application) -> None:
-        """Apply the settings that the supervisor has validated and sent. The set of services changes only with a restart."""
-        if not settings_memory.receive(self._args.updates_fd, self._args.settings_fd):
-            log.warning("SIGHUP, but there are no newer settings")
-        settings = loader.parse(settings_memory.read(self._args.settings_fd))
-        self._settings = settings
-        logs.setup("control", settings.log_format)
-        control_loop.reconfigure(settings)
-        admin.reconfigure(application, settings)
-        log.info("settings version=%d are in force", self._segment.words[at.H_SETTINGS])
+    def _on_sighup(self, core: Core, application: web.Application) -> None:
+        core.control_loop.tasks.spawn(self._apply_newest(core, application), "settings")
+
+    async def _apply_newest(self, core: Core, application: web.Application) -> None:
+        """Apply the newest settings that the supervisor has validated and sent; report that they are in force, or refused."""
+        async with self._applying:
+            settings_memory.receive(self._args.updates_fd, self._args.settings_fd)
+            delivery = settings_memory.decode(settings_memory.read(self._args.settings_fd))
+            if delivery.number <= self._delivery.number:
+                return
+            settings, words = settings_of(delivery), self._segment.words
+            version = delivery.version if delivery.version != self._delivery.version else None
+            try:
+                await core.service_set.change(settings, delivery.places, version, tuple(delivery.leaving))
+            except (Refusal, StartError) as error:
+                log.error("settings refused, nothing changed: %s", error.detail)
+                words[at.H_CONTROL_REFUSED] = delivery.number
+                return
+            except Exception:
+                words[at.H_CONTROL_REFUSED] = delivery.number
+                raise
+            self._settings, self._delivery = settings, delivery
+            logs.setup("control", settings.log_format)
+            admin.reconfigure(application, settings)
+            words[at.H_CONTROL_DOCUMENT] = delivery.number
+            log.info("settings version=%d are in force", delivery.version)
+
+
+def settings_of(delivery: DeliveredSettings) -> Settings:
+    """Return the settings of a document, with the services that are leaving."""
+    settings = loader.parse(delivery.settings)
+    leaving = {name: Service.model_validate_json(text) for name, text in delivery.leaving.items()}
+    return settings.model_copy(update={"services": {**settings.services, **leaving}})
 
 
 def _free(entries: list[Entry]) -> None:
@@ -191,13 +226,14 @@ def _free(entries: list[Entry]) -> None:
 
 def main(argument: str) -> int:
     """Run one control process; return its exit code (runtime/exit_codes.py), after logging the reason to stderr."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the handler is there: it would end the process
     args = decode(ControlArgs, argument)
     logs.setup("control", args.log_format)
     segment = attach(args.segment_fd)
-    settings = loader.parse(settings_memory.read(args.settings_fd))
+    delivery = settings_memory.decode(settings_memory.read(args.settings_fd))
 
     async def run() -> int:
-        control = Control(args, segment, settings)
+        control = Control(args, segment, delivery)
         await control.run()
         return 0 if control.all_written else EXIT_UNWRITTEN
 

@@ -6,8 +6,8 @@ The control process and the tests build control by these functions alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from router.control.acceptance import routes as acceptance_routes
@@ -19,13 +19,13 @@ from router.control.cases import routes as case_routes
 from router.control.cases.addon import CasesAddon
 from router.control.cases.operations import CaseOperations
 from router.control.core import in_doubt, recovery
-from router.control.core.executor import CommandExecutor, ExecutorDeps
+from router.control.core.executor import ExecutorDeps
 from router.control.core.in_doubt import InDoubtAlarm
 from router.control.core.loop import ControlLoop
 from router.control.core.operations import Operations
 from router.control.core.probes import Probes
 from router.control.core.recovery import JournalState
-from router.control.core.service_controller import ServiceController, limits
+from router.control.core.service_set import FoundService, ServiceSet
 from router.control.core.workers import Workers
 from router.control.dashboard import routes as dashboard_routes
 from router.control.drills import routes as drill_routes
@@ -53,18 +53,17 @@ from router.control.versions import routes as version_routes
 from router.control.versions.addon import VersionsAddon
 from router.control.versions.mlflow_addon import MlflowAddon
 from router.control.views.queries import Queries
-from router.errors import StartError
+from router.errors import Refusal, StartError
 from router.errors.codes import StartCode
-from router.rollout.machine.machine import Machine
-from router.rollout.machine.registry import Registry
 from router.rollout.model.entry import Entry
 from router.runtime import clock
 from router.runtime.child_args import ControlArgs
 from router.runtime.failpoint import FailPoint
 from router.settings.settings import Settings
 from router.shm import layout as at
-from router.shm.sample_ring import SampleRing
+from router.shm.route_cell import RouteCell
 from router.shm.segment import Segment
+from router.shm.settings_memory import Place
 from router.shm.worker_stats import WorkerStats
 
 log = logging.getLogger(__name__)
@@ -72,7 +71,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CoreDeps:
-    """The parts that the core is built from. `journal_state` is the content of the disk at this start."""
+    """The parts that the core is built from. `journal_state` is the content of the disk at this start.
+
+    `settings` have the services that are `leaving`, too. `document` is the number of the settings document. Without `places`, the
+    places of services are in the order of their names.
+    """
 
     args: ControlArgs
     segment: Segment
@@ -83,6 +86,13 @@ class CoreDeps:
     journal: Journal
     probes: Callable[..., Probes] = Probes
     """Tests replace it."""
+    places: Mapping[str, Place] = field(default_factory=dict)
+    leaving: Sequence[str] = ()
+    document: int = 1
+
+    def place(self, service: str) -> Place:
+        """Return the place of a service."""
+        return self.places.get(service) or Place(sorted(self.settings.services).index(service))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,7 @@ class Core:
     """`entries`: every entry of the journal up to the boot counter of this start, oldest first."""
 
     control_loop: ControlLoop
+    service_set: ServiceSet
     operations: Operations
     queries: Queries
     entries: list[Entry]
@@ -116,21 +127,24 @@ async def build_core(deps: CoreDeps) -> Core:
     workers = Workers(worker_stats, args.wake_fds, args.acks_fd)
     state_dir = Path(args.state_dir)
     entries = [*past.entries, *await _begin_boot(segment, past, journal)]
-    registries = recovery.registries(settings, segment, entries, state_dir, warm=past.warm)
-    stored = recovery.stored(settings, segment) if past.warm else {}
+    places = {name: deps.place(name) for name in sorted(settings.services)}
+    registries = recovery.registries(settings, segment, entries, state_dir, places, warm=past.warm)
+    stored = recovery.stored(segment, places) if past.warm else {}
     if not past.warm and not args.resumes:
         recovery.refuse_moved(settings, registries)
     assumed = recovery.assumed_by_service(args.assume_active, settings, registries) if past.begun_from else {}
     workers.listen()
     control_loop = ControlLoop(settings, segment, worker_stats, workers, journal, deps.alarms, deps.probes)
+    control_loop.set_leaving(deps.leaving)
     queries = Queries(control_loop, journal, args.settings_origin)
-    await _add_services(deps, control_loop, registries, entries, assumed)
+    found = {name: FoundService(registry, entries) for name, registry in registries.items()}
+    service_set = await _add_services(deps, control_loop, found, assumed)
     executors = {name: service_controller.executor for name, service_controller in control_loop.services.items()}
     in_doubt.decide_all(journal, past.entries, executors, stored)
     control_loop.compare_settings()
     for line in control_loop.differences:
         log.warning("%s", line)
-    return Core(control_loop, Operations(control_loop), queries, entries)
+    return Core(control_loop, service_set, Operations(control_loop), queries, entries)
 
 
 async def _begin_boot(segment: Segment, past: JournalState, journal: Journal) -> list[Entry]:
@@ -147,14 +161,9 @@ async def _begin_boot(segment: Segment, past: JournalState, journal: Journal) ->
 
 
 async def _add_services(
-    deps: CoreDeps,
-    control_loop: ControlLoop,
-    registries: dict[str, Registry],
-    entries: list[Entry],
-    assumed: dict[str, str],
-) -> None:
+    deps: CoreDeps, control_loop: ControlLoop, found: dict[str, FoundService], assumed: dict[str, str]
+) -> ServiceSet:
     settings, warm = deps.settings, deps.journal_state.warm
-    ring = SampleRing(deps.segment)
     executor_deps = ExecutorDeps(
         deps.segment,
         control_loop.worker_stats,
@@ -167,24 +176,26 @@ async def _add_services(
         control_loop.header_files,
         control_loop.entry_applied,
     )
-    for index, (name, registry) in enumerate(registries.items()):
-        service = settings.services[name]
-        machine = Machine(registry, limits(settings, service))
-        executor = CommandExecutor(name, index, machine, executor_deps, control_loop.check(name))
-        await recovery.reconcile(executor, service, entries, warm=warm, assume=assumed.get(name))
-        service_controller = ServiceController(
-            executor,
-            settings,
-            deps.segment,
-            control_loop.worker_stats,
-            ring,
-            deps.alarms,
-            control_loop.switched,
-            control_loop.resolver,
-        )
-        if warm:
-            service_controller.restore()
-        control_loop.add_service(service_controller)
+    service_set = ServiceSet(control_loop, executor_deps)
+    for name, service in found.items():
+        place = deps.place(name)
+        if warm and not RouteCell(deps.segment, place.number).word():
+            await _finish_adding(deps, service_set, name, service)
+        else:
+            await service_set.begin(name, place, settings, service, warm=warm, assume=assumed.get(name))
+    return service_set
+
+
+async def _finish_adding(deps: CoreDeps, service_set: ServiceSet, name: str, service: FoundService) -> None:
+    """Add a service whose addition the previous control has begun; if that is refused, so are the settings, as then."""
+    try:
+        recovery.refuse_moved(deps.settings, {name: service.registry})
+        executor = await service_set.publish(name, deps.place(name), deps.settings, service)
+    except (Refusal, StartError) as error:
+        log.error("settings refused, nothing changed: %s", error.detail)
+        deps.segment.words[at.H_CONTROL_REFUSED] = deps.document
+    else:
+        service_set.add(executor, deps.settings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from router.proxy.http1.head_cache import HeadCache
 from router.proxy.http1.request_head import RequestHead
 from router.proxy.http1.response_head import ResponseHead
 from router.proxy.options import Options
-from router.proxy.routing.concurrency import ConcurrencyLimiter
+from router.proxy.service_table import ServiceTable
 from router.proxy.tls.transport import TlsTransport
 from router.rollout.model.route import NO_SLOT
 from router.runtime import clock
@@ -35,7 +35,6 @@ from router.runtime.logs import LogThrottle
 from router.runtime.tasks import Tasks
 from router.shm import layout as at
 from router.shm.segment import Segment
-from router.uri.path import is_under
 
 log = logging.getLogger(__name__)
 
@@ -69,14 +68,9 @@ class DataPlane:
         self.tls_acceptor = TlsAcceptor(context, self.limiter)
         self.proxy_protocol = ProxyProtocolAcceptor(context, self.limiter)
         self.heap = Heap(trimmer())
-        # services, longest prefix first
-        self.services: list[LocalService] = []
-        self.concurrency = ConcurrencyLimiter(context, self.services)
-        for number, service in enumerate(options.services):
-            self.services.append(LocalService(context, number, service, self.concurrency))
-        self._by_prefix = sorted(
-            self.services, key=lambda service: (-len(service.options.path_prefix), not service.options.hosts)
-        )
+        # services
+        self.service_table = ServiceTable(context, options, self.limiter.connections)
+        self.concurrency = self.service_table.concurrency
         # the sweep
         self._lags_us = [0] * _LAG_PERIOD_SWEEPS
         self._sweeps = 0
@@ -120,7 +114,7 @@ class DataPlane:
             raw, options.fields_max, self._via, options.passes_max, options.refuse_lookalikes
         )
         if not head.final and head.path != options.ready_path:
-            head.service = service = self._match(head)
+            head.service = service = self.service_table.match(head)
             head.work = service.work_paths.find(head.method, head.path) if service is not None else None
         if head.lookalikes:
             self._count_lookalikes(head)
@@ -142,26 +136,23 @@ class DataPlane:
     def _parse_response(self, raw: bytes) -> ResponseHead:
         return response_head.parse_response(raw, self._via)
 
-    def _match(self, head: RequestHead) -> LocalService | None:
-        """Return the service of this host with the longest path prefix at a segment boundary; the path is compared as sent."""
-        host, path = head.host, head.path
-        for service in self._by_prefix:
-            prefix = service.options.path_prefix
-            if service.options.hosts and host not in service.options.hosts:
-                continue
-            if is_under(path, prefix) or (path == b"*" and prefix == b"/"):
-                return service
-        return None
-
     # -- routes
     def refresh(self) -> None:
         """Adopt the routes and apply the cuts that control has published."""
-        for service in self.services:
+        for service in self.service_table.present:
             service.refresh()
             service.apply_cuts()
 
+    @property
+    def services(self) -> list[LocalService]:
+        """The services that get requests."""
+        return self.service_table.serving
+
     def readiness(self, *, close: bool, head_only: bool) -> bytes:
-        """Return the response of the readiness page, from shared memory alone."""
+        """Return the response of the readiness page, from shared memory alone.
+
+        A service that the running router got needs no route for it: a balancer would take the others out of service, too.
+        """
         words, options = self.context.words, self.context.options
         silent_s = (clock.now_ns() - words[at.H_CONTROL_HEARTBEAT_NS]) / 1e9
         routed = {service.options.name: service.active is not None for service in self.services}
@@ -170,7 +161,8 @@ class DataPlane:
             for service in self.services
         }
         draining = (self.context.draining or bool(words[at.H_DRAINING])) and not words[at.H_PORT_SHARED]
-        ok = all(routed.values()) and bool(routed) and not draining
+        needed = [routed[service.options.name] for service in self.services if not service.options.added]
+        ok = all(needed) and any(routed.values()) and not draining
         stale = silent_s > options.control_silent_s
         detail: dict[str, object] = {
             "routed": routed,
@@ -195,9 +187,7 @@ class DataPlane:
             context.deadlines.sweep(now_s)
             self.reserve.waits.sweep(now_s)
         self.limiter.ages.sweep(now_s)
-        for service in self.services:
-            service.sweep(now_s)
-        self.concurrency.sweep(now_s)
+        self.service_table.sweep(now_s)
         connections = self.limiter.connection_count()
         if connections or self._sweeps % UNUSED_SWEEPS == 0:
             self._watch_descriptors()
@@ -231,11 +221,11 @@ class DataPlane:
         """Resolve the names of all endpoints every `resolve_every_s`."""
         while True:
             await asyncio.sleep(self.context.options.resolve_every_s)
-            targets = [target for service in self.services for target in service.targets.values()]
+            targets = [target for service in self.service_table.present for target in service.targets.values()]
             await self.resolver.refresh({pool.endpoint.host for target in targets for pool in target.pools} - {""})
 
     def reconfigure(self, options: Options) -> None:
-        """Apply changed settings. The set of services stays. The caches of heads are emptied."""
+        """Apply changed settings. The caches of heads are emptied, so the next request finds its service anew."""
         self.context.reconfigure(options)
         self.proxy_protocol.reconfigure(options)
         for downstream in list(self.limiter.connections):
@@ -244,9 +234,7 @@ class DataPlane:
         self._via = VIA if options.via else b""
         self._requests.clear()
         self._responses.clear()
-        for service, changed in zip(self.services, options.services, strict=True):
-            service.reconfigure(changed)
-        self.concurrency.distribute()
+        self.service_table.reconfigure(options)
         self.tls_acceptor.reconfigure(options)
 
     # -- the end

@@ -141,6 +141,7 @@ async def leave(data_plane: DataPlane, listener: Listener, args: WorkerArgs, *, 
 
 def main() -> None:
     """Run one worker."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the handler is there: it would end the process
     args = child_args.decode(WorkerArgs, sys.argv[1])
     logs.setup(f"worker-{args.index}", args.log_format)
     uvloop.run(serve(args))

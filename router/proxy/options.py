@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from router.runtime.logs import LogFormat
 from router.shm import settings_memory
+from router.shm.settings_memory import Place
 from router.tls import contexts, kept_files
 from router.tls.contexts import BackendTls, ServerTls
 from router.tls.kept_files import KeptFiles
@@ -63,7 +66,10 @@ class InferenceOptions:
 
 @dataclass(frozen=True, slots=True)
 class ServiceOptions:
-    """One service as the data plane sees it; durations in seconds."""
+    """One service as the data plane sees it; durations in seconds.
+
+    `place` is its number in shared memory, None: its number in `Options.services`. `added`: the router got it while it ran.
+    """
 
     name: str
     hosts: frozenset[bytes]
@@ -84,6 +90,8 @@ class ServiceOptions:
     throttled_texts: tuple[bytes, ...] = (b"queue", b"overloaded", b"capacity")
     """A 503 that holds one of these in its first 256 bytes, in any case, means that the version is busy."""
     rescue_on: frozenset[str] = frozenset(("connect", "timeout", "broken", "5xx"))
+    place: int | None = None
+    added: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,7 @@ class TracingOptions:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything a worker needs; sizes in bytes, durations in seconds. Services are in the order of shared memory."""
+    """Everything a worker needs; sizes in bytes, durations in seconds. `number` is that of the settings document."""
 
     services: tuple[ServiceOptions, ...]
     ready_path: bytes | None
@@ -164,17 +172,18 @@ class Options:
     access_log_to: str = "stderr"
     log_format: LogFormat = "text"
     tracing: TracingOptions | None = None
+    number: int = 0
 
 
-def from_document(document: dict[str, Any], kept: KeptFiles | None = None) -> Options:
-    """Return the options in a settings document (`loader.dump`); `kept` are copies of TLS files."""
+def from_document(
+    document: dict[str, Any], kept: KeptFiles | None = None, places: Mapping[str, Place] = MappingProxyType({})
+) -> Options:
+    """Return the options in settings (`loader.dump`); `kept` are copies of TLS files, `places` those of the services."""
     kept = kept or {}
     limits, timeouts = document["limits"], document["timeouts"]
     ready = document["ready_path"]
     return Options(
-        services=tuple(
-            _service(name, document["services"][name], timeouts, kept) for name in sorted(document["services"])
-        ),
+        services=_services(document["services"], timeouts, kept, places),
         ready_path=None if ready == "none" else ready.encode(),
         access_log=document["access_log"],
         access_log_to=document["access_log_to"],
@@ -248,8 +257,18 @@ def _or_never(value: float | str) -> float:
     return math.inf if isinstance(value, str) else value
 
 
-def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any], kept: KeptFiles) -> ServiceOptions:
+def _services(
+    sections: dict[str, dict[str, Any]], timeouts: dict[str, Any], kept: KeptFiles, places: Mapping[str, Place]
+) -> tuple[ServiceOptions, ...]:
+    return tuple(_service(name, sections[name], timeouts, kept, places.get(name)) for name in sorted(sections))
+
+
+def _service(
+    name: str, section: dict[str, Any], timeouts: dict[str, Any], kept: KeptFiles, place: Place | None
+) -> ServiceOptions:
     return ServiceOptions(
+        place=place.number if place is not None else None,
+        added=place is not None and place.since_ns > 0,
         name=name,
         hosts=frozenset(found for host in section["hosts"] if (found := authority.host_of(host.encode())) is not None),
         path_prefix=section["path_prefix"].encode(),
@@ -309,5 +328,6 @@ def _captured_headers(cases: dict[str, Any]) -> frozenset[bytes] | None:
 
 
 def from_descriptor(fd: int, kept: KeptFiles | None = None) -> Options:
-    """Return the options in the settings memory behind `fd`; `kept` are copies of TLS files."""
-    return from_document(json.loads(settings_memory.read(fd)), kept)
+    """Return the options in the settings document behind `fd`; `kept` are copies of TLS files."""
+    delivery = settings_memory.decode(settings_memory.read(fd))
+    return replace(from_document(json.loads(delivery.settings), kept, delivery.places), number=delivery.number)

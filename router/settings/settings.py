@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     history: HistorySettings = HistorySettings()
     mlflow: MlflowSettings = MlflowSettings()
     services: Annotated[dict[str, Service], Field(max_length=64)] = {}
-    """One table for each model endpoint that clients call; at most 64."""
+    """One table for each model endpoint that clients call; at most 64. SIGHUP adds and removes them."""
 
     @field_validator("access_log_to")
     @classmethod

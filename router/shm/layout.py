@@ -8,7 +8,9 @@
 
 Writers: control writes the control words of the header and the service blocks. A worker writes its own block, its capture
 rings and its holdings; once the worker is dead, the supervisor writes its block and its holdings. The supervisor writes the
-supervisor words of the header.
+supervisor words of the header, and clears the place of a removed service once no other process uses it.
+
+A service has a place: the number of its block, and of its rows in each worker's block. It keeps the place as long as it exists.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from router.rollout.work import TIME_CELLS, WORK_BUCKETS, WorkEnd
 
 WORD_BYTES: Final = 8
 MAGIC: Final = 0x726F6C6C6261636B  # "rollback"
-VERSION: Final = 4
+VERSION: Final = 5
 SERVICES_MAX: Final = 64
 WORKERS_MAX: Final = 64
 
@@ -36,8 +38,10 @@ H_BOOT: Final = 8  # control: the boot counter, once journalled
 H_CONTROL_READY: Final = 9  # control: 1 once its first routes are published
 H_CONTROL_HEARTBEAT_NS: Final = 10  # control: monotonic
 H_CONTROL_LAG_US: Final = 11  # control: worst loop lag of the last second
+H_CONTROL_DOCUMENT: Final = 12  # control: number of the newest settings document that is in force there
+H_CONTROL_REFUSED: Final = 13  # control: number of the newest document that it refused, with nothing changed; 0: none
 H_DRAINING: Final = 16  # supervisor: 1 once the router is stopping
-H_SETTINGS: Final = 17  # supervisor: version of the settings document
+H_SETTINGS: Final = 17  # supervisor: version of the settings, as operators see it: 1, and one more with each SIGHUP
 H_CONTROL_STARTS: Final = 18  # supervisor: number of starts of control
 H_STATE_LOCKED: Final = 19  # supervisor: 1 once this router has locked the state; before, control does not touch it
 H_PORT_SHARED: Final = 20  # supervisor: 1 while another router has the data sockets, too, or alone
@@ -204,6 +208,9 @@ W_LAG_SUM_US: Final = 21  # sum of the loop lag beyond stall_s: a change means t
 W_ACCESS_LINES_DROPPED: Final = 22  # lines of the access log that were dropped, because the disk was too slow or full
 W_SPANS_SENT: Final = 23  # spans that a receiver has taken
 W_TRACES_DROPPED: Final = 24  # sampled exchanges without spans: the receiver was slow, away, or refused them
+W_LEFT: Final = (
+    26  # gauge: number of the newest document such that nothing is in flight here of a service that it lacks
+)
 W_HANDSHAKES: Final = 28  # TLS handshakes of clients that have ended
 W_HANDSHAKES_FAILED: Final = 29  # the part of W_HANDSHAKES that failed
 W_PROXY_HEADERS_REFUSED: Final = 30  # connections closed because they had no valid PROXY header
@@ -369,6 +376,12 @@ class Layout:
     def worker_slot(self, worker: int, service: int, slot: int) -> int:
         """The slot row of a worker."""
         return self.worker_service(worker, service) + WORKER_SERVICE_WORDS + slot * WORKER_SLOT_WORDS
+
+    def place_blocks(self, service: int) -> list[tuple[int, int]]:
+        """Return (first word, words) of each part of the segment that belongs to one place alone."""
+        rows = WORKER_SERVICE_WORDS + SLOTS * WORKER_SLOT_WORDS
+        of_workers = [(self.worker_service(worker, service), rows) for worker in range(self.workers)]
+        return [(self.route(service), SERVICE_WORDS), *of_workers]
 
     def captures(self, worker: int, ring: int) -> int:
         """A capture ring of a worker: CAPTURE_FAILURES or CAPTURE_INPUTS."""

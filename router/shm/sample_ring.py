@@ -8,6 +8,7 @@ the only writer, and its successor reads before it writes, so a row is never rea
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from typing import Final
 
 from router.rollout.model.route import SLOTS
@@ -58,9 +59,15 @@ class SampleRing:
             name: [sample for sample in samples if sample.incarnation == newest] for name, samples in by_tier.items()
         }
 
-    def clear(self) -> None:
-        """Drop all samples: the base rows that they count from are about to change."""
-        for service in range(self._layout.services):
+    def forget(self, service: int) -> None:
+        """Forget what this process knows of a service, because another one may get its place."""
+        self._stalled = {known for known in self._stalled if known[0] != service}
+        for slot in range(SLOTS):
+            self._last.pop(self._layout.ring(service, slot), None)
+
+    def clear(self, services: Iterable[int]) -> None:
+        """Drop all samples of these services: the base rows that they count from are about to change."""
+        for service in services:
             for slot in range(SLOTS):
                 self._words[self._layout.ring(service, slot)] = 0
                 for name in _NAMES[1:]:

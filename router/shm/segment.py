@@ -26,6 +26,24 @@ class Segment:
         self.bytes = memoryview(self._map)
         self.words = self.bytes.cast("Q")
 
+    def clear_place(self, service: int) -> None:
+        """Set every word of a place to zero, and give its memory back. The caller makes sure that no process uses the place."""
+        for word, words in self.layout.place_blocks(service):
+            self._clear(word * at.WORD_BYTES, (word + words) * at.WORD_BYTES)
+
+    def _clear(self, first: int, last: int) -> None:
+        begin, end = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE, last // mmap.PAGESIZE * mmap.PAGESIZE
+        edges = [(first, last)]
+        if begin < end:
+            try:
+                self._map.madvise(mmap.MADV_REMOVE, begin, end - begin)
+            except OSError:  # locked memory (mlockall) is not given back
+                pass
+            else:
+                edges = [(first, begin), (end, last)]
+        for start, stop in edges:
+            self.bytes[start:stop] = bytes(stop - start)
+
     def close(self) -> None:
         """Unmap. The kernel frees the memory when no process has it open."""
         self.words.release()

@@ -10,6 +10,7 @@ is never too small if the worker counts meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import add
 from typing import Any
@@ -76,6 +77,10 @@ class WorkerStats:
     def heartbeat_ns(self, index: int) -> int:
         """Return the time (monotonic) of the last heartbeat of worker `index`; 0 before the first."""
         return self._words[self._layout.worker(index) + at.W_HEARTBEAT_NS]
+
+    def left(self, index: int) -> int:
+        """Return the newest document such that nothing is in flight in worker `index` of a service that it lacks."""
+        return self._words[self._layout.worker(index) + at.W_LEFT]
 
     def lag_sum_us(self, index: int) -> int:
         """Return the sum of the long delays of worker `index`."""
@@ -209,8 +214,10 @@ class WorkerStats:
         return [document for record in self._holdings if (document := record.read(now_ns)) is not None]
 
     # -- dead workers
-    def close_dead_worker(self, worker: int) -> int:
+    def close_dead_worker(self, worker: int, services: Iterable[int]) -> int:
         """Count everything that a dead worker left in flight as ended by `cut`; return the number of exchanges.
+
+        `services` are the places in use: to read any other one would take memory for it.
 
         Only the supervisor may call this, between the end of the process and its next start: in that time the supervisor is
         the single writer of the block. Open exchanges are counted without a slot, because only the worker knew the slot.
@@ -218,7 +225,7 @@ class WorkerStats:
         words = self._words
         cut = 0
         header = self._layout.worker(worker)
-        for service in range(self._layout.services):
+        for service in services:
             row = self._layout.worker_service(worker, service)
             ended = sum(words[row + at.LS_ENDED : row + at.LS_ENDED + at.OUTCOME_COUNT])
             for slot in range(SLOTS):

@@ -38,7 +38,8 @@ class Child:
     """Control (`index` None) or worker number `index`: one process after the other.
 
     `heartbeat_ns` returns the last heartbeat in shared memory; it may be the predecessor's. `argv` and `fds` are called at
-    every start. `environment` None: that of the supervisor.
+    every start. `environment` None: that of the supervisor. `document` is the number of the newest settings document that the
+    process was given.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Child:
     ) -> None:
         self.name = name
         self.index = index
-        self.settings_version = 0
+        self.document = 0
         self.started_ns = 0
         self.restart_at_ns = 0
         self._argv = argv
@@ -77,10 +78,10 @@ class Child:
         """Whether this process, not its predecessor, has written a heartbeat."""
         return self.running and self._heartbeat_ns() > self.started_ns
 
-    def start(self, now_ns: int, settings_version: int) -> None:
+    def start(self, now_ns: int, document: int) -> None:
         """Start the process. It has its own process group, so a Ctrl-C at the terminal reaches only the supervisor."""
         self.started_ns = now_ns
-        self.settings_version = settings_version
+        self.document = document
         self._process = subprocess.Popen(
             self._argv(),
             pass_fds=self._fds(),
@@ -90,9 +91,9 @@ class Child:
             close_fds=True,
         )
 
-    def announce_settings(self, settings_version: int) -> None:
-        """Make the process read the settings that were delivered to it."""
-        self.settings_version = settings_version
+    def announce_settings(self, document: int) -> None:
+        """Make the process read the document that was delivered to it."""
+        self.document = document
         self.send(signal.SIGHUP)
 
     def send(self, number: signal.Signals) -> None:

@@ -7,13 +7,13 @@ from typing import Final, Protocol
 
 TICK_S: Final = 0.1
 REST_S: Final = 0.5
-"""Longest wait while every child runs with the present settings; the end of a child is a signal."""
+"""Longest wait while every child runs with its newest settings; the end of a child is a signal."""
 
 
 class WatchedChild(Protocol):
     """The members of a child that decide when it needs the supervisor."""
 
-    settings_version: int
+    document: int
 
     @property
     def up(self) -> bool:
@@ -24,20 +24,20 @@ class WatchedChild(Protocol):
 
 
 def pause_s(
-    children: Iterable[tuple[WatchedChild, float]],
-    settings_version: int,
+    children: Iterable[tuple[WatchedChild, float, int]],
     now_ns: int,
     watched_since_ns: int,
     ping_ns: int | None = None,
 ) -> float:
     """Return the seconds until the next tick, TICK_S to REST_S.
 
-    `children` come with their limits of silence in seconds: a silent one is detected one TICK_S after its limit at the latest.
+    `children` come with their limits of silence in seconds, and with the number of the settings document that is the newest for
+    them. A silent one is detected one TICK_S after its limit at the latest.
     `ping_ns`: when systemd's watchdog is due (monotonic); None without one.
     """
     due_s = REST_S if ping_ns is None else (ping_ns - now_ns) / 1e9
-    for child, silent_limit_s in children:
-        if not child.up or child.settings_version != settings_version:
+    for child, silent_limit_s, document in children:
+        if not child.up or child.document != document:
             return TICK_S
         due_s = min(due_s, silent_limit_s - child.silent_s(now_ns, watched_since_ns))
     return min(max(due_s, TICK_S), REST_S)

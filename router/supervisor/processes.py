@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from router.runtime import child_args, interpreter
 from router.runtime.inlets import Inlets
@@ -14,9 +15,11 @@ from router.settings import loader
 from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm import segment, settings_memory
+from router.shm.settings_memory import DeliveredSettings
 from router.supervisor.child import Child
 from router.supervisor.kept_certificates import KeptCertificates
 from router.supervisor.run_options import RunOptions
+from router.supervisor.settings_rollout import first_places
 from router.supervisor.sockets import AdminSocket, DataSockets
 from router.supervisor.state_directory import StateDirectory
 
@@ -35,12 +38,14 @@ class ProcessSet:
         worker_argv: Sequence[str],
         inlets: Inlets | None = None,
     ) -> None:
-        self.segment = segment.create(settings.workers, len(settings.services))
+        self.segment = segment.create(settings.workers, at.SERVICES_MAX)
         self.segment.words[at.H_SETTINGS] = 1
         self._resumes = False
         self._log_format = settings.log_format
         self._options = options
-        self._control_fd, self._worker_fd = _documents(settings)
+        first = DeliveredSettings(1, 1, first_places(settings), b"")
+        self._control_document = _Document(first, loader.dump(settings))
+        self._worker_document = _Document(first, loader.dump_for_workers(settings))
         self.certificates = KeptCertificates(settings)
         wakes = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(settings.workers)]
         self._acks = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -52,7 +57,12 @@ class ProcessSet:
             "control",
             lambda: (*control_argv, self._control_args(admin_fd, wakes, str(state.path))),
             lambda: (
-                *(*self._shared, self._control_fd, self.certificates.present("control"), self._updates("control")),
+                *(
+                    *self._shared,
+                    self._control_document.fd,
+                    self.certificates.present("control"),
+                    self._updates("control"),
+                ),
                 *(admin_fd, *wakes, state.lock_fd),
             ),
             lambda: self.segment.words[at.H_CONTROL_HEARTBEAT_NS],
@@ -74,19 +84,26 @@ class ProcessSet:
         """Let control start from the journal from now on, while the workers run."""
         self._resumes = True
 
-    def write(self, settings: Settings) -> None:
-        """Replace the settings; `deliver` sends them to a child."""
-        before = self._control_fd, self._worker_fd
+    def write_for_control(self, settings: Settings, delivery: DeliveredSettings) -> None:
+        """Replace control's document; `deliver` sends it. `delivery` has no settings yet."""
+        self._control_document.replace(delivery, loader.dump(settings))
+
+    def write_for_workers(self, settings: Settings, delivery: DeliveredSettings) -> None:
+        """Replace the workers' document; `deliver` sends it. The copies of TLS files are those of `settings` from now on."""
         self._log_format = settings.log_format
-        self._control_fd, self._worker_fd = _documents(settings)
+        self._worker_document.replace(delivery, loader.dump_for_workers(settings))
         self.certificates.reconfigure(settings)
-        for fd in before:
-            os.close(fd)
+
+    def newest_document(self, child: Child) -> int:
+        """Return the number of the newest document for a child."""
+        return self._document_of(child).delivery.number
 
     def deliver(self, child: Child) -> bool:
-        """Send the present settings to a child; return False if it has not received earlier ones yet."""
-        fd = self._control_fd if child is self.control else self._worker_fd
-        return settings_memory.send(self._channels[child.name].ours, fd)
+        """Send the newest document to a child; return False if it has not received earlier ones yet."""
+        return settings_memory.send(self._channels[child.name].ours, self._document_of(child).fd)
+
+    def _document_of(self, child: Child) -> _Document:
+        return self._control_document if child is self.control else self._worker_document
 
     def _updates(self, name: str, *, renew: bool = False) -> int:
         """Return the child's end of its channel; `renew`: of a new, empty one, for a new process."""
@@ -101,7 +118,7 @@ class ProcessSet:
         return child_args.encode(
             child_args.ControlArgs(
                 segment_fd=self.segment.fd,
-                settings_fd=self._control_fd,
+                settings_fd=self._control_document.fd,
                 certificates_fd=self.certificates.descriptor("control", control=True),
                 updates_fd=self._updates("control", renew=True),
                 admin_fd=admin_fd,
@@ -134,7 +151,7 @@ class ProcessSet:
                 child_args.WorkerArgs(
                     index=index,
                     segment_fd=self.segment.fd,
-                    settings_fd=self._worker_fd,
+                    settings_fd=self._worker_document.fd,
                     certificates_fd=self.certificates.descriptor(name, control=False),
                     updates_fd=self._updates(name, renew=True),
                     listen_fds=listen_fds,
@@ -152,7 +169,7 @@ class ProcessSet:
             name,
             lambda: (*argv, argument()),
             lambda: (
-                *(*self._shared, self._worker_fd, self.certificates.present(name), self._updates(name)),
+                *(*self._shared, self._worker_document.fd, self.certificates.present(name), self._updates(name)),
                 *(*listen_fds, *inlet_fds, wake_fd),
             ),
             lambda: self.segment.words[heartbeat],
@@ -172,6 +189,18 @@ class _Channel:
         self.theirs.close()
 
 
-def _documents(settings: Settings) -> tuple[int, int]:
-    """Return the descriptors of the settings for control and for workers."""
-    return settings_memory.create(loader.dump(settings)), settings_memory.create(loader.dump_for_workers(settings))
+class _Document:
+    """The newest document of control, or of the workers, in memory behind `fd`."""
+
+    def __init__(self, delivery: DeliveredSettings, settings: bytes) -> None:
+        self._write(delivery, settings)
+
+    def replace(self, delivery: DeliveredSettings, settings: bytes) -> None:
+        """Make new memory with this document. Children that have the old one keep it."""
+        before = self.fd
+        self._write(delivery, settings)
+        os.close(before)
+
+    def _write(self, delivery: DeliveredSettings, settings: bytes) -> None:
+        self.delivery = replace(delivery, settings=settings)
+        self.fd = settings_memory.create(self.delivery.encode())

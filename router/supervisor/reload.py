@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from router.errors import StartError
+from router.errors.codes import StartCode
 from router.settings.sections.address import Address
 from router.settings.settings import Settings
 
@@ -21,21 +23,23 @@ FIXED: Final = (
 
 
 def merged(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
-    """Return `new` with those values of `old` that cannot change, and the names of settings that need a restart."""
+    """Return `new` with those values of `old` that cannot change, and the names of settings that need a restart.
+
+    Raise StartError if `new` has no service.
+    """
+    if not new.services:
+        raise StartError(StartCode.SETTINGS_INVALID, "services: there is none left; a router serves one at least")
     effective = {name: getattr(new, name) for name in FIXED} | {
         "listen": effective_address(new.listen, old.listen),
         "admin_listen": effective_address(new.admin_listen, old.admin_listen),
         "state_dir": new.state_dir.absolute() if new.state_dir else old.state_dir,
     }
     needs_restart = [name for name in FIXED if effective[name] != getattr(old, name)]
-    if set(new.services) != set(old.services):
-        needs_restart.append("services")
     if new.admin.tls != old.admin.tls:
         needs_restart.append("admin.tls")
     kept = {name: getattr(old, name) for name in FIXED}
     kept["admin"] = new.admin.model_copy(update={"tls": old.admin.tls})
-    services = {name: new.services.get(name, service) for name, service in old.services.items()}
-    return new.model_copy(update={**kept, "services": services}), needs_restart
+    return new.model_copy(update=kept), needs_restart
 
 
 def effective_address(configured: Address, bound: Address) -> Address:

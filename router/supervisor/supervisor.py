@@ -22,6 +22,7 @@ from router.errors import StartError
 from router.runtime import build, clock, logs
 from router.runtime.exit_codes import ExitCode
 from router.runtime.failpoint import FailPoint
+from router.runtime.host import cgroups, memory
 from router.runtime.inlets import Inlets
 from router.runtime.text.json_log import members
 from router.runtime.text.plurals import counted
@@ -35,6 +36,7 @@ from router.supervisor.child import Child, describe, start_failure
 from router.supervisor.pause import TICK_S, pause_s
 from router.supervisor.processes import ProcessSet
 from router.supervisor.run_options import RunOptions
+from router.supervisor.settings_rollout import SettingsRollout
 from router.supervisor.signals import Signals
 from router.supervisor.sockets import AdminSocket, DataSockets
 from router.supervisor.state_directory import StateDirectory
@@ -65,7 +67,6 @@ class Supervisor:
         old: NewRouter | None = None,
         inlets: Inlets | None = None,
     ) -> None:
-        self._settings = settings
         self._options = options
         self._data = data
         self._admin = admin
@@ -80,6 +81,7 @@ class Supervisor:
         self._notify_due_ns = 0
         self._serving = False
         self._announced = False
+        self._served = ""
         self._close_at_ns: int | None = None  # set: stopping
         self._leave_by_ns: int | None = None  # set: draining
         self._control_notified = False
@@ -89,6 +91,7 @@ class Supervisor:
         self._processes = processes
         self._segment = processes.segment
         self._worker_stats = WorkerStats(self._segment)
+        self._rollout = SettingsRollout(settings, processes, self._segment, options.origin)
         self._control, self._workers = processes.control, processes.workers
         self._segment.words[at.H_STATE_LOCKED] = old is None
         self._segment.words[at.H_PORT_SHARED] = self._segment.words[at.H_TAKING_OVER] = old is not None
@@ -133,9 +136,12 @@ class Supervisor:
         """Return the longest wait for the next tick: short while something is under way."""
         if self._old_router is None or not self._old_router.is_idle or self._close_at_ns is not None:
             return TICK_S
-        children = [(child, self._silent_limit_s(child)) for child in (self._control, *self._workers)]
+        if not self._rollout.settled:
+            return TICK_S
+        newest, limit_s = self._processes.newest_document, self._silent_limit_s
+        children = [(child, limit_s(child), newest(child)) for child in (self._control, *self._workers)]
         ping_ns = self._notify_due_ns if self._notifier.watchdog_every_s is not None else None
-        return pause_s(children, self._segment.words[at.H_SETTINGS], now_ns, self._watched_since_ns, ping_ns)
+        return pause_s(children, now_ns, self._watched_since_ns, ping_ns)
 
     def signalled(self, number: int, now_ns: int) -> None:
         """Handle a signal."""
@@ -156,6 +162,7 @@ class Supervisor:
         self._ticked_ns = now_ns
         if self._leave_by_ns is None and self._close_at_ns is not None and now_ns >= self._close_at_ns:
             self._drain(now_ns)
+        self._rollout.tick(now_ns)
         for child in (self._control, *self._workers):
             self._watch(child, now_ns)
         if self._exit_code is not None:
@@ -170,6 +177,7 @@ class Supervisor:
         elif not self._announced and self._old is None and self.serving():
             self._announce()
         self._step_takeover(now_ns)
+        self._report_services()
         self._ping_watchdog(now_ns)
 
     def _watch(self, child: Child, now_ns: int) -> None:
@@ -186,11 +194,9 @@ class Supervisor:
                 child.silent_s(now_ns, self._watched_since_ns),
             )
             child.send(signal.SIGKILL)
-        elif (
-            child.up and child.settings_version != self._segment.words[at.H_SETTINGS] and self._processes.deliver(child)
-        ):
-            # Only once it is up: before, it has no handler, and reads the present settings anyway.
-            child.announce_settings(self._segment.words[at.H_SETTINGS])
+        elif child.up and child.document != self._processes.newest_document(child) and self._processes.deliver(child):
+            # Only once it is up: before, it has no handler, and reads the newest settings anyway.
+            child.announce_settings(self._processes.newest_document(child))
 
     def _must_beat(self, child: Child) -> bool:
         """Return whether `child` should have heartbeats. In a take-over a worker starts early and waits for a route."""
@@ -201,7 +207,7 @@ class Supervisor:
         return started and self._leave_by_ns is None and now_ns >= child.restart_at_ns
 
     def _silent_limit_s(self, child: Child) -> float:
-        timeouts = self._settings.timeouts
+        timeouts = self._rollout.settings.timeouts
         return timeouts.control_silent_s if child is self._control else timeouts.worker_silent_s
 
     def _launch(self, child: Child, now_ns: int) -> None:
@@ -209,7 +215,7 @@ class Supervisor:
         counter = at.H_CONTROL_STARTS if child.index is None else self._segment.layout.worker(child.index) + at.W_STARTS
         words[counter] += 1
         try:
-            child.start(now_ns, words[at.H_SETTINGS])
+            child.start(now_ns, self._processes.newest_document(child))
         except OSError as error:  # no memory, no process left, no right to execute
             self._unstartable(child, error, now_ns)
 
@@ -239,14 +245,19 @@ class Supervisor:
 
     def _reap(self, child: Child) -> int:
         """Count the exchanges of a dead worker as ended; return how many there were."""
-        cut = self._worker_stats.close_dead_worker(child.index) if child.index is not None else 0
+        cut = self._worker_stats.close_dead_worker(child.index, self._places) if child.index is not None else 0
         if self._leave_by_ns is not None:
             self._cut += cut
         return cut
 
+    @property
+    def _places(self) -> list[int]:
+        """The numbers of the places in use."""
+        return [place.number for place in self._rollout.places.values()]
+
     def _announce(self) -> None:
         self._announced = True
-        settings = self._settings
+        settings = self._rollout.settings
         self._old_router = OldRouter(self._state.path, self, FailPoint(settings.fail_point))
         services = ", ".join(sorted(settings.services))
         data_url = settings.listen.url(settings.tls.certificate is not None)
@@ -255,7 +266,16 @@ class Supervisor:
             f"rollback-router {__version__} ({build.flavour()}): serving {services} on {data_url}, admin on {admin_url}, "
             f"{counted(settings.workers, 'worker')}, state in {settings.state_dir}"
         )
+        self._served = services
         self._notifier.send("READY=1", f"STATUS=serving {services} on {settings.listen}")
+
+    def _report_services(self) -> None:
+        """Tell systemd which services are served, when that has changed."""
+        settings = self._rollout.settings
+        services = ", ".join(sorted(settings.services))
+        if self._announced and services != self._served:
+            self._served = services
+            self._notifier.send(f"STATUS=serving {services} on {settings.listen}")
 
     def _ping_watchdog(self, now_ns: int) -> None:
         if self._notifier.watchdog_every_s is not None and now_ns >= self._notify_due_ns:
@@ -313,7 +333,7 @@ class Supervisor:
         self._halted = False
         if from_journal:
             self._processes.start_control_from_journal()
-            SampleRing(self._segment).clear()
+            SampleRing(self._segment).clear(self._places)
             self._segment.words[at.H_BOOT] = 0
 
     def hand_over(self, successor: int) -> None:
@@ -370,21 +390,21 @@ class Supervisor:
             new = self._options.reload()
             for warning in contexts.check(new.model_dump(), clock.wall_s()):
                 log.warning("%s", warning)
+            settings, needs_restart = reload.merged(self._rollout.settings, new)
+            self._rollout.begin(settings, clock.now_ns())
         except StartError as error:
             log.error("settings not reloaded, nothing changed: %s", error.detail)
             return
-        self._settings, needs_restart = reload.merged(self._settings, new)
+        if shortage := memory.shortage(settings.workers, len(settings.services), cgroups.memory_limit_bytes()):
+            log.warning("%s", shortage)
         if needs_restart:
             log.warning("these settings change only with a restart: %s", ", ".join(needs_restart))
-        logs.setup("supervisor", self._settings.log_format)
-        self._processes.write(self._settings)
-        self._segment.words[at.H_SETTINGS] += 1
-        log.info("settings reloaded from %s, version %d", self._options.origin, self._segment.words[at.H_SETTINGS])
+        logs.setup("supervisor", settings.log_format)
 
     # -- the end
     def _stopping(self, now_ns: int) -> None:
         """Report "not ready" first: load balancers then send clients elsewhere while this router still accepts connections."""
-        timeouts = self._settings.timeouts
+        timeouts = self._rollout.settings.timeouts
         log.info(
             "stopping: not ready; port closes in %g s; requests in flight have %g s",
             *(timeouts.shutdown_delay_s, timeouts.shutdown_timeout_s),
@@ -403,7 +423,7 @@ class Supervisor:
         self._stop_workers(now_ns)
 
     def _stop_workers(self, now_ns: int) -> None:
-        self._leave_by_ns = now_ns + round((self._settings.timeouts.shutdown_timeout_s + KILL_AFTER_S) * 1e9)
+        self._leave_by_ns = now_ns + round((self._rollout.settings.timeouts.shutdown_timeout_s + KILL_AFTER_S) * 1e9)
         for worker in self._workers:
             worker.send(signal.SIGTERM)
 

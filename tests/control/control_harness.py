@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from router.control.core import recovery
@@ -28,6 +29,7 @@ from router.shm import layout as at
 from router.shm import segment as segments
 from router.shm.route_cell import RouteCell
 from router.shm.segment import Segment
+from router.shm.settings_memory import Place
 from tests.control.hung_disk import Disk
 from tests.control.verbs import Verbs
 from tests.waiting import until
@@ -162,7 +164,13 @@ class ControlHarness:
         self.service_controller: ServiceController
         self.now_ns = clock.now_ns()
 
-    async def begin(self, journal_from: str | None = None, assume: str | None = None) -> ControlHarness:
+    async def begin(
+        self,
+        journal_from: str | None = None,
+        assume: str | None = None,
+        places: Mapping[str, Place] = MappingProxyType({}),
+        document: int = 1,
+    ) -> ControlHarness:
         """Build the core as the control process does, but for the probes."""
         args = ControlArgs(
             segment_fd=self.segment.fd,
@@ -184,7 +192,11 @@ class ControlHarness:
         self.alarms, self.fail_point = alarms, fail_point
         self.journal = open_journal(journal_state, alarms, fail_point)
         self.workers.listen()
-        deps = CoreDeps(args, self.segment, self.settings, alarms, fail_point, journal_state, self.journal, FakeProbes)
+        deps = CoreDeps(
+            *(args, self.segment, self.settings, alarms, fail_point, journal_state, self.journal, FakeProbes),
+            places=places,
+            document=document,
+        )
         try:
             self.core = await build_core(deps)
         except StartError:
@@ -242,8 +254,8 @@ class ControlHarness:
         await until(lambda: not (len(self.control_loop.tasks) or self.journal.waiting))
 
 
-def new_segment() -> Segment:
-    return segments.create(workers=2, services=1)
+def new_segment(services: int = 1) -> Segment:
+    return segments.create(workers=2, services=services)
 
 
 def first_generation(changes: int = 0) -> int:

@@ -124,6 +124,12 @@ class FakeControl:
             "unmatched": {"accepted": 0, "ended": {}}, "services": {"fraud": self.service},
         }  # fmt: skip
 
+    def places(self) -> dict[str, int]:
+        return {"fraud": 0}
+
+    def added(self) -> frozenset[str]:
+        return frozenset()
+
     def settings(self) -> dict[str, Any]:
         self._record("settings")
         return {"origin": "flags", "version": 1, "read_at": "2026-11-22T00:00:00.000Z", "settings": {"workers": 2}}

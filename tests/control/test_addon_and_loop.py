@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -15,12 +17,13 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from router.control.main import Control
+from router.control.main import Control, main
 from router.runtime.child_args import ControlArgs
 from router.settings import loader
 from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm import segment, settings_memory
+from router.shm.settings_memory import DeliveredSettings, Place
 from tests.control.scripted_server import ScriptedServer, answer, scripted
 from tests.control.views.test_metrics import FROZEN, OF_ADDONS, OF_PROCESSES
 from tests.waiting import until
@@ -68,9 +71,10 @@ async def running(tmp_path: Path) -> AsyncIterator[RunningControl]:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         life_read, life_write = os.pipe()
         updates = settings_memory.channel()
+        delivery = DeliveredSettings(1, 1, {"fraud": Place(0)}, loader.dump(settings))
         boot = ControlArgs(
             segment_fd=memory.fd,
-            settings_fd=settings_memory.create(loader.dump(settings)),
+            settings_fd=settings_memory.create(delivery.encode()),
             updates_fd=updates[1].fileno(),
             admin_fd=sock.detach(),
             wake_fds=[os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)],
@@ -79,7 +83,7 @@ async def running(tmp_path: Path) -> AsyncIterator[RunningControl]:
             state_dir=str(tmp_path),
             settings_origin="the test",
         )
-        living = asyncio.create_task(Control(boot, memory, settings).run())
+        living = asyncio.create_task(Control(boot, memory, delivery).run())
         await until(lambda: memory.words[at.H_CONTROL_READY] or living.done())
         running = RunningControl(url, servers)
         yield running
@@ -90,6 +94,16 @@ async def running(tmp_path: Path) -> AsyncIterator[RunningControl]:
             end.close()
         for fd in (memory.fd, boot.settings_fd, boot.acks_fd, life_read, *boot.wake_fds):
             os.close(fd)
+
+
+def test_a_sighup_before_there_is_a_handler_ends_nothing() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        with pytest.raises(json.JSONDecodeError):
+            main("no JSON")
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def states(service: dict[str, Any]) -> dict[str, tuple[str, str]]:

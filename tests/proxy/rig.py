@@ -131,13 +131,13 @@ def field(head: bytes, name: bytes) -> bytes | None:
 
 
 class Rig:
-    """`slots` maps slot → (version, endpoint URLs); the route is published with `route`."""
+    """`slots` maps slot → (version, endpoint URLs); the route is published with `route`. `places`: for how many services."""
 
-    def __init__(self, options: Options = OPTIONS, **service: Any) -> None:
+    def __init__(self, options: Options = OPTIONS, places: int = 1, **service: Any) -> None:
         if service:
             options = replace(options, services=(replace(SERVICE, **service),))
         self.options = options
-        self.segment = segment.create(1, len(options.services))
+        self.segment = segment.create(1, max(places, len(options.services)))
         self.worker_stats = WorkerStats(self.segment)
         self.tasks = Tasks()
         self._generation = 1 << 24
@@ -167,8 +167,7 @@ class Rig:
         if kind is None:
             await self._leak_check.settle(self.data_plane, self.worker_stats, self.tasks)
         await self.tasks.close()
-        self.data_plane.services.clear()  # a reference cycle would keep the segment until a full collection
-        self.data_plane._by_prefix.clear()
+        self.data_plane.service_table.clear()  # a reference cycle would keep the segment until a full collection
         os.close(self._acks)
         os.close(self.segment.fd)  # the mapping goes with its last reader
 

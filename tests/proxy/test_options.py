@@ -11,6 +11,7 @@ import pytest
 from router.proxy import options
 from router.settings import loader
 from router.shm import settings_memory
+from router.shm.settings_memory import DeliveredSettings, Place
 
 
 def test_validators_are_what_the_section_says() -> None:
@@ -37,7 +38,7 @@ def test_validators_are_what_the_section_says() -> None:
     assert plain.validation == options.ValidationOptions(), "the defaults are those of the section"
 
 
-def test_options_follow_the_settings_and_services_the_order_of_the_wall() -> None:
+def test_options_follow_the_settings_and_services_have_their_places() -> None:
     flags = {
         "proxy_protocol": "required",
         "proxy_protocol_from": ["10.0.0.0/8"],
@@ -46,8 +47,15 @@ def test_options_follow_the_settings_and_services_the_order_of_the_wall() -> Non
         "services": {"b": {"first_byte_timeout_s": 7, "path_prefix": "/b"}, "a": {"hosts": ["H"], "replay": "always"}},
     }
     settings = loader.load(None, flags)
-    made = options.from_descriptor(settings_memory.create(loader.dump(settings)))
-    assert [service.name for service in made.services] == ["a", "b"]
+    places = {"a": Place(5, 77), "b": Place(0)}
+    made = options.from_descriptor(
+        settings_memory.create(DeliveredSettings(9, 3, places, loader.dump(settings)).encode())
+    )
+    assert [(service.name, service.place, service.added) for service in made.services] == [
+        ("a", 5, True),
+        ("b", 0, False),
+    ]
+    assert made.number == 9
     assert made.services[0].hosts == frozenset({b"h"})
     assert made.services[0].replay == "always"
     assert [service.first_byte_timeout_s for service in made.services] == [600.0, 7.0]

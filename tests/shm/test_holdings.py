@@ -46,5 +46,5 @@ def test_a_dead_worker_holds_nothing() -> None:
     HoldingsRecord(memory, 0).write(DOCUMENT)
     memory.words[memory.layout.worker_slot(0, 0, 3) + at.L_TUNNELS] = 7
     worker_stats = WorkerStats(memory)
-    worker_stats.close_dead_worker(0)
+    worker_stats.close_dead_worker(0, (0,))
     assert (worker_stats.holdings(clock.now_ns()), worker_stats.slot_scalars(0, 3)[at.L_TUNNELS]) == ([], 0)

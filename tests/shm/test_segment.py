@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import fcntl
+import itertools
+import mmap
 import os
 import subprocess
 import sys
@@ -43,6 +46,48 @@ def test_two_mappings_are_one_memory(segment: Segment) -> None:
     segment.words[segment.layout.worker(1)] = 42
     assert other.words[segment.layout.worker(1)] == 42
     other.close()
+
+
+def test_a_place_is_cleared_and_its_memory_given_back() -> None:
+    segment = segments.create(2, 4)
+    before = os.fstat(segment.fd).st_blocks
+    for service in (1, 2, 3):
+        for word, words in segment.layout.place_blocks(service):
+            if service == 2:
+                segment.bytes[word * 8 : (word + words) * 8] = b"\xff" * (words * 8)
+            segment.words[word] = segment.words[word + words - 1] = 77
+    assert os.fstat(segment.fd).st_blocks - before > 8000
+    segment.clear_place(2)
+    assert os.fstat(segment.fd).st_blocks - before < 300
+    for service in (1, 2, 3):
+        for word, words in segment.layout.place_blocks(service):
+            found = segment.words[word : word + words].tolist()
+            assert (found[0], found[-1]) == ((77, 77) if service != 2 else (0, 0))
+            assert service != 2 or not any(found)
+    segment.close()
+
+
+def test_a_place_is_cleared_also_where_memory_cannot_be_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    class LockedMap(mmap.mmap):
+        def madvise(self, *_: int) -> None:
+            raise OSError(errno.EINVAL, "locked")
+
+    monkeypatch.setattr(mmap, "mmap", LockedMap)
+    segment = segments.create(1, 2)
+    (word, words), *_ = segment.layout.place_blocks(1)
+    segment.words[word] = segment.words[word + words // 2] = segment.words[word + words - 1] = 77
+    segment.clear_place(1)
+    assert not any(segment.words[word : word + words].tolist())
+    segment.close()
+
+
+def test_places_share_no_word() -> None:
+    layout = segments.create(2, 3).layout
+    blocks = sorted(block for service in range(3) for block in layout.place_blocks(service))
+    for (first, words), (following, _) in itertools.pairwise(blocks):
+        assert first + words <= following
+    assert blocks[0][0] == at.HEADER_WORDS
+    assert sum(blocks[-1]) <= layout.captures(0, 0)
 
 
 @pytest.mark.parametrize(("workers", "services"), [(0, 1), (65, 1), (1, 0), (1, 65)])

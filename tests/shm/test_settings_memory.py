@@ -9,6 +9,7 @@ import pytest
 
 from router.errors import InternalError
 from router.shm import settings_memory
+from router.shm.settings_memory import DeliveredSettings, Place, decode
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -27,6 +28,13 @@ def test_it_holds_what_it_was_made_of() -> None:
         assert settings_memory.read(fd) == contents
         assert os.lseek(fd, 0, os.SEEK_CUR) == 0
         os.close(fd)
+
+
+def test_a_delivery_is_read_as_it_was_written() -> None:
+    places = {"a": Place(0), "b": Place(63, 12345)}
+    delivery = DeliveredSettings(7, 3, places, b'{"services": {}}\n', {"old": '{"hosts": ["h"]}'})
+    assert decode(delivery.encode()) == delivery
+    assert decode(DeliveredSettings(1, 1, {}, b"").encode()) == DeliveredSettings(1, 1, {}, b"")
 
 
 def test_nobody_changes_it() -> None:

@@ -80,7 +80,7 @@ def test_open_attempts_of_a_dead_worker_end_neutral(segment: Segment) -> None:
     put(segment, 0, NAMED_BUCKETS, asked=9, waiting=4, in_progress=2, oldest_wait_ns=5, moving=1, last_useful_ns=3)
     ended(segment, 0, NAMED_BUCKETS, WorkEnd.USEFUL, 5)
     segment.words[segment.layout.worker_slot(0, 0, SLOT) + at.L_CLAIMED] = 9
-    WorkerStats(segment).close_dead_worker(0)
+    WorkerStats(segment).close_dead_worker(0, (0,))
     (found,) = WorkerStats(segment).slot_work(0, SLOT).values()
     assert (found.asked, found.useful, found.ends[WorkEnd.NEUTRAL], found.open) == (9, 5, 4, 0)
     assert (found.waiting, found.in_progress, found.oldest_wait_ns, found.moving, found.last_useful_ns) == (
@@ -91,7 +91,7 @@ def test_open_attempts_of_a_dead_worker_end_neutral(segment: Segment) -> None:
         3,
     )
     assert segment.words[segment.layout.worker_slot(0, 0, SLOT) + at.L_OUTCOMES + Outcome.CUT] == 9
-    WorkerStats(segment).close_dead_worker(0)
+    WorkerStats(segment).close_dead_worker(0, (0,))
     assert WorkerStats(segment).slot_work(0, SLOT)[NAMED_BUCKETS] == found
 
 

@@ -117,7 +117,7 @@ def test_closing_a_dead_worker_conserves(
     assert [worker_stats.slot_in_flight(0, slot, 0) for slot in range(SLOTS)] == [number for number, _ in attempts]
     assert worker_stats.slot_in_flight(0, 0) == attempts[0][0] + 3
 
-    assert worker_stats.close_dead_worker(0) == open_exchanges + unmatched[0]
+    assert worker_stats.close_dead_worker(0, range(segment.layout.services)) == open_exchanges + unmatched[0]
 
     assert [worker_stats.slot_in_flight(0, slot, 0) for slot in range(SLOTS)] == [0] * SLOTS
     assert worker_stats.slot_in_flight(0, 0) == 3
@@ -128,5 +128,5 @@ def test_closing_a_dead_worker_conserves(
     gauges = [worker_stats.slot_scalars(0, slot)[at.L_WAITING : at.L_OLDEST_WAITING_NS + 1] for slot in range(SLOTS)]
     assert gauges == [[3, 0, 0]] + [[0, 0, 0]] * (SLOTS - 1)
     assert worker_stats.worker(0).connections == 0
-    assert worker_stats.close_dead_worker(0) == 0
+    assert worker_stats.close_dead_worker(0, range(segment.layout.services)) == 0
     segment.close()

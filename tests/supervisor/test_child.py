@@ -34,8 +34,8 @@ def reap(born: Child) -> int | None:
 def test_a_predecessors_heartbeat_is_not_its_own() -> None:
     born = child(heartbeat_ns=5 * S)
     assert born.up is False
-    born.start(now_ns=6 * S, settings_version=3)
-    assert (born.running, born.up, born.settings_version, born.pid > 0) == (True, False, 3, True)
+    born.start(now_ns=6 * S, document=3)
+    assert (born.running, born.up, born.document, born.pid > 0) == (True, False, 3, True)
     assert reap(born) == 0
     assert (born.running, born.pid, born.ended()) == (False, 0, None)
 
@@ -52,7 +52,7 @@ def test_a_predecessors_heartbeat_is_not_its_own() -> None:
 )
 def test_silence(heartbeat_ns: int, watched_since_ns: int, now_ns: int, silent: bool) -> None:
     born = child(heartbeat_ns)
-    born.start(now_ns=1 * S, settings_version=1)
+    born.start(now_ns=1 * S, document=1)
     assert born.is_silent(now_ns, watched_since_ns, limit_s=5.0) is silent
     reap(born)
     assert born.is_silent(now_ns, watched_since_ns, limit_s=5.0) is False, "who is dead is not silent"
@@ -60,14 +60,14 @@ def test_silence(heartbeat_ns: int, watched_since_ns: int, now_ns: int, silent: 
 
 def test_restart_waits_for_its_delay() -> None:
     born = child()
-    born.start(now_ns=S, settings_version=1)
+    born.start(now_ns=S, document=1)
     reap(born)
     assert (born.restart_after(2 * S), born.restart_at_ns) == (0.1, 2 * S + S // 10)
 
 
 def test_signals_reach_the_process_and_nobody_once_it_is_gone() -> None:
     born = Child("control", lambda: [sys.executable, "-c", "import signal; signal.pause()"], tuple, lambda: 0)
-    born.start(now_ns=S, settings_version=1)
+    born.start(now_ns=S, document=1)
     born.send(signal.SIGKILL)
     assert reap(born) == -signal.SIGKILL
     born.send(signal.SIGKILL)

@@ -15,7 +15,7 @@ NOW_NS = 10_000_000_000
 class FakeChild:
     silent_for_s: float = 0.05
     up: bool = True
-    settings_version: int = 3
+    document: int = 3
 
     def silent_s(self, now_ns: int, watched_since_ns: int) -> float:
         assert (now_ns, watched_since_ns) == (NOW_NS, 1)
@@ -23,14 +23,14 @@ class FakeChild:
 
 
 def pause(*children: FakeChild, limit_s: float = 5.0, ping_ns: int | None = None) -> float:
-    return pause_s([(child, limit_s) for child in (FakeChild(), *children)], 3, NOW_NS, 1, ping_ns)
+    return pause_s([(child, limit_s, 3) for child in (FakeChild(), *children)], NOW_NS, 1, ping_ns)
 
 
 def test_at_rest_the_pause_is_long() -> None:
     assert pause(FakeChild()) == REST_S
 
 
-@pytest.mark.parametrize("child", [FakeChild(up=False), FakeChild(settings_version=2)])
+@pytest.mark.parametrize("child", [FakeChild(up=False), FakeChild(document=2)])
 def test_a_child_that_starts_or_has_older_settings_keeps_the_pause_short(child: FakeChild) -> None:
     assert pause(child) == TICK_S
 

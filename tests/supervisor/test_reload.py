@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from router.errors import StartError
 from router.settings.loader import load
 from router.settings.sections.address import Address
 from router.settings.settings import Settings
@@ -25,14 +26,20 @@ def test_what_cannot_change_stays_and_is_named() -> None:
         services={"a": {"path_prefix": "/a", "replay": "always"}, "c": {}},
     )
     result, needs_restart = merged(old, new)
-    assert needs_restart == ["listen_mode", "workers", "services"]
+    assert needs_restart == ["listen_mode", "workers"]
     assert (result.workers, result.listen_mode, result.access_log) == (2, "0660", True)
-    assert {name: service.replay for name, service in result.services.items()} == {"a": "always", "b": "unsent"}
+    assert {name: service.replay for name, service in result.services.items()} == {"a": "always", "c": "unsent"}
     assert merged(old, settings(services=SERVICES)) == (old, [])
     changed = settings(services=SERVICES, admin={"tls": {"minimum_version": "TLSv1.3"}, "connections_max": 9})
     result, needs_restart = merged(old, changed)
     assert (needs_restart, result.admin.tls, result.admin.connections_max) == (["admin.tls"], old.admin.tls, 9)
     assert merged(old, settings(state_dir=None, services=SERVICES))[0].state_dir == Path("/state")
+
+
+def test_a_file_without_services_is_refused() -> None:
+    with pytest.raises(StartError) as caught:
+        merged(settings(services=SERVICES), settings(services={}))
+    assert (caught.value.code, caught.value.detail.partition(":")[0]) == ("settings_invalid", "services")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ LIMIT_S = 1.2
 class SilentControl:
     """Control that wrote its last heartbeat at `beat_ns`."""
 
-    name, index, pid, running, up, settings_version = "control", None, 7, True, True, 1
+    name, index, pid, running, up, document = "control", None, 7, True, True, 1
 
     def __init__(self, beat_ns: int) -> None:
         self.beat_ns = beat_ns
@@ -69,10 +69,11 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     control = SilentControl(beat_ns=10**12)
     monkeypatch.setattr(clock, "now_ns", lambda: control.beat_ns)
     timeouts = SimpleNamespace(control_silent_s=LIMIT_S, worker_silent_s=LIMIT_S)
-    processes: Any = SimpleNamespace(segment=memory, control=control, workers=[])
-    settings: Any = SimpleNamespace(timeouts=timeouts)
+    processes: Any = SimpleNamespace(segment=memory, control=control, workers=[], newest_document=lambda child: 1)
+    settings: Any = SimpleNamespace(timeouts=timeouts, services={})
+    options: Any = SimpleNamespace(origin="a test")
     unused: Any = None
-    supervisor = Supervisor(settings, unused, unused, unused, unused, processes)
+    supervisor = Supervisor(settings, options, unused, unused, unused, processes)
     old_router: Any = SimpleNamespace(is_idle=True, descriptors=(), tick=lambda now_ns: None)
     supervisor._old_router, supervisor._announced = old_router, True
     found = Watch(supervisor, control)

@@ -45,8 +45,10 @@ class Run:
         self._unread: list[str] = []
         self.process: subprocess.Popen[str] | None = None
 
-    def write(self, workers: int = 2, confirm: float = 1.0) -> None:
-        self.settings.write_text(SETTINGS.format(workers=workers, state=self.folder / "state", confirm=confirm))
+    def write(self, workers: int = 2, confirm: float = 1.0, services: tuple[str, ...] = ()) -> None:
+        told = SETTINGS.format(workers=workers, state=self.folder / "state", confirm=confirm)
+        more = [f'[services.{name}]\npath_prefix = "/{name}"\n' for name in services]
+        self.settings.write_text("".join((told, *more)))
 
     def start(self, control: str = "steady", worker: str = "steady") -> Run:
         self.process = subprocess.Popen(
@@ -76,6 +78,15 @@ class Run:
             if found := re.fullmatch(pattern, line):
                 return found
             self._unread.append(line)
+
+    def unread(self) -> list[str]:
+        """Return all reports that no test has waited for."""
+        self._reports.setblocking(False)
+        try:
+            while True:
+                self._unread.append(self._reports.recv(8192).decode())
+        except BlockingIOError:
+            return self._unread
 
     def serving(self) -> Run:
         self.wait_for("announce .*")
@@ -280,6 +291,62 @@ def test_each_of_many_reloads_reaches_a_child_and_one_that_was_born_between(run:
     run.wait_for(r"worker 0 SIGHUP 33\.0 unseen")
     run.send(signal.SIGTERM)
     assert run.leave()[0] == 0
+
+
+def test_sighup_adds_a_service_in_control_first_and_removes_it_from_the_workers_first(run: Run) -> None:
+    run.start().serving()
+    run.write(services=("new",))
+    run.send(signal.SIGHUP)
+    assert run.wait_for(r"(\S+ ?\d?) services (.*)").groups() == ("control", "default=0 new=1")
+    for name in ("worker 0", "worker 1"):
+        run.wait_for(f"{name} services default=0 new=1")
+    run.write()
+    run.send(signal.SIGHUP)
+    for name in ("worker 0", "worker 1"):
+        run.wait_for(f"{name} services default=0")
+    run.wait_for("control services default=0 new=1 new")
+    run.wait_for("control services default=0")
+    run.write(services=("other",))
+    run.send(signal.SIGHUP)
+    run.wait_for("worker 0 services default=0 other=1")
+    run.send(signal.SIGTERM)
+    code, log = run.leave()
+    assert code == 0
+    assert "ended; place 2 of 64" in log
+
+
+def test_services_come_and_go_although_children_are_killed_in_between(run: Run) -> None:
+    run.start().serving()
+    control, worker = (int(run.wait_for(pattern)[1]) for pattern in (r"control started (\d+) .*", STARTED.format(0, 1)))
+    os.kill(control, signal.SIGKILL)
+    run.write(services=("new",))
+    run.send(signal.SIGHUP)
+    argument = run.wait_for(r"control started \d+ (.*)")[1]
+    assert json.loads(argument)["settings_fd"] > 0
+    run.wait_for("worker 1 services default=0 new=1")
+    os.kill(worker, signal.SIGKILL)
+    run.write()
+    run.send(signal.SIGHUP)
+    run.wait_for("worker 1 services default=0")
+    run.wait_for(STARTED.format(0, 2))
+    run.wait_for("control services default=0")
+    run.send(signal.SIGTERM)
+    code, log = run.leave()
+    assert code == 0
+    assert "service new has ended" in log
+
+
+def test_what_control_refuses_reaches_no_worker(run: Run) -> None:
+    run.start(control="refusing").serving()
+    run.write(services=("new",))
+    run.send(signal.SIGHUP)
+    run.wait_for("control services default=0 new=1")
+    run.wait_for("control services default=0")
+    run.send(signal.SIGTERM)
+    code, log = run.leave()
+    assert code == 0
+    assert golden("reload.refused") in log
+    assert not [line for line in run.unread() if line.startswith("worker") and "services" in line]
 
 
 def test_sighup_with_a_bad_file_changes_nothing(run: Run) -> None:

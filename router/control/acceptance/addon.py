@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from router.control.addon import Addon, Document
 from router.control.core.loop import ControlLoop
@@ -22,8 +22,15 @@ class AcceptanceAddon(Addon):
 
     def __init__(self, control_loop: ControlLoop, entries: Sequence[Entry]) -> None:
         self._control_loop = control_loop
+        self._learn_from_last(control_loop.services, entries)
+
+    def service_added(self, service: str, entries: Sequence[Entry]) -> None:
+        """Learn from the last rollback of a service that comes back."""
+        self._learn_from_last((service,), entries)
+
+    def _learn_from_last(self, services: Iterable[str], entries: Sequence[Entry]) -> None:
         known = {entry.data["origin"] for entry in entries if entry.type == entry_types.CRITERION_ADDED}
-        for name in control_loop.services:
+        for name in services:
             rollbacks = [entry for entry in entries if entry.service == name and entry.type == entry_types.ROLLED_BACK]
             if rollbacks and rollbacks[-1].data["incident"] not in known:
                 self.on_entry(rollbacks[-1])

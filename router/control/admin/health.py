@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NotRequired
 
 from aiohttp import web
@@ -58,7 +58,7 @@ async def livez(call: Call) -> LivenessDocument:
 
 async def readyz(call: Call) -> web.Response:
     """200 if requests are served, else 503. Only callers with the role viewer get the list of checks."""
-    checks, degraded = readiness(call.queries.status())
+    checks, degraded = readiness(call.queries.status(), call.queries.added())
     ready = all(check["ok"] for check in checks)
     document: ReadinessDocument = {"ready": ready}
     try:
@@ -71,14 +71,21 @@ async def readyz(call: Call) -> web.Response:
     return document_answer(document, 200 if ready else 503)
 
 
-def readiness(status: Document) -> tuple[list[ReadinessCheck], list[str]]:
-    """Return (the checks that decide readiness, the degradations that do not)."""
+def readiness(status: Document, added: Collection[str] = ()) -> tuple[list[ReadinessCheck], list[str]]:
+    """Return (the checks that decide readiness, the degradations that do not).
+
+    A service that the running router got (`added`) does not decide: a balancer would take the others out of service, too.
+    """
     workers = [worker for worker in status["workers"] if worker["up"] and not worker["draining"]]
     checks = [_check("workers", bool(workers), f"{len(workers)} of {counted(len(status['workers']), 'worker')} accept")]
     degraded = []
     for name, service in status["services"].items():
         active = service["active"]
-        checks.append(_check(f"service {name}", active is not None, f"active: {active}" if active else "no_active"))
+        if active is None and name in added:
+            degraded.append(f"service {name}: no_active")
+        else:
+            detail = f"active: {active}" if active else "no_active"
+            checks.append(_check(f"service {name}", active is not None, detail))
         if not service["way_back"]:
             degraded.append(f"service {name}: no_way_back ({service['no_way_back']})")
     degraded += [f"{alarm['code']}: {alarm['detail']}" for alarm in status["alarms"]]

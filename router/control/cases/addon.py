@@ -42,6 +42,7 @@ from router.rollout.text import shorten
 from router.runtime import clock
 from router.settings.settings import Settings
 from router.shm import layout as at
+from router.shm.settings_memory import Place
 from router.tls import contexts
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class CasesAddon(Addon):
     ) -> None:
         self.control_loop = control_loop
         self.captured = CapturedRequests(control_loop.segment, settings, self._redacted)
+        self._read_places()
         self.store = CaseStore(state_dir, self._put_aside)
         self.checks = Checks(control_loop.tasks)
         self.builder = CaseBuilder(control_loop, self.captured, self.store, control_loop.segment.words[at.H_BOOT])
@@ -89,8 +91,34 @@ class CasesAddon(Addon):
         """Fold an entry. A rollback makes cases due; a change of the suite makes a reload due."""
         self.builder.on_entry(entry)
         self._fold(entry)
-        if entry.type == entry_types.VERIFIED:
+        if entry.type == entry_types.VERIFIED and entry.service in self.control_loop.services:
             self._check_candidate(self.control_loop.services[entry.service])
+
+    def service_added(self, service: str, entries: Sequence[Entry]) -> None:
+        """Keep the cases of one more service; those that it had before are in the file."""
+        self._read_places()
+        self._built[service], self._checked[service] = {}, {}
+        self._changes.pop(service, None)
+        self._loaded.pop(service, None)
+        self.builder.restore(entries)
+        for entry in entries:
+            self._fold(entry)
+        self._next_load_ns = 0
+
+    def service_removed(self, service: str) -> None:
+        """Make no more cases of a service; its cases stay in the file, and expire."""
+        check = self.checks.automatic(service)
+        if check is not None:
+            self.checks.cancel(check)
+        self.builder.forget(service)
+        for known in (self._built, self._checked, self._summaries, self._promotion_parts):
+            known.pop(service, None)
+        self._read_places(service)
+
+    def _read_places(self, without: str = "") -> None:
+        services = self.control_loop.services.items()
+        executors = {name: service_controller.executor for name, service_controller in services if name != without}
+        self.captured.set_places({name: Place(one.index, one.since_ns) for name, one in executors.items()})
 
     def on_second(self, now_ns: int) -> None:
         """Start the work that is due: builds, a reload, the deletion of expired cases, checks of candidates."""

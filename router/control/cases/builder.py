@@ -97,6 +97,12 @@ class CaseBuilder:
             if entry.seq not in abandoned:
                 self.on_entry(entry)
 
+    def forget(self, service: str) -> None:
+        """Build no more cases of a service that is removed."""
+        for builds in (self.pending, self.late):
+            for incident in [build.incident for build in builds.values() if build.service == service]:
+                del builds[incident]
+
     def on_entry(self, entry: Entry) -> None:
         """Fold an entry: a rollback becomes pending; after its first cases only late requests are waited for."""
         if entry.type == entry_types.CASES_FROZEN:
@@ -158,7 +164,9 @@ class CaseBuilder:
                 self._control_loop.tasks.spawn(self._build(build, now_ns), f"cases of {build.incident}")
 
     async def _build(self, build: PendingBuild, now_ns: int) -> None:
-        service_controller = self._control_loop.services[build.service]
+        service_controller = self._control_loop.services.get(build.service)
+        if service_controller is None:
+            return
         settings = service_controller.service.cases
         if build.frozen is not None:
             build.until_ns = max(build.until_ns, min(now_ns - SETTLE_NS, build.rolled_back_ns + LATE_NS))
@@ -181,6 +189,8 @@ class CaseBuilder:
             return
         finally:
             build.busy = False
+        if self._control_loop.services.get(build.service) is not service_controller:  # it was removed meanwhile
+            return
         self._control_loop.alarms.down("cases_not_kept", build.service)
         build.seen += len(failures)
         build.left_out.update(left_out)

@@ -6,7 +6,7 @@ If there are rules for bodies and texts, a process applies them (redaction_proce
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -22,6 +22,7 @@ from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm.capture_ring import Capture, CaptureRing
 from router.shm.segment import Segment
+from router.shm.settings_memory import Place
 
 PROCESSES_MAX: Final = 2
 """One, and one whose caller has not waited for its end."""
@@ -55,11 +56,15 @@ class CapturedRequests:
         self._turn = asyncio.Lock()
         self._bulkhead = Bulkhead("redaction", PROCESSES_MAX)
         self.reconfigure(settings)
+        self._places = {name: Place(number) for number, name in enumerate(self._services)}
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply changed redaction rules."""
         self._services = {name: settings.services[name].cases for name in sorted(settings.services)}
-        self._index = {name: index for index, name in enumerate(self._services)}
+
+    def set_places(self, places: Mapping[str, Place]) -> None:
+        """Read the captures of these services, and of no others; without this call, services are in the order of their names."""
+        self._places = dict(places)
 
     async def failures(
         self, service: str, since_ns: int, until_ns: int, limit: int, version: str | None = None
@@ -69,8 +74,11 @@ class CapturedRequests:
         At most `limit`, and of `version` alone if it is given. Each has `at` (wall seconds), `at_ns` (monotonic), and the
         members of `failed_request`. Read in a thread, and redacted in a process, within redaction_process.TIMEOUT_S.
         """
+        if service not in self._services or service not in self._places:  # it was removed
+            return []
         now, settings = CaptureTime(clock.now_ns(), clock.wall_s()), self._services[service]
-        arguments = (self._segment, self._index[service], since_ns, until_ns, limit, version)
+        place = self._places[service]
+        arguments = (self._segment, place.number, max(since_ns, place.since_ns), until_ns, limit, version)
         found = await asyncio.to_thread(captures, *arguments)
         if found and (settings.redact_paths or settings.redact_patterns):
             job = _job(settings, found)

@@ -113,13 +113,23 @@ class Change:
 
 
 class CommandExecutor:
-    """One service: number `index` of the shared segment. `on_check` starts the probe that the gate needs."""
+    """One service: place `index` of the shared segment, since `since_ns` (monotonic; 0: since the start of the router).
+
+    `on_check` starts the probe that the gate needs.
+    """
 
     def __init__(
-        self, name: str, index: int, machine: Machine, deps: ExecutorDeps, on_check: Callable[[CheckStandby], None]
+        self,
+        name: str,
+        index: int,
+        machine: Machine,
+        deps: ExecutorDeps,
+        on_check: Callable[[CheckStandby], None],
+        since_ns: int = 0,
     ) -> None:
         self.name = name
         self.index = index
+        self.since_ns = since_ns
         self.machine = machine
         self.registry = machine.registry
         self.cell = RouteCell(deps.segment, index)
@@ -132,6 +142,12 @@ class CommandExecutor:
         self._deps = deps
         self._on_check = on_check
         self._lock = asyncio.Lock()
+        self._closed = False
+
+    async def close(self) -> None:
+        """Write nothing more to the place in shared memory: another service may get it. A change under way ends before."""
+        async with self._lock:
+            self._closed = True
 
     # -- an operator's change
     async def change(self, event: Event, preconditions: Preconditions = ANYTHING, *, dry_run: bool = False) -> Change:
@@ -147,6 +163,8 @@ class CommandExecutor:
         self.refuse_stale(preconditions)
         before = self.registry.generation
         async with self._lock:
+            if self._closed:
+                raise Refusal(RefusalCode.SERVICE_UNKNOWN, f"service {self.name} was removed; nothing was changed")
             decided_ns = clock.now_ns()
             commands = self._handled(event, decided_ns)
             if not commands:
@@ -263,6 +281,8 @@ class CommandExecutor:
         `on_disk` is called with the number of each entry then. `now_ns` is when the cause was observed.
         """
         decided_ns = clock.now_ns()
+        if self._closed:  # a task that began before the service was removed
+            return Change(None, decided_ns, None)
         entries = self._entries(commands, now_ns)
         self._reserve(commands)
         self._apply(entries)

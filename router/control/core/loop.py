@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, ParamSpec
 
@@ -32,7 +32,6 @@ from router.rollout.model.route import generation_text
 from router.runtime import clock
 from router.runtime.tasks import Tasks
 from router.settings.settings import Settings
-from router.shm import layout as at
 from router.shm.segment import Segment
 from router.shm.worker_stats import WorkerStats
 
@@ -64,7 +63,10 @@ def _reason(entry_type: str, trigger: dict[str, Any] | None) -> str | None:
 
 
 class ControlLoop:
-    """All services of this router. Wiring adds each service and the add-ons before the first tick."""
+    """All services of this router. Wiring adds each service of the start and the add-ons before the first tick.
+
+    `leaving` are services that the settings lack, and that still have requests in flight: these are counted, and not judged.
+    """
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class ControlLoop:
         self.tasks = Tasks()
         self.probes = probes(settings, self.tasks, self._probed)
         self.services = Services()
+        self.leaving: frozenset[str] = frozenset()
         self.probes.set_useful_source(self._last_useful_ns)
         self.addons: tuple[Addon, ...] = ()
         self.differences: list[str] = []
@@ -107,19 +110,48 @@ class ControlLoop:
         self.services[service_controller.name] = service_controller
         self._confirm_left(service_controller)
 
+    def set_leaving(self, services: Iterable[str]) -> None:
+        """Judge these services no more: the settings lack them, and their last requests are in flight."""
+        self.leaving = frozenset(services)
+
     def add_addons(self, *addons: Addon) -> None:
         """Add add-ons behind the present ones, and connect their triggers and promotion checks to the services."""
         self.addons = (*self.addons, *addons)
         for addon in addons:
-            for name, source in addon.trigger_sources().items():
+            self._connect(addon, self.services)
+
+    def _connect(self, addon: Addon, names: Iterable[str]) -> None:
+        sources, checks = addon.trigger_sources(), addon.promotion_checks()
+        for name in names:
+            if (source := sources.get(name)) is not None:
                 self.services[name].add_trigger_source(source)
-            for name, promotion_check in addon.promotion_checks().items():
+            if (promotion_check := checks.get(name)) is not None:
                 self.services[name].machine.set_promotion_check(promotion_check)
+
+    def introduce(self, name: str, entries: Sequence[Entry]) -> None:
+        """Let the add-ons take a service that was added while control runs; `entries` are the journal's of it."""
+        self.switch_stats.add(name)
+        for addon in self.addons:
+            self._guarded(type(addon).__name__, addon.service_added, name, entries)
+            self._connect(addon, (name,))
+
+    def remove_service(self, name: str) -> None:
+        """Forget a service: its probes, its alarms, and what the add-ons know of it."""
+        for addon in self.addons:
+            self._guarded(type(addon).__name__, addon.service_removed, name)
+        self.services.pop(name).unwatch(self.probes)
+        self.switch_stats.forget(name)
+        self.alarms.forget(name)
 
     def compare_settings(self) -> None:
         """Find where the settings differ from the journal."""
-        registries = {name: service_controller.registry for name, service_controller in self.services.items()}
+        registries = {
+            name: service_controller.registry
+            for name, service_controller in self.services.items()
+            if name not in self.leaving
+        }
         self.differences = differences(self.settings, registries)
+        self.differences += [f"services.{name} is removed, and ends its last requests" for name in sorted(self.leaving)]
 
     async def close(self) -> bool:
         """Stop probes and tasks, and write the journal; return whether the disk has taken every entry."""
@@ -144,8 +176,9 @@ class ControlLoop:
         self._journal.check_disk(now_ns)
         self._overload.check(now_ns)
         stalled = self._stalls.check(now_ns, own_lag_s, stall_s)
-        for service_controller in self.services.values():
-            self._guarded(service_controller.name, self._judge, service_controller, now_ns, stalled)
+        for service_controller in list(self.services.values()):
+            step = self._judge if service_controller.name not in self.leaving else ServiceController.sample
+            self._guarded(service_controller.name, step, service_controller, now_ns, stalled)
         self._notify_addons(now_ns)
 
     def _judge(self, service_controller: ServiceController, now_ns: int, stalled: bool) -> None:
@@ -179,8 +212,11 @@ class ControlLoop:
             else:
                 self.alarms.up("router_fault", f"{name}: {detail}")
 
-    def reconfigure(self, settings: Settings) -> None:
-        """Apply other settings (SIGHUP); the set of services stays as it was at the start."""
+    def reconfigure(self, settings: Settings, version: int | None = None, leaving: Iterable[str] = ()) -> None:
+        """Apply other settings (SIGHUP) to the services that are there: number `version`, which is journalled; None: the present
+        one again. `settings` have the services that are `leaving`, too.
+        """
+        self.set_leaving(leaving)
         self.settings, self.settings_read_at = settings, clock.iso(clock.wall_s())
         self._read_header_files()
         self.probes.reconfigure(settings)
@@ -190,8 +226,8 @@ class ControlLoop:
         for service_controller in self.services.values():
             service_controller.reconfigure(settings)
         self.compare_settings()
-        for service_controller in self.services.values():
-            record = Record(entry_types.SETTINGS_CHANGED, "operator", {"version": self.segment.words[at.H_SETTINGS]})
+        for service_controller in self.services.values() if version is not None else ():
+            record = Record(entry_types.SETTINGS_CHANGED, "operator", {"version": version})
             service_controller.executor.perform([record], clock.now_ns())
 
     def _read_header_files(self) -> None:
@@ -220,7 +256,9 @@ class ControlLoop:
     def _check(self, name: str, command: CheckStandby) -> None:
         async def probe() -> None:
             result = await self.probes.probe_now(name, command.slot, command.timeout_s)
-            service_controller = self.services[name]
+            service_controller = self.services.get(name)
+            if service_controller is None:
+                return
             # The streaks know more than the probe: an answer of another kind than the verified one is not good.
             no_standby = service_controller.machine.gate.no_standby_reason() if result.ok else None
             event = ev.StandbyChecked(no_standby is None and result.ok, no_standby or result.detail, command.generation)
@@ -260,6 +298,8 @@ class ControlLoop:
         confirmation = await self.workers.confirm(
             service_controller.executor.index, generation, published.stored_ns, timeout_s
         )
+        if self.services.get(service_controller.name) is not service_controller:  # it was removed meanwhile
+            return confirmation
         code = "workers_unconfirmed"
         if confirmation.complete:
             self.alarms.down(code, service_controller.name)

@@ -38,6 +38,9 @@ class Operations:
     ) -> Document:
         """Make the change that `event` requests and return the answer; raise Refusal without having changed anything."""
         service_controller = self._services[service]
+        if service in self._control_loop.leaving:
+            detail = f"service {service} is removed from the settings, and ends its last requests: it takes no change"
+            raise Refusal(RefusalCode.SERVICE_UNKNOWN, detail)
         event = await self._prepared(service_controller, event)
         done = _description(event, service_controller.registry)
         change = await service_controller.executor.change(event, preconditions, dry_run=dry_run)

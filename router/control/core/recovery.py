@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm.route_cell import RouteCell
 from router.shm.segment import Segment
+from router.shm.settings_memory import Place
 
 log = logging.getLogger(__name__)
 _DISK_WAIT_S: Final = 1.0
@@ -99,12 +101,18 @@ def boot_entries(past: JournalState) -> list[Entry]:
 
 
 def registries(
-    settings: Settings, segment: Segment, entries: list[Entry], state_dir: Path, *, warm: bool
+    settings: Settings,
+    segment: Segment,
+    entries: list[Entry],
+    state_dir: Path,
+    places: Mapping[str, Place],
+    *,
+    warm: bool,
 ) -> dict[str, Registry]:
-    """Return the registry of each service, in the order of the segment; raise StartError if the journal is inconsistent."""
+    """Return the registry of each service; raise StartError if the journal is inconsistent."""
     found = {}
-    for index, name in enumerate(sorted(settings.services)):
-        word = RouteCell(segment, index).read() if warm else None
+    for name in sorted(settings.services):
+        word = RouteCell(segment, places[name].number).read() if warm else None
         try:
             found[name] = rebuild(name, entries, word.generation if word else None)
         except (InternalError, KeyError, TypeError, ValueError) as error:
@@ -112,17 +120,17 @@ def registries(
     return found
 
 
-def stored(settings: Settings, segment: Segment) -> dict[str, int]:
+def stored(segment: Segment, places: Mapping[str, Place]) -> dict[str, int]:
     """Return the generation in shared memory, by service."""
-    words = {name: RouteCell(segment, index).read() for index, name in enumerate(sorted(settings.services))}
+    words = {name: RouteCell(segment, place.number).read() for name, place in places.items()}
     return {name: word.generation for name, word in words.items() if word is not None}
 
 
-def refuse_moved(settings: Settings, found: dict[str, Registry]) -> None:
-    """Raise StartError if the settings name a known version with other endpoints than the journal."""
-    for name, service in settings.services.items():
-        for seed in _seeds(service):
-            known = found[name].targets.get(seed.version)
+def refuse_moved(settings: Settings, found: Mapping[str, Registry]) -> None:
+    """Raise StartError if the settings of one of these services name a known version with other endpoints than the journal."""
+    for name, registry in found.items():
+        for seed in _seeds(settings.services[name]):
+            known = registry.targets.get(seed.version)
             if known is not None and known.endpoints != tuple(seed.endpoints):
                 raise StartError(
                     StartCode.ENDPOINTS_DIFFER,
@@ -137,8 +145,7 @@ def differences(settings: Settings, found: dict[str, Registry]) -> list[str]:
     lines = []
     for name, service in sorted(settings.services.items()):
         registry = found.get(name)
-        if registry is None:
-            lines.append(f"services.{name} begins to exist with the next start")
+        if registry is None:  # it is being added, or removed
             continue
         for role, seed, target in (
             ("active", service.active, registry.active),

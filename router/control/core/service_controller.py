@@ -197,6 +197,10 @@ class ServiceController:
             self._report(now_ns)
         self._check_standby()
 
+    def sample(self, now_ns: int, stalled: bool) -> None:
+        """Count, and decide nothing: the service is removed, and ends its last requests."""
+        self._sampler.sample(now_ns, stalled)
+
     def _report(self, now_ns: int) -> None:
         """Raise or end the alarms of the verdict, and act on what waits for an operator."""
         self._report_observed(self.verdict.observing, now_ns)
@@ -400,6 +404,12 @@ class ServiceController:
     def checked(self, event: StandbyChecked, now_ns: int) -> None:
         """Handle the result of the probe that the gate has requested."""
         self.handle(event, now_ns)
+
+    def unwatch(self, probes: Probes) -> None:
+        """Probe no version of this service any more."""
+        for slot in self._probed:
+            probes.unwatch(self.name, slot)
+        self._probed, self._watched_at = {}, None
 
     def watch(self, probes: Probes) -> None:
         """Probe exactly the versions that should be kept warm."""

@@ -65,6 +65,21 @@ class DrillsAddon(Addon):
         }
         self._due_s = {name: due_s for name, due_s in dues.items() if due_s is not None}
 
+    def service_added(self, service: str, entries: Sequence[Entry]) -> None:
+        """Drill one more service."""
+        service_controller = self._control_loop.services[service]
+        self.runners[service] = DrillRunner(
+            service_controller, self._control_loop, DrillLog.of(entries, service), self._now_ns
+        )
+        if (due_s := service_controller.service.drill.next_due_s(clock.wall_s())) is not None:
+            self._due_s[service] = due_s
+
+    def service_removed(self, service: str) -> None:
+        """Forget a service. A drill under way there ends: when the service comes back, its roles are swapped back."""
+        self.runners.pop(service, None)
+        for known in (self._due_s, self._turns):
+            known.pop(service, None)
+
     def on_entry(self, entry: Entry) -> None:
         """Pass an entry to the runner of its service."""
         if (runner := self.runners.get(entry.service)) is not None:

@@ -8,7 +8,7 @@ those of a row may begin and end up to a second earlier than its counts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -104,6 +104,22 @@ class HistoryAddon(Addon):
     def reconfigure(self, settings: Settings) -> None:
         """Apply the changed limits of age and size."""
         self.history.reconfigure(settings.history.keep_days, settings.history.file_bytes_max)
+
+    def service_added(self, service: str, entries: Sequence[Entry]) -> None:
+        """Record one more service from now on: its counts begin at zero."""
+        interval = self._intervals[service] = _Interval(self._added_ns(service) + EVERY_NS)
+        interval.read_ns = self._added_ns(service)
+        self.recent[service] = RecentHistory()
+        self._begin(self._control_loop.services[service], interval)
+
+    def _added_ns(self, service: str) -> int:
+        return self._control_loop.services[service].executor.since_ns
+
+    def service_removed(self, service: str) -> None:
+        """Record the last counts of a service."""
+        service_controller = self._control_loop.services[service]
+        self._read(service_controller, self._intervals.pop(service), clock.now_ns())
+        del self.recent[service]
 
     def on_entry(self, entry: Entry) -> None:
         """End the row if roles have changed."""

@@ -45,6 +45,16 @@ class AdviceAddon(Addon):
         for entry in entries:
             self.on_entry(entry)
 
+    def service_added(self, service: str, entries: Sequence[Entry]) -> None:
+        """Advise on one more service."""
+        self._baselines[service] = deque(maxlen=BASELINES_MAX)
+        for entry in entries:
+            self.on_entry(entry)
+
+    def service_removed(self, service: str) -> None:
+        """Forget a service."""
+        self._baselines.pop(service, None)
+
     def on_entry(self, entry: Entry) -> None:
         """Remember each baseline and the time from which it applied."""
         if entry.type in (entry_types.BASELINE, entry_types.ACCEPTED) and entry.service in self._baselines:
@@ -60,6 +70,7 @@ class AdviceAddon(Addon):
         service_controller = self._control_loop.services[service]
         now_s = clock.wall_s()
         period = Period(now_s - days * 86_400, now_s)
+        baselines = tuple(self._baselines[service])
         rules, timeout_s = (
             service_controller.service.rules,
             first_byte_timeout_s(self._control_loop.settings, service_controller.service),
@@ -75,7 +86,7 @@ class AdviceAddon(Addon):
                 rules=rules,
                 first_byte_timeout_s=timeout_s,
                 rollbacks=tuple(KnownRollback(made.at, made.left, made.trigger) for made in rollbacks),
-                baselines=tuple(self._baselines[service]),
+                baselines=baselines,
                 per_month_max=per_month_max,
             )
             return _run_process(job)

@@ -40,6 +40,17 @@ class ReportAddon(Addon):
         for entry in entries:
             self.on_entry(entry)
 
+    def service_added(self, service: str, entries: Sequence[Entry]) -> None:
+        """Report one more service."""
+        self._logs[service] = DeploymentLog(service)
+        for entry in entries:
+            self.on_entry(entry)
+
+    def service_removed(self, service: str) -> None:
+        """Forget a service."""
+        self._logs.pop(service, None)
+        self._documents.pop(service, None)
+
     def on_entry(self, entry: Entry) -> None:
         """Fold an entry."""
         deployment_log = self._logs.get(entry.service)
@@ -55,11 +66,13 @@ class ReportAddon(Addon):
     async def refresh(self) -> None:
         """Compute the metrics. A service whose history cannot be read now keeps its old values."""
         now_s = clock.wall_s()
-        for name in self._logs:
+        for name in list(self._logs):
             try:
-                self._documents[name] = await self._report(name, Period(now_s - PERIOD_DAYS * 86_400, now_s))
+                document = await self._report(name, Period(now_s - PERIOD_DAYS * 86_400, now_s))
             except Refusal:
                 continue
+            if name in self._logs:  # it may have been removed meanwhile
+                self._documents[name] = document
 
     def summary(self, service: str) -> DeploymentSummary:
         """Return the summary of a known service's entries. Thousands of entries take milliseconds; call it in a thread."""

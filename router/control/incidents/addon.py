@@ -116,13 +116,24 @@ class IncidentsAddon(Addon):
         changed = self._timelines.apply(entry)
         self._reviews.apply(entry)
         self._changed |= changed
-        if opens(entry):
+        if opens(entry) and entry.service in self._control_loop.services:
             timeline = self._timelines.timelines[entry.data["incident"]]
             self._open_incidents[timeline.incident] = open_incident = _OpenIncident(timeline, entry.monotonic_ns)
             # An entry older than this control was stored by its predecessor as a pending entry, and journalled only now.
             self._take_snapshot(
                 timeline.incident, open_incident, entry.monotonic_ns, from_memory=entry.monotonic_ns < self._since_ns
             )
+
+    def service_added(self, service: str, entries: Sequence[Entry]) -> None:
+        """Go on with the incidents of a service that comes back, as after a restart."""
+        timelines = [timeline for timeline in self._timelines.timelines.values() if timeline.service == service]
+        self._control_loop.tasks.spawn(self._resume(timelines), f"incidents of {service}")
+
+    def service_removed(self, service: str) -> None:
+        """Take no more samples for the incidents of a service; their files stay."""
+        for incident, open_incident in list(self._open_incidents.items()):
+            if open_incident.timeline.service == service:
+                del self._open_incidents[incident]
 
     def on_second(self, now_ns: int) -> None:
         """Take the snapshots that are due, and write the files of the incidents that have changed."""
@@ -237,7 +248,10 @@ class IncidentsAddon(Addon):
     async def _measure_volume(self, timeline: Timeline) -> None:
         """Count the requests in the window of the service's objective."""
         assert self._context is not None
-        service = self._control_loop.services[timeline.service].service
+        service_controller = self._control_loop.services.get(timeline.service)
+        if service_controller is None:
+            return
+        service = service_controller.service
         volume = await self._context.volume(timeline.service, service.objective, timeline.opening.at)
         if volume is not None and (samples := self._snapshots.get(timeline.incident)) is not None:
             self._snapshots[timeline.incident] = {**samples, "volume": volume}
@@ -272,6 +286,8 @@ class IncidentsAddon(Addon):
     async def _continue(self, timeline: Timeline) -> None:
         filed = await self._filed(timeline.incident)
         if filed is not None and filed["whole"]:
+            return
+        if self._record(timeline.incident) is None:  # its service was removed meanwhile
             return
         now_ns = clock.now_ns()
         await self._snapshot(self._current_snapshot(timeline, now_ns, filed, from_memory=True))
@@ -354,9 +370,11 @@ class IncidentsAddon(Addon):
         return await asyncio.to_thread(document, await self._sources(incident))
 
     async def _sources(self, incident: str) -> Sources:
+        samples = self._snapshots.get(incident)
+        if samples is None and self._record(incident) is not None:
+            samples = await self._filed(incident)
         if self._record(incident) is None:
             raise Refusal(RefusalCode.INCIDENT_UNKNOWN, f"there is no incident {incident!r}")
-        samples = self._snapshots.get(incident) or await self._filed(incident)
         return self._gather(incident, samples)
 
     def _gather(self, incident: str, samples: SampleSnapshot | None) -> Sources:
@@ -374,6 +392,8 @@ class IncidentsAddon(Addon):
         """Render an incident and write its files. The samples of an older one are taken from its file."""
         async with self._rendering:  # so that the newest state is written last
             samples = self._snapshots.get(incident) or await self._filed(incident)
+            if self._record(incident) is None:  # its service was removed: the files stay as they are
+                return
             self.files.put(incident, await asyncio.to_thread(_render_files, self._gather(incident, samples)))
 
     # -- edits by operators

@@ -35,6 +35,12 @@ class Alarms:
             about = members(event="alarm_over", code=code, service=service or None)
             log.warning("alarm %s%s is over", code, f" service={service}" if service else "", extra=about)
 
+    def forget(self, service: str) -> None:
+        """End all alarms of a service that was removed."""
+        for code, owner in list(self._active):
+            if owner == service:
+                self.down(code, service)
+
     def reporter(self, code: str, detail: str) -> Callable[[str | None], None]:
         """Return a function that takes the reason of an error, or None: it raises the alarm `code`, or ends it.
 

@@ -51,9 +51,19 @@ class SwitchStats:
     def __init__(self, services: list[str]) -> None:
         self.services = {name: ServiceSwitches() for name in sorted(services)}
 
+    def add(self, service: str) -> None:
+        """Begin to count for one more service."""
+        self.services = dict(sorted({**self.services, service: ServiceSwitches()}.items()))
+
+    def forget(self, service: str) -> None:
+        """Drop the counts of a service that was removed."""
+        self.services.pop(service, None)
+
     def record(self, service: str, reason: str, swap_us: float, confirmed_ms: float | None) -> None:
         """Count one switch; a `reason` outside REASONS is `other`; `confirmed_ms` None: some worker did not confirm."""
-        switches = self.services[service]
+        switches = self.services.get(service)
+        if switches is None:  # it was removed while workers confirmed
+            return
         switches.by_reason[reason if reason in REASONS else "other"] += 1
         switches.swap.add(swap_us / 1e6)
         if confirmed_ms is not None:

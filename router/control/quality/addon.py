@@ -8,7 +8,7 @@ requests, so by default it is only reported. With `action = "ask"` or `"rollback
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -16,6 +16,7 @@ from typing import Final
 from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon, Document, TriggerSource
+from router.control.core.executor import CommandExecutor
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.control.quality.answers import RelearnAnswer
@@ -29,9 +30,10 @@ from router.rollout.model.entry import Entry
 from router.rollout.quality.drift import DriftContext, DriftJudge, DriftRules, DriftStatus, Finding
 from router.rollout.quality.reference import Reference, reference_from_dict
 from router.rollout.units import SECOND_NS
+from router.settings.sections.inputs import InputSettings
 from router.settings.settings import Settings
 from router.shm import layout as at
-from router.shm.capture_ring import CaptureRing
+from router.shm.capture_ring import Capture, CaptureRing
 
 FRESH_NS: Final = 10 * SECOND_NS
 """An older drift status is not used."""
@@ -67,12 +69,21 @@ class QualityAddon(Addon):
         self._evaluating = False
         known = _references(entries)
         self._states: dict[str, DriftState] = {}
-        for name, service_controller in control_loop.services.items():
-            section = settings.services[name].inputs
-            rules = section.as_rules()
-            self._states[name] = DriftState(
-                service_controller, DriftJudge(rules, known.get(name)), rules, section.action
-            )
+        for name in control_loop.services:
+            self._begin(name, settings.services[name].inputs, known.get(name))
+
+    def _begin(self, service: str, section: InputSettings, known: Reference | None) -> None:
+        service_controller, rules = self._control_loop.services[service], section.as_rules()
+        self._states[service] = DriftState(service_controller, DriftJudge(rules, known), rules, section.action)
+
+    def service_added(self, service: str, entries: Sequence[Entry]) -> None:
+        """Judge the inputs of one more service."""
+        section = self._control_loop.services[service].service.inputs
+        self._begin(service, section, _references(entries).get(service))
+
+    def service_removed(self, service: str) -> None:
+        """Forget a service; an evaluation that is running leaves it out."""
+        self._states.pop(service, None)
 
     def trigger_sources(self) -> dict[str, TriggerSource]:
         """Return the trigger `quality` of each service."""
@@ -112,8 +123,10 @@ class QualityAddon(Addon):
                 state.forget = False
             if (now := self._context(state)) is not None:
                 contexts[name] = now
-        for name, status in (await asyncio.to_thread(self._judge_samples, contexts, now_ns)).items():
-            self._apply(self._states[name], contexts[name], status, now_ns)
+        states = dict(self._states)  # a service may be removed, and another one added, while the thread runs
+        for name, status in (await asyncio.to_thread(self._judge_samples, states, contexts, now_ns)).items():
+            if self._states.get(name) is states[name]:
+                self._apply(states[name], contexts[name], status, now_ns)
 
     def _context(self, state: DriftState) -> DriftContext | None:
         service_controller = state.service_controller
@@ -127,18 +140,18 @@ class QualityAddon(Addon):
         seen = counts["request", "ok"] + refused
         return DriftContext(active.version, service_controller.registry.active_since_ns, well, seen, refused)
 
-    def _judge_samples(self, contexts: dict[str, DriftContext], now_ns: int) -> dict[str, DriftStatus]:
+    def _judge_samples(
+        self, states: dict[str, DriftState], contexts: dict[str, DriftContext], now_ns: int
+    ) -> dict[str, DriftStatus]:
         """Judge the new samples; runs in a thread. Nothing else uses the judges and the ring positions meanwhile."""
-        bodies: dict[int, list[bytes]] = {}
+        captures: dict[int, list[Capture]] = {}
         for worker, ring in enumerate(self._rings):
             written = ring.written
             for capture in ring.read(self._positions[worker]):
-                bodies.setdefault(capture.service, []).append(capture.payload)
+                captures.setdefault(capture.service, []).append(capture)
             self._positions[worker] = written
         return {
-            name: self._states[name].judge.take(
-                bodies.get(self._states[name].service_controller.executor.index, ()), now, now_ns
-            )
+            name: states[name].judge.take(_bodies(states[name].service_controller.executor, captures), now, now_ns)
             for name, now in contexts.items()
         }
 
@@ -225,6 +238,11 @@ class QualityAddon(Addon):
         )
         state.forget = True
         return {"service": service, "message": "the reference is deleted, and a new one is learned"}
+
+
+def _bodies(executor: CommandExecutor, captures: Mapping[int, Sequence[Capture]]) -> list[bytes]:
+    """Return the sampled bodies of a service, without those of a service that had its place before."""
+    return [one.payload for one in captures.get(executor.index, ()) if one.at_ns >= executor.since_ns]
 
 
 def _references(entries: Sequence[Entry]) -> dict[str, Reference]:

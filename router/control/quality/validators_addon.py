@@ -5,7 +5,7 @@ It judges nothing: an invalid answer is a fault of its version like a 500 (rollo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from prometheus_client.metrics_core import Metric
@@ -14,6 +14,7 @@ from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.monitors.alarms import Alarms
 from router.control.views.metric_table import counter
+from router.rollout.model.entry import Entry
 from router.rollout.units import SECOND_NS
 from router.runtime.text.plurals import counted
 from router.shm.worker_stats import WorkerStats
@@ -26,6 +27,7 @@ class ValidatorsAddon(Addon):
     """The validators of all services. Only non-zero counts are shown."""
 
     def __init__(self, control_loop: ControlLoop) -> None:
+        self._control_loop = control_loop
         self._alarms: Alarms = control_loop.alarms
         self._worker_stats: WorkerStats = control_loop.worker_stats
         self._indices = {
@@ -33,6 +35,15 @@ class ValidatorsAddon(Addon):
         }
         self._faults = dict.fromkeys(self._indices, 0)
         self._broke_ns: dict[str, int] = {}
+
+    def service_added(self, service: str, entries: Sequence[Entry]) -> None:
+        """Show the validators of one more service."""
+        self._indices[service], self._faults[service] = self._control_loop.services[service].executor.index, 0
+
+    def service_removed(self, service: str) -> None:
+        """Forget a service."""
+        for known in (self._indices, self._faults, self._broke_ns):
+            known.pop(service, None)
 
     def on_second(self, now_ns: int) -> None:
         """Raise the alarm of a service if a validator failed lately, else clear it."""

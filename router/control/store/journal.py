@@ -44,6 +44,8 @@ BACKLOG_MAX: Final = 10_000
 APPEND_TIMEOUT_S: Final = 5.0
 HANGS_AFTER_S: Final = APPEND_TIMEOUT_S - 0.1
 """Less than APPEND_TIMEOUT_S, so that the alarm is raised before the first caller gets its 503."""
+_PAGE: Final = 1000
+_POLL_S: Final = 0.02
 RESOLVED_MAX: Final = 20
 """Changes that were in doubt and are resolved, as `status` shows them."""
 
@@ -204,6 +206,24 @@ class Journal:
             raise _unreadable(f"no answer from the disk within {APPEND_TIMEOUT_S:g} s") from None
         except sqlite3.Error as error:
             raise _unreadable(str(error)) from None
+
+    async def of_service(self, service: str) -> list[Entry]:
+        """Return all entries of a service, and those of the whole router, oldest first; raise Refusal.
+
+        Entries that were submitted before are waited for: a service that comes back needs all of its own.
+        """
+        end_s = clock.now_s() + APPEND_TIMEOUT_S
+        while self.waiting:
+            if clock.now_s() > end_s:
+                raise _unreadable(f"{self.waiting} entries have waited for the disk for {APPEND_TIMEOUT_S:g} s")
+            await asyncio.sleep(_POLL_S)
+        found: list[Entry] = []
+        for owner in ("", service):
+            after = 0
+            while page := await self.entries(after, _PAGE, owner):
+                found += page
+                after = page[-1].seq
+        return sorted(found, key=lambda entry: entry.seq)
 
     async def close(self) -> bool:
         """Write the backlog and close the file; return whether every entry of this process is on the disk."""

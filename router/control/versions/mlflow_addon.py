@@ -60,11 +60,23 @@ class MlflowAddon(Addon):
         self.due_ns = 0
         self._wait_s = RETRY_MIN_S
         self.reconfigure(settings)
-        for name, service_controller in control_loop.services.items():
-            own = [entry for entry in entries if entry.service == name]
-            # Without the entries that were journalled and never stored.
-            for entry in effective_entries(own, service_controller.registry.generation):
-                self._updates.apply(entry, service_controller.registry.provenances)
+        for name in control_loop.services:
+            self.service_added(name, entries)
+
+    def service_added(self, service: str, entries: Sequence[Entry]) -> None:
+        """Fold what the journal has of a service, without the entries that were journalled and never stored."""
+        registry = self._control_loop.services[service].registry
+        own = [entry for entry in entries if entry.service == service]
+        for entry in effective_entries(own, registry.generation):
+            self._updates.apply(entry, registry.provenances)
+
+    def service_removed(self, service: str) -> None:
+        """Send nothing more for a service; the journal keeps its pending updates."""
+        for update in self._of(service):
+            self._updates.remove(update)
+
+    def _of(self, service: str) -> list[PendingUpdate]:
+        return [update for update in self._updates.open.values() if update.service == service]
 
     def reconfigure(self, settings: Settings) -> None:
         """Use another server from now on, or none. Pending updates wait until there is one."""
@@ -160,7 +172,7 @@ class MlflowAddon(Addon):
                 try:
                     alias = await self._send(mlflow, update)
                 except Refusal as error:
-                    if not self._failed(update, error):
+                    if update.service in self._control_loop.services and not self._failed(update, error):
                         return
                     continue
                 self._journal_end(entry_types.MLFLOW_TOLD, update, {"tags": dict(_tags(update)), "alias": alias})
@@ -205,13 +217,16 @@ class MlflowAddon(Addon):
     def _journal_end(self, kind: str, update: PendingUpdate, facts: dict[str, Any]) -> None:
         """Journal the end of an update and remove it now: `on_entry` gets the entry only at a later tick."""
         self._updates.remove(update)
+        service_controller = self._control_loop.services.get(update.service)
+        if service_controller is None:  # it was removed meanwhile; when it comes back, the update is sent again
+            return
         data = {"version": update.version, "token": update.token, "model": str(update.model), **facts}
-        self._control_loop.services[update.service].executor.perform([Record(kind, "control", data)], clock.now_ns())
+        service_controller.executor.perform([Record(kind, "control", data)], clock.now_ns())
 
     # -- views
     def status(self, service: str) -> dict[str, Any]:
         """Return the pending updates of this service."""
-        pending = [update for update in self._updates.open.values() if update.service == service]
+        pending = self._of(service)
         if self._mlflow is None and not pending:
             return {}
         waiting = [{"version": e.version, "model": str(e.model), "since": clock.iso(e.since)} for e in pending]
@@ -223,7 +238,7 @@ class MlflowAddon(Addon):
             return
         family = gauge("mlflow_waiting")
         for service in self._control_loop.services:
-            family.add_metric([service], sum(update.service == service for update in self._updates.open.values()))
+            family.add_metric([service], len(self._of(service)))
         yield family
 
 

@@ -99,7 +99,7 @@ class _Scrape(Collector):
         queries, control_loop = self._queries, self._queries.control_loop
         status = queries.status()
         names, worker_stats = sorted(status["services"]), control_loop.worker_stats
-        yield from _traffic(status, names, worker_stats, control_loop.segment)
+        yield from _traffic(status, queries.places(), worker_stats, control_loop.segment)
         yield from _targets(status)
         yield from endpoint_metrics(status["services"])
         yield from work_metrics(status["services"])
@@ -119,7 +119,9 @@ class _Scrape(Collector):
             yield from addon.metrics()
 
 
-def _traffic(status: Document, names: list[str], worker_stats: WorkerStats, segment: Segment) -> Iterator[Metric]:
+def _traffic(
+    status: Document, places: Mapping[str, int], worker_stats: WorkerStats, segment: Segment
+) -> Iterator[Metric]:
     requests = counter("requests")
     duration = histogram("request_duration_seconds")
     first_byte = histogram("time_to_first_byte_seconds")
@@ -127,7 +129,7 @@ def _traffic(status: Document, names: list[str], worker_stats: WorkerStats, segm
     rescued = counter("rescued_requests")
     refused = counter("refused_answers")
     _add_outcomes(requests, ("", "", "none"), worker_stats.unmatched()[1])
-    for index, name in enumerate(names):
+    for name, index in places.items():
         _add_outcomes(requests, (name, "", "none"), _ended_unclaimed(index, worker_stats, segment))
         for version, slots in _slots_by_version(status["services"][name]).items():
             rows = [_since_filled(index, slot, worker_stats, segment) for slot in slots]

@@ -97,12 +97,24 @@ class Queries:
 
     def settings(self) -> Document:
         """Return the settings in effect without their secrets: `/v1/settings`."""
+        settings, leaving = self.control_loop.settings, self.control_loop.leaving
+        services = {name: service for name, service in settings.services.items() if name not in leaving}
         return {
             "origin": self._origin,
             "version": self.control_loop.segment.words[at.H_SETTINGS],
             "read_at": self.control_loop.settings_read_at,
-            "settings": shown(self.control_loop.settings),
+            "settings": shown(settings.model_copy(update={"services": services})),
         }
+
+    def places(self) -> dict[str, int]:
+        """Return the number of each service's place in shared memory, by name."""
+        services = sorted(self.control_loop.services.items())
+        return {name: service_controller.executor.index for name, service_controller in services}
+
+    def added(self) -> frozenset[str]:
+        """Return the services that were added while the router ran."""
+        services = self.control_loop.services.items()
+        return frozenset(name for name, service_controller in services if service_controller.executor.since_ns)
 
     def service_status(self, service: str) -> Document:
         """Return one service: `/v1/services/{service}`."""

@@ -28,6 +28,7 @@ from router.shm.slots import SlotRecord, Slots
 
 if TYPE_CHECKING:
     from router.proxy.context import WorkerContext
+    from router.proxy.engine.exchange import Exchange
     from router.proxy.options import ServiceOptions
     from router.proxy.routing.concurrency import ConcurrencyLimiter
 
@@ -95,6 +96,15 @@ class LocalService:
         for target in self.targets.values():
             target.awaiting_first_byte.duration_s = options.first_byte_timeout_s
             target.adopt(target.content, options.path_prefix)
+
+    def close(self) -> None:
+        """Close the idle connections: the service is removed, and nothing is in flight."""
+        for target in (*self.draining, *self.targets.values()):
+            target.close_idle()
+
+    def exchanges(self) -> set[Exchange]:
+        """Return the exchanges that have claimed a target."""
+        return {exchange for target in (*self.draining, *self.targets.values()) for exchange in target.in_flight}
 
     def refresh(self) -> None:
         """Adopt the current route if its word differs from the adopted one."""

@@ -167,6 +167,8 @@ _TEXTS: Final[dict[str, Callable[[_Data], str]]] = {
     ),
     entry_types.ACCEPTED: lambda data: f"{data['version']} was accepted",
     entry_types.NO_BETTER_TARGET: lambda data: f"blocked: {data['active']} fails and {'; '.join(data['obstacles'])}",
+    entry_types.SERVICE_ADDED: lambda data: "the running router got the service by its settings",
+    entry_types.SERVICE_REMOVED: lambda data: "the service was removed from the settings of the running router",
     entry_types.SETTINGS_CHANGED: lambda data: f"the settings were reloaded (version {data['version']})",
     entry_types.INCIDENT_EDITED: _edited,
     entry_types.REGISTERED: lambda data: f"{data['target']['version']} was registered",

@@ -204,6 +204,8 @@ class Registry:
         self.provenances = provenances_after(self.provenances, entry)
         self._identify(entry)
         match entry.type:
+            case entry_types.SERVICE_ADDED:
+                self._begin_windows(entry)
             case entry_types.FROZEN:
                 self.frozen = {"actor": entry.actor, "reason": entry.data["reason"], "at": entry.at}
             case entry_types.UNFROZEN:
@@ -243,6 +245,13 @@ class Registry:
     def _boot(self, entry: Entry) -> None:
         """A cold start: the roles stay; the monotonic clock and the generations start again."""
         self.generation = first_generation(entry.boot) + 1
+        self._begin_windows(entry)
+        self.temporary_releases = {
+            version: release.rebooted(entry) for version, release in self.temporary_releases.items()
+        }
+
+    def _begin_windows(self, entry: Entry) -> None:
+        """The counters of the workers begin at zero: nothing is in flight, and every wait counts from now on."""
         self.active_since_ns = self.probation_since_ns = entry.monotonic_ns
         self._place(
             {
@@ -250,9 +259,6 @@ class Registry:
                 for version, target in self.targets.items()
             }
         )
-        self.temporary_releases = {
-            version: release.rebooted(entry) for version, release in self.temporary_releases.items()
-        }
 
     def _targets_after(self, entry: Entry) -> dict[str, Target]:
         data = entry.data

@@ -63,6 +63,10 @@ NO_BETTER_TARGET: Final = "no_better_target"
 
 SETTINGS_CHANGED: Final = "settings_changed"
 
+SERVICE_ADDED: Final = "service_added"
+
+SERVICE_REMOVED: Final = "service_removed"
+
 IMPORTED: Final = "imported"
 
 ALERT: Final = "alert"

@@ -16,6 +16,7 @@ from router.settings.sections.cases import Cases
 from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
 from router.shm.segment import Segment
+from router.shm.settings_memory import Place
 from tests.control.control_harness import new_segment, settings
 from tests.waiting import until
 
@@ -172,3 +173,16 @@ async def test_a_caller_that_leaves_does_not_keep_the_next_from_reading(segment:
     await until(captured._turn.locked)
     first.cancel()
     assert len(await captured.failures("svc", 0, 10**18, 9)) == 1
+
+
+async def test_captures_of_a_service_that_had_the_place_before_are_left_out(tmp_path: Path) -> None:
+    segment = new_segment(3)
+    ring = CaptureRing(segment, 0, at.CAPTURE_FAILURES)
+    for at_ns in (10, 20):
+        ring.write(at_ns, 2, record(target=f"/{at_ns}"))
+    captured = CapturedRequests(segment, settings(tmp_path))
+    captured.set_places({"svc": Place(2, 15)})
+    assert [found["target"] for found in await captured.failures("svc", 0, 99, 10)] == ["/20"]
+    captured.set_places({})
+    assert await captured.failures("svc", 0, 99, 10) == []
+    segment.close()

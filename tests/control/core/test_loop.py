@@ -178,7 +178,7 @@ async def test_the_status_of_a_fresh_router(control: ControlHarness) -> None:
 
 async def test_other_settings_are_taken_over(control: ControlHarness) -> None:
     changed = settings(control.folder, standby={"version": "v7", "endpoints": ["http://127.0.0.1:7"]})
-    control.control_loop.reconfigure(changed)
+    control.control_loop.reconfigure(changed, 2)
     assert control.control_loop.differences == [golden("settings.differ", role="standby", settings="v7", journal="v2")]
     await control.until_idle()
     assert (await journaled_types(control))[-1] == "settings_changed"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from router.control.quality.addon import FRESH_NS, QualityAddon
+from router.control.quality.addon import FRESH_NS, QualityAddon, _bodies
 from router.control.views import metrics
 from router.rollout.judge.baseline import estimate
 from router.rollout.model.entry import Entry
@@ -18,7 +19,7 @@ from router.rollout.quality.drift import DriftJudge, DriftStatus
 from router.rollout.units import SECOND_NS
 from router.settings.settings import Settings
 from router.shm import layout as at
-from router.shm.capture_ring import CaptureRing
+from router.shm.capture_ring import Capture, CaptureRing
 from tests.control.control_harness import ControlHarness, settings
 from tests.texts import golden
 from tests.waiting import until
@@ -226,3 +227,10 @@ async def test_figures(day: Day) -> None:
     text = metrics.render(day.control.queries).decode()
     assert 'rollback_router_input_drift{service="svc"} 1.0' in text
     assert 'rollback_router_input_drift_limit{service="svc"} 0.1' in text
+
+
+def test_samples_of_a_service_that_had_the_place_before_are_left_out() -> None:
+    captures = {2: [Capture(number, at_ns, 2, b"%d" % at_ns) for number, at_ns in enumerate((10, 20))]}
+    executor: Any = SimpleNamespace(index=2, since_ns=15)
+    assert _bodies(executor, captures) == [b"20"]
+    assert _bodies(SimpleNamespace(index=1, since_ns=0), captures) == []  # type: ignore[arg-type]
