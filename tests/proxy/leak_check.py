@@ -28,6 +28,9 @@ class LeakCheck:
     """Made before the first request; `settle` returns once all is as it was, or fails with what is left."""
 
     def __init__(self) -> None:
+        gc.collect(
+            1
+        )  # a rig is a cycle, and holds its segment open: hundreds of descriptors, which each test would list
         gc.freeze()
         self._before = alive()
 

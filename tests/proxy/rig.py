@@ -79,6 +79,10 @@ OPTIONS = Options(
 )
 
 
+CLOSE_TURNS = 10
+"""Turns of the loop in which a close of a client reaches the data plane: 4 are usual."""
+
+
 class Client:
     """A connection to the data port that speaks bytes."""
 
@@ -162,6 +166,7 @@ class Rig:
     ) -> None:
         for client in self._clients:
             client.close()
+        await self._clients_are_gone()
         self.listener.stop()
         await self.data_plane.drain()
         if kind is None:
@@ -170,6 +175,15 @@ class Rig:
         self.data_plane.service_table.clear()  # a reference cycle would keep the segment until a full collection
         os.close(self._acks)
         os.close(self.segment.fd)  # the mapping goes with its last reader
+
+    async def _clients_are_gone(self) -> None:
+        """Return when the data plane has seen that its clients have closed, or after a few turns: a drain with no connection
+        ends at once, and one with a connection waits 20 ms.
+        """
+        for _ in range(CLOSE_TURNS):
+            if not self.data_plane.limiter.connection_count():
+                return
+            await turns()
 
     # -- control's part
     def fill(
