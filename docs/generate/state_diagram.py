@@ -57,9 +57,9 @@ def switches() -> str:
     return "\n".join(lines)
 
 
-def pages() -> dict[str, str]:
-    """Return the text of each page with its generated parts made anew, by its path in the project."""
-    return {f"docs/{name}": fill((DOCS / name).read_text()) for name in PAGES}
+def page(name: str) -> str:
+    """Return the text of one of PAGES with its generated parts made anew."""
+    return fill((DOCS / name).read_text())
 
 
 def fill(page: str) -> str:

@@ -39,7 +39,8 @@ def literals(node: ast.AST) -> str:
 def in_code() -> Iterator[str]:
     """Yield each command of a template in the code."""
     for path in sorted(ROUTER.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)) if "hints" in text.lower() else ():
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
                 continue
             if "hints" in ast.unparse(node.func.value).lower():
@@ -95,7 +96,10 @@ def test_no_other_text_names_a_command() -> None:
     found = []
     scripts = ROUTER / "cli" / "completion.py"
     for path in sorted({*ROUTER.rglob("*.py")} - {scripts}):
-        tree = ast.parse(path.read_text())
+        source = path.read_text()
+        if "rollback-router" not in source:
+            continue
+        tree = ast.parse(source)
         documented = [node for node in ast.walk(tree) if isinstance(node, ast.Expr)]
         docstrings = {
             id(part) for node in documented for part in ast.walk(node) if isinstance(node.value, ast.Constant)

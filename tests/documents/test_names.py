@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from bisect import bisect_left, bisect_right
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -64,13 +65,14 @@ def definitions() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in (path for folder in ("router", "tests") for path in (ROOT / folder).rglob("*.py")):
         nodes = list(ast.walk(ast.parse(path.read_text())))
-        named = [
+        named = sorted(
             (node.lineno, name) for node in nodes if (name := _name(node)) and isinstance(node, ast.stmt | ast.expr)
-        ]
+        )
+        lines = [line for line, _ in named]
         found.setdefault(path.stem, set()).update(name for _, name in named)
         for node in (node for node in nodes if isinstance(node, ast.ClassDef)):
-            inside = {name for line, name in named if node.lineno <= line <= (node.end_lineno or 0)}
-            found.setdefault(node.name, set()).update(inside)
+            inside = named[bisect_left(lines, node.lineno) : bisect_right(lines, node.end_lineno or 0)]
+            found.setdefault(node.name, set()).update(name for _, name in inside)
     return found
 
 
