@@ -12,8 +12,12 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("project")
+from tests.example_counts import ALL, QUARTER
+
+for profile, examples in (("project", QUARTER), ("nightly", ALL)):
+    settings.register_profile(
+        profile, max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,6 +57,7 @@ _STDERR = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("nightly" if config.getoption("nightly") else "project")
     config.stash[_STDERR] = os.dup(2)  # while a test runs, 2 is a file of pytest's
 
 

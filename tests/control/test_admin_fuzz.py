@@ -22,6 +22,7 @@ from router.runtime.printable import printable
 from router.settings.sections.values import VERSION_LABEL
 from tests.control import fake_control
 from tests.control.fake_control import FakeControl
+from tests.example_counts import examples
 
 CHANGING = {
     "deploy": ("version", "endpoints", "replace", "override", "actor", "from"),
@@ -124,7 +125,7 @@ def checked(front: Front, response: web.Response) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_no_body_gives_a_500(front: Front, data: st.DataObject) -> None:
     verb = data.draw(st.sampled_from(sorted(CHANGING)))
     method = "PUT" if verb.endswith("endpoints") else "POST"
@@ -147,6 +148,6 @@ text = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=4
     name=st.sampled_from(["If-Match", "Idempotency-Key", "Content-Type", "X-Request-ID", "Host", "Origin", "Authorization"]),
     value=text,
 )  # fmt: skip
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_no_path_and_no_field_gives_a_500(front: Front, method: str, parts: list[str], name: str, value: str) -> None:
     front.check(method, "/" + "/".join(parts), b"{}", {name: value})

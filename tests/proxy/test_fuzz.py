@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.example_counts import examples
 from tests.proxy.persistent_rig import PersistentRig
 from tests.proxy.reading import Fields, end_to_end, trailers_of
 from tests.proxy.recorder import Recorder, Wire, statuses
@@ -92,7 +93,7 @@ async def relayed(
 SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # one rig for all examples of a test
 
 
-@settings(max_examples=150, derandomize=True, suppress_health_check=SUPPRESSED)
+@settings(max_examples=examples(150), derandomize=True, suppress_health_check=SUPPRESSED)
 @given(stream=st.lists(requests(), min_size=1, max_size=4), cuts=CUTS)
 def test_a_stream_of_requests_arrives_as_h11_reads_it(
     persistent: PersistentRig, stream: list[bytes], cuts: set[int]
@@ -106,7 +107,7 @@ def test_a_stream_of_requests_arrives_as_h11_reads_it(
     assert sorted(found[0] for found, _ in got) == sorted(read(sent)[0])
 
 
-@settings(max_examples=300, derandomize=True, suppress_health_check=SUPPRESSED)
+@settings(max_examples=examples(300), derandomize=True, suppress_health_check=SUPPRESSED)
 @given(data=st.data(), stream=st.lists(requests(), min_size=1, max_size=3), cuts=CUTS)
 def test_of_a_changed_stream_only_what_h11_reads_reaches_the_backend(
     persistent: PersistentRig, data: st.DataObject, stream: list[bytes], cuts: set[int]

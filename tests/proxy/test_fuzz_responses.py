@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.example_counts import examples
 from tests.proxy.persistent_rig import PersistentRig
 from tests.proxy.reading import Reading, read
 from tests.proxy.recorder import Wire
@@ -124,7 +125,7 @@ VERSIONS = st.sampled_from((b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0"))
 SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # one rig for all examples of a test
 
 
-@settings(max_examples=200, derandomize=True, suppress_health_check=SUPPRESSED)
+@settings(max_examples=examples(200), derandomize=True, suppress_health_check=SUPPRESSED)
 @given(response=responses(), version=VERSIONS, cuts=CUTS)
 def test_a_whole_response_arrives_whole(
     persistent: PersistentRig, response: Response, version: bytes, cuts: set[int]
@@ -137,7 +138,7 @@ def test_a_whole_response_arrives_whole(
     judge(model, found, version)
 
 
-@settings(max_examples=300, derandomize=True, suppress_health_check=SUPPRESSED)
+@settings(max_examples=examples(300), derandomize=True, suppress_health_check=SUPPRESSED)
 @given(data=st.data(), response=responses(), version=VERSIONS, cuts=CUTS)
 def test_a_changed_response_is_read_as_h11_reads_it_or_is_broken(
     persistent: PersistentRig, data: st.DataObject, response: Response, version: bytes, cuts: set[int]

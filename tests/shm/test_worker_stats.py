@@ -10,6 +10,7 @@ from router.shm import layout as at
 from router.shm import segment as segments
 from router.shm.segment import Segment
 from router.shm.worker_stats import WorkerState, WorkerStats
+from tests.example_counts import examples
 
 
 def put(segment: Segment, worker: int, service: int, slot: int, **words: int) -> None:
@@ -75,7 +76,7 @@ def test_one_worker_alone() -> None:
 COUNTS = st.lists(st.integers(0, 20), min_size=len(OUTCOMES), max_size=len(OUTCOMES))
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     attempts=st.lists(st.tuples(st.integers(0, 9), COUNTS), min_size=SLOTS, max_size=SLOTS),
     exchanges=st.lists(COUNTS, min_size=SLOTS, max_size=SLOTS),

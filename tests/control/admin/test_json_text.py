@@ -20,6 +20,7 @@ from router.control.admin.json_text import DEPTH_MAX, HOOK, LARGE, MEMBERS_MAX, 
 from router.control.alerts.bodies import AlertmanagerBody
 from router.control.alerts.webhooks import read_webhook
 from router.errors import Refusal
+from tests.example_counts import examples
 
 
 def place_of(raw: bytes, **how: Any) -> tuple[str, str]:
@@ -82,7 +83,7 @@ VALUES = st.recursive(TEXTS, lambda inner: st.lists(inner, max_size=5) | st.dict
 
 
 @given(VALUES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_what_stands_in_strings_is_not_counted(value: Any) -> None:
     raw = json.dumps(value).encode()
     containers = commas = 0

@@ -15,6 +15,7 @@ from router.control.alerts.bodies import CLOUD_EVENT, LABELS_MAX, from_alert
 from router.errors import Refusal
 from router.rollout.alerts.alert import RawAlert
 from router.runtime import clock
+from tests.example_counts import examples
 
 MEMBERS = [
     *(
@@ -103,7 +104,7 @@ JSON = st.recursive(
 
 
 @given(JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(MEMBERS, JSON)))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_whatever_comes_is_a_report_or_a_refusal(document: Any) -> None:
     try:
         raw = orjson.dumps(document)

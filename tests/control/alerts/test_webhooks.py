@@ -19,6 +19,7 @@ from router.control.alerts.webhooks import (
 )
 from router.rollout.alerts.alert import TEXT_CHARS_MAX, RawAlert
 from router.runtime import clock
+from tests.example_counts import examples
 
 AT = datetime(2026, 11, 23, 4, 0, tzinfo=UTC).timestamp()
 LABELS = {"alertname": "Drift", "signal": "quality"}
@@ -319,13 +320,13 @@ JSON = st.recursive(
 
 
 @given(JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(ALERT, JSON)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_whatever_an_alert_is_the_others_are_taken(alert: Any) -> None:
     one(alert)
 
 
 @given(st.binary(max_size=60), st.integers(0, 200))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_whatever_comes_is_an_answer(damage: bytes, at: int) -> None:
     raw = json.dumps({"alerts": [ALERT]}).encode()
     found = read_webhook(raw[:at] + damage + raw[at:])

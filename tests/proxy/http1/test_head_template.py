@@ -18,6 +18,7 @@ from router.proxy.http1.head_cache import HeadCache
 from router.proxy.http1.head_template import compile_template, may_differ
 from router.proxy.http1.request_head import RequestHead, parse_request
 from router.proxy.http1.response_head import ResponseHead, parse_response
+from tests.example_counts import examples
 
 POST = b"POST /infer?a=%25 HTTP/1.1\r\n"
 REQUEST_FIELDS = (
@@ -99,7 +100,7 @@ NASTY = (
 )
 EDITS = ("value", "value", "value", "twice", "drop", "case", "name", "insert", "cut", "swap", "same")
 
-EXAMPLES = 120
+EXAMPLES = examples(120)
 """4,000 of each found nothing when this was written."""
 
 Outcome = RequestHead | ResponseHead | tuple[int, str] | str

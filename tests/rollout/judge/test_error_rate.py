@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from router.rollout.judge.rules import ErrorRateRule, Rules, WindowPair
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.outcome import Outcome
+from tests.example_counts import examples
 from tests.rollout.simulator import TICK_NS, JudgeHarness, Version, normal, seconds
 from tests.texts import golden
 
@@ -222,7 +223,7 @@ def test_an_unwell_router_pauses_it() -> None:
     assert (result.state, result.reason) == ("inconclusive", "1.5 % of exchanges ended by our own fault")
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     st.lists(
         st.tuples(
@@ -246,7 +247,7 @@ def test_what_clients_do_never_fails(ends: list[tuple[Outcome, int]]) -> None:
         assert not harness.tick().pending
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 4)), max_size=100), st.booleans())
 def test_no_fail_without_the_least_number_of_faults(ticks: list[tuple[int, int]], with_baseline: bool) -> None:
     harness = JudgeHarness(

@@ -11,6 +11,7 @@ from router.rollout.judge.rules import ErrorRateRule, HardFailureRule, LatencyRu
 from router.rollout.judge.verdict import Verdict
 from router.rollout.outcome import FAULTS, Outcome
 from router.rollout.units import SECOND_NS
+from tests.example_counts import examples
 from tests.rollout.simulator import START_NS, JudgeHarness, Version, normal, seconds
 from tests.texts import golden
 
@@ -287,7 +288,7 @@ HASTY = Rules(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(EVENTS)
 def test_without_a_fault_of_the_target_nothing_ever_fails(events: list[tuple[str, int]]) -> None:
     harness = JudgeHarness(HASTY)
@@ -296,7 +297,7 @@ def test_without_a_fault_of_the_target_nothing_ever_fails(events: list[tuple[str
         assert not harness.verdict.pending
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(EVENTS, st.lists(st.sampled_from([0] * 9 + [1]), max_size=80), st.sampled_from([int(o) for o in FAULTS]))
 def test_fewer_faults_than_any_limit_never_fail(events: list[tuple[str, int]], faults: list[int], outcome: int) -> None:
     """Four faults are below every minimum; two refused connections below that of `unreachable`."""

@@ -10,6 +10,7 @@ from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.replay import rebuild
 from router.rollout.model import events as ev
 from router.rollout.proposals.proposal import ProposalRules
+from tests.example_counts import examples
 from tests.rollout.playbook import TRIGGER, Playbook
 from tests.rollout.proposal_playbook import SLOW
 
@@ -63,7 +64,7 @@ def apply_event(playbook: Playbook, event: object) -> None:
             playbook.tell(ev.VerdictReached(SLOW, False, proposal=waiting.id))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 1.0, 30.0, 300.0])), max_size=40),
     st.sampled_from(["hold", "rollback"]),
@@ -107,7 +108,7 @@ def test_promises_of_every_history_with_questions(history: list[tuple[object, fl
     assert rebuild("svc", playbook.entries).as_dict() == playbook.registry.as_dict()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 60.0])), max_size=15))
 def test_every_prefix_of_the_journal_gives_the_pending_proposals(history: list[tuple[object, float]]) -> None:
     playbook = Playbook(RolloutLimits(proposals=TERMS)).seed()

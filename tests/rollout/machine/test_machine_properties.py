@@ -11,6 +11,7 @@ from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import Command, Record
 from router.rollout.model.target import ROLES
+from tests.example_counts import examples
 from tests.rollout.playbook import AWAY, TRIGGER, Playbook
 
 VERSIONS = st.sampled_from(["v1", "v2", "v3", "v4"])
@@ -82,7 +83,7 @@ def _rehearse(playbook: Playbook, step: str) -> list[Command]:
     return []
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 1.0, 400.0, 1000.0])), max_size=40))
 def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
     playbook = Playbook().seed()
@@ -135,7 +136,7 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
     assert rebuild("svc", playbook.entries).as_dict() == playbook.registry.as_dict()
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 400.0])), max_size=15))
 def test_every_prefix_of_the_journal_gives_the_state_of_that_time(history: list[tuple[object, float]]) -> None:
     playbook = Playbook().seed()

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from router.rollout.stats import bounds as stats_bounds
 from router.rollout.stats.bounds import bounds
+from tests.example_counts import examples
 from tests.rollout.stats.scipy_values import BETA, GARWOOD, TAIL
 
 
@@ -35,7 +36,7 @@ def test_the_values_of_scipy_are_those_of_scipy() -> None:
         assert upper == pytest.approx(stats.chi2.ppf(confidence, 2 * count + 2) / 2, rel=1e-9)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     n=st.integers(1, 5_000),
     share=st.floats(0, 1),

@@ -10,6 +10,7 @@ from router.rollout.outcome import Outcome
 from router.rollout.stats.window import TIERS, Sample, SlotHistory, Window
 from router.rollout.units import SECOND_NS
 from router.shm import layout
+from tests.example_counts import examples
 from tests.rollout.simulator import START_NS, TICK_NS, Version, seconds
 
 
@@ -253,7 +254,7 @@ TICKS = st.lists(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(TICKS, st.integers(1, 150), st.integers(0, 120))
 def test_a_window_is_the_sum_of_its_ticks(ticks: list[tuple[int, int, bool]], asked: int, promoted: int) -> None:
     """The naive model: add up the ticks within the window one by one, except the stalled ones and those after them."""
