@@ -70,10 +70,12 @@ async def alarms(router: Router) -> set[str]:
     ("fault", "trigger", "within_s"),
     [
         pytest.param(backends.never(), "hard_failure", 12, id="E1-engine-hangs"),
-        pytest.param(backends.keep_alive(), "hard_failure", 12, id="E3-comments-only"),
-        pytest.param(backends.silent_stream(), "hard_failure", 12, id="E4-silent-stream"),
+        pytest.param(backends.keep_alive(), "hard_failure", 12, marks=pytest.mark.nightly, id="E3-comments-only"),
+        pytest.param(backends.silent_stream(), "hard_failure", 12, marks=pytest.mark.nightly, id="E4-silent-stream"),
         pytest.param(backends.status(404), "hard_failure", 12, id="E6-unknown-model"),
-        pytest.param(backends.event_stream(ERROR, DONE), "hard_failure", 8, id="E7-error-event"),
+        pytest.param(
+            backends.event_stream(ERROR, DONE), "hard_failure", 8, marks=pytest.mark.nightly, id="E7-error-event"
+        ),
         pytest.param(backends.event_stream(TOKEN, ERROR), "hard_failure", 8, id="E7-error-after-a-token"),
     ],
 )

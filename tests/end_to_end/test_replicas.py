@@ -68,11 +68,11 @@ async def seen(traffic: Traffic, requests: int) -> None:
 @pytest.mark.parametrize(
     ("fault", "answer_s", "red", "healthy"),
     [
-        pytest.param("500", 0.4, True, 600, id="500 at once, and a red probe"),
+        pytest.param("500", 0.4, True, 600, marks=pytest.mark.nightly, id="500 at once, and a red probe"),
         pytest.param("500", 0.4, False, 600, id="500 at once, and a good probe"),
-        pytest.param("500", 0.4, False, 0, id="500 at once, from the start"),
+        pytest.param("500", 0.4, False, 0, marks=pytest.mark.nightly, id="500 at once, from the start"),
         pytest.param("hang", 0.05, False, 600, id="hang"),
-        pytest.param("reset", 0.05, False, 600, id="reset"),
+        pytest.param("reset", 0.05, False, 600, marks=pytest.mark.nightly, id="reset"),
     ],
 )
 async def test_one_bad_replica_of_four_is_ejected_and_the_version_stays(
