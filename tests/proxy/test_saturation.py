@@ -19,7 +19,7 @@ from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend, Connection
 from tests.proxy.engine.test_tunnel import ASK, SWITCH
-from tests.proxy.rig import OPTIONS, Client, Rig, field, until
+from tests.proxy.rig import OPTIONS, SERVICE, Client, Rig, field, until
 
 HEAVY, OTHER, THIRD = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 PLACES = 16
@@ -95,6 +95,13 @@ def later(rig: Rig, seconds: float) -> None:
     rig.data_plane.concurrency.sweep(clock.now_s() + seconds)
 
 
+def pass_time(monkeypatch: pytest.MonkeyPatch, rig: Rig, seconds: float) -> None:
+    """Let it be later from now on, also for the sweeps, which set the time of the data plane ten times a second."""
+    before = clock.now_s
+    monkeypatch.setattr(clock, "now_s", lambda: before() + seconds)
+    rig.context.now_s = clock.now_s()
+
+
 async def first_logged(clients: list[Client], end: bool) -> bytes:
     """Return what the first of them got that gets a head, or all of whose connection `end`s first."""
     reading = [asyncio.create_task(client.rest() if end else client.head()) for client in clients]
@@ -165,12 +172,12 @@ async def test_tunnels_of_all_services_together_take_at_most_half_of_requests_ma
 
 # -- whether the version answers others
 @pytest.mark.parametrize("raw", KINDS.values(), ids=KINDS)
-async def test_others_show_that_the_version_answers(raw: bytes) -> None:
+async def test_others_show_that_the_version_answers(monkeypatch: pytest.MonkeyPatch, raw: bytes) -> None:
     """Else slow requests of one client, and nobody else's, would pass for a version that hangs."""
     async with saturable() as rig:
         await hold(rig, PLACES, raw)
         assert await status(rig, QUICK, OTHER) == (503, b"saturated")
-        rig.context.now_s += PROBE_AFTER_S
+        pass_time(monkeypatch, rig, PROBE_AFTER_S)
         for address in (OTHER, THIRD, OTHER):
             assert (await status(rig, QUICK, address))[0] == 200
             await until(lambda: held(rig) == PLACES)
@@ -178,12 +185,12 @@ async def test_others_show_that_the_version_answers(raw: bytes) -> None:
         assert names_no_client(rig)
 
 
-async def test_one_other_is_let_in_at_a_time() -> None:
+async def test_one_other_is_let_in_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A version that hangs for it, too, is none the better for it; a tunnel shows nothing."""
     async with saturable() as rig:
         await hold(rig, PLACES, HUNG)
         assert await status(rig, QUICK, OTHER) == (503, b"saturated")
-        rig.context.now_s += PROBE_AFTER_S
+        pass_time(monkeypatch, rig, PROBE_AFTER_S)
         assert await status(rig, ASK, OTHER) == (503, b"saturated")
         (one,) = await hold(rig, 1, HUNG, OTHER)
         for address in (OTHER, THIRD):
@@ -194,14 +201,14 @@ async def test_one_other_is_let_in_at_a_time() -> None:
         assert (await status(rig, QUICK, THIRD))[0] == 200
 
 
-async def test_clients_with_their_share_show_nothing() -> None:
+async def test_clients_with_their_share_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody holds more than others: then none is let in beyond the limit."""
-    async with saturable() as rig:
+    async with saturable(services=(replace(SERVICE, first_byte_timeout_s=30.0),)) as rig:
         for address in (HEAVY, OTHER):
             await hold(rig, PLACES // 2, HUNG, address)
         for address in (HEAVY, OTHER):
             assert (await status(rig, QUICK, address))[0] == 503
-            rig.context.now_s += PROBE_AFTER_S
+            pass_time(monkeypatch, rig, PROBE_AFTER_S)
         assert await status(rig, QUICK, OTHER) == (503, b"saturated")
         assert held(rig) == PLACES
 
