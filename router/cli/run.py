@@ -151,13 +151,17 @@ def demo(
     ] = "errors",
     headless: Annotated[bool, typer.Option("--headless", help="Show no live table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+    stay: Annotated[
+        bool,
+        typer.Option("--stay", help="Go on until Ctrl-C, at most an hour, so that the dashboard can be looked at."),
+    ] = False,
 ) -> None:
     """Watch a bad version being rolled back.
 
     Starts two model servers, a router and a load; promotes the new version, lets it fail, and reports the rollback.
-    Needs no preparation, and takes a minute at most. Exit code 0 only if the version was rolled back and traffic is
-    healthy again.
+    Prints the address of the dashboard. Needs no preparation, and takes a minute at most without --stay. Exit code 0
+    only if the version was rolled back and traffic is healthy again.
     """
     from router.demo.command import run_demo
 
-    raise typer.Exit(run_demo(fault=fault, headless=headless, as_json=as_json))
+    raise typer.Exit(run_demo(fault=fault, headless=headless, as_json=as_json, stay=stay))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import tempfile
 from contextlib import AsyncExitStack
@@ -44,6 +45,9 @@ _HEALTHY_WITHIN_S: Final = 20.0
 _IDLE_WITHIN_S: Final = 5.0
 _POLL_EVERY_S: Final = 0.1
 _LOG_LINES: Final = 30
+_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
+_STAY_MAX_S: Final = 3600.0
+"""With `stay` the demo goes on for at most this long: its clients remember every request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +75,17 @@ _PLANS: Final = {
 }
 
 
-def run_demo(fault: Kind, headless: bool, as_json: bool) -> int:
-    """Run the demo with `fault`; return 0 only if the rollback happened, traffic is healthy again and all counts agree."""
+def run_demo(fault: Kind, headless: bool, as_json: bool, stay: bool = False) -> int:
+    """Run the demo with `fault`; return 0 only if the rollback happened, traffic is healthy again and all counts agree.
+    With `stay` it goes on until Ctrl-C, so that the dashboard can be looked at.
+    """
     if fault not in _PLANS:
         raise CommandError(CommandCode.FAULT_UNKNOWN, f"fault {fault!r}: choose one of {', '.join(FAULTS)}")
     console = PrintableConsole(stderr=as_json)
     with tempfile.TemporaryDirectory(prefix="rollback-router-demo-") as folder:
         try:
             with Display(console, headless or not console.is_terminal) as display:
-                report = asyncio.run(Demo(fault, Path(folder), display).run())
+                report = asyncio.run(Demo(fault, Path(folder), display, stay).run())
         except RouterError as error:
             console.print(Text(f"{printable(str(error))}\n{_tail(Path(folder, 'router.log'))}"), soft_wrap=True)
             return ExitCode.NOT_TRUE
@@ -92,8 +98,9 @@ def run_demo(fault: Kind, headless: bool, as_json: bool) -> int:
 class Demo:
     """One run of the demo. All its processes are ended when it ends, also after an error."""
 
-    def __init__(self, fault: Kind, folder: Path, display: Display) -> None:
+    def __init__(self, fault: Kind, folder: Path, display: Display, stay: bool = False) -> None:
         self._fault: Kind = fault
+        self._stay = stay
         self._plan = _PLANS[fault]
         self._folder = folder
         self._display = display
@@ -113,6 +120,7 @@ class Demo:
             ending.push_async_callback(end, router)
             admin_client = await ending.enter_async_context(AdminClient(f"http://127.0.0.1:{admin}", SERVICE))
             await admin_client.wait_ready(_START_WITHIN_S)
+            self._display.note(f"Dashboard: http://127.0.0.1:{admin}/")
             plan = self._plan
             load = Load(f"http://127.0.0.1:{data}", plan.requests_per_s, plan.give_up_after_s, plan.late_after_s)
             sending = self._tasks.spawn(load.run(), "demo load")
@@ -137,6 +145,8 @@ class Demo:
         if entry is not None:
             self._display.announce(f"Rolled back to {entry['data']['to']}; waiting until every request succeeds again.")
             await self._healthy(admin_client, load)
+        if self._stay:
+            await self._until_interrupted(admin_client)
         load.stop()
         await sending
         document = await self._watch(admin_client, _IDLE_WITHIN_S, lambda found: found["exchanges"]["in_flight"] == 0)
@@ -161,6 +171,20 @@ class Demo:
             return load.healthy_for_s() >= _HEALTHY_FOR_S and load.started >= REQUESTS_MIN
 
         await self._watch(admin_client, _HEALTHY_WITHIN_S, healthy)
+
+    async def _until_interrupted(self, admin_client: AdminClient) -> None:
+        """Show the service until SIGINT or SIGTERM, at most _STAY_MAX_S. A second SIGINT ends the demo at once."""
+        self._display.announce("Everything goes on until Ctrl-C. Open the dashboard.")
+        loop, interrupted = asyncio.get_running_loop(), asyncio.Event()
+
+        def interrupt() -> None:
+            interrupted.set()
+            for number in _INTERRUPTS:
+                loop.remove_signal_handler(number)
+
+        for number in _INTERRUPTS:
+            loop.add_signal_handler(number, interrupt)
+        await self._watch(admin_client, _STAY_MAX_S, lambda _: interrupted.is_set())
 
     async def _watch(self, admin_client: AdminClient, seconds: float, enough: Any) -> dict[str, Any]:
         """Show the service until `enough(document)`, at most `seconds`; return its document."""

@@ -21,6 +21,7 @@ class Display:
         self._console = console
         self._live = None if headless else Live(console=console, refresh_per_second=8, transient=False)
         self._step = ""
+        self._note = ""
         self._document: dict[str, Any] = {}
         self._retired: dict[str, dict[str, Any]] = {}
 
@@ -43,6 +44,14 @@ class Display:
         else:
             self._live.update(self.render())
 
+    def note(self, text: str) -> None:
+        """Show a line that stays, whatever the step is."""
+        self._note = text
+        if self._live is None:
+            self._console.print(text, soft_wrap=True)
+        else:
+            self._live.update(self.render())
+
     def show(self, document: dict[str, Any]) -> None:
         """Show the document of the service."""
         self._document = document
@@ -52,7 +61,7 @@ class Display:
             self._live.update(self.render())
 
     def render(self) -> Group:
-        """Return the present step, table and verdict."""
+        """Return the present step, table, verdict and note."""
         verdict = self._document.get("verdict") or {}
         present = self._document.get("targets", [])
         versions = {target["version"] for target in present}
@@ -62,7 +71,8 @@ class Display:
         progress = self._document.get("progress")
         if progress and progress["nothing_useful"]:
             last = Text(f"nothing useful for {progress['since_s']:.0f} s", style="bold red")
-        return Group(Text(self._step, style="bold"), drawn, last)
+        noted = [Text(self._note)] if self._note else []
+        return Group(Text(self._step, style="bold"), drawn, last, *noted)
 
 
 def table(targets: Iterable[dict[str, Any]]) -> Table:

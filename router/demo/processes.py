@@ -20,6 +20,8 @@ from router.runtime.tasks import Tasks
 _START_WITHIN_S: Final = 15.0
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _END_WITHIN_S: Final = 10.0
+_OWN_GROUP: Final = 0
+"""A process leads a group of its own: Ctrl-C on the terminal reaches the demo alone, which ends its processes in order."""
 
 
 async def end(process: Process) -> int:
@@ -46,7 +48,10 @@ class ModelProcess:
         """Start a model server with these arguments; return when it listens."""
         command = interpreter.command("router.demo.model_server", "--until-stdin-ends", *arguments)
         environment = interpreter.environment()
-        server = cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment), tasks)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, env=environment, process_group=_OWN_GROUP
+        )
+        server = cls(process, tasks)
         await server.wait_event("listening")
         return server
 
@@ -103,4 +108,5 @@ async def start_router(settings: Path, log: Path) -> Process:
             stdout=output,
             stderr=output,
             preexec_fn=_end_with_parent(),
+            process_group=_OWN_GROUP,
         )

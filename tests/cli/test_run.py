@@ -140,5 +140,9 @@ def test_demo_passes_on_how_it_ended(command: Command, monkeypatch: pytest.Monke
     asked: list[dict[str, object]] = []
     monkeypatch.setattr("router.demo.command.run_demo", lambda **given: asked.append(given) or 1)
     assert command("demo", "--fault", "hang", "--headless", "--json")[0] == 1
-    assert asked == [{"fault": "hang", "headless": True, "as_json": True}]
+    assert command("demo", "--stay")[0] == 1
+    assert asked == [
+        {"fault": "hang", "headless": True, "as_json": True, "stay": False},
+        {"fault": "errors", "headless": False, "as_json": False, "stay": True},
+    ]
     assert command("demo", "--fault", "flood")[0] == 2

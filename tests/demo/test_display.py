@@ -67,3 +67,14 @@ def test_without_a_terminal_every_act_is_a_line() -> None:
     with console.capture() as capture, Display(console, headless=True) as display:
         display.announce("a sentence that is longer than the line")
     assert capture.get() == "a sentence that is longer than the line\n"
+
+
+def test_a_note_is_printed_once_and_stays_below_the_table() -> None:
+    console = Console(width=100)
+    with console.capture() as capture, Display(console, headless=True) as display:
+        display.note("Dashboard: http://127.0.0.1:8081/")
+        display.announce("a step")
+    assert capture.get().splitlines() == ["Dashboard: http://127.0.0.1:8081/", "a step"]
+    with console.capture() as capture:
+        console.print(display.render())
+    assert capture.get().splitlines()[-1] == "Dashboard: http://127.0.0.1:8081/"

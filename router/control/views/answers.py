@@ -174,6 +174,8 @@ class TargetWindow(TypedDict):
     """Attempts that began in the window."""
     useful: int | None
     """Attempts that became useful in the window; null if it is unknown. Some of them may have begun before."""
+    without_use: int | None
+    """Attempts that ended in the window without use, for any reason."""
     given_up: int | None
     """Attempts that the client left before they were useful."""
     requests: int

@@ -233,6 +233,7 @@ def window(service_controller: ServiceController, slot: int, seconds: float, now
     return {
         "asked": found.claimed,
         "useful": done.useful if done is not None else None,
+        "without_use": sum(done.ends) - done.useful if done is not None else None,
         "given_up": done.ends[WorkEnd.GONE_EARLY] + done.ends[WorkEnd.GONE_LATE] if done is not None else None,
         "requests": found.requests,
         "faults": found.failed,

@@ -35,6 +35,7 @@ async def test_no_data_is_not_a_number(control: ControlHarness) -> None:
     assert status.window(control.service_controller, 0, 2.0, control.now_ns) == {
         "asked": 0,
         "useful": 0,
+        "without_use": 0,
         "given_up": 0,
         "requests": 0,
         "faults": 0,

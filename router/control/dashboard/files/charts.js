@@ -1,9 +1,9 @@
 /* The charts: the history of each version with limit, baseline and marks, and their reading by pointer, keys and as a table. */
 
 import { h, hidden, part, patch, s } from "./dom.js";
-import { UNKNOWN, count, ms, rate } from "./format.js";
+import { UNKNOWN, ms, rate } from "./format.js";
 import { ago, plot, pointAt } from "./plot.js";
-import { nowMs, store, target } from "./store.js";
+import { nowMs, store } from "./store.js";
 import { triggerOf } from "./why.js";
 
 /** Periods by name: [seconds, step in seconds, words]. A step of 1 s is known for the last 15 minutes only. */
@@ -24,7 +24,7 @@ const MARKS = {
   promoted: (data) => `${data.to} promoted`,
   switched: (data) => `to ${data.to}`,
   rolled_back: () => "rolled back",
-  alert: (data) => `alert ${data.name || ""}`,
+  alert: (data) => `alert ${data.name || ""}${data.status === "resolved" ? " over" : ""}`,
   drill_switched: (data) => `drill: to ${data.to}`,
   frozen: () => "frozen",
   unfrozen: () => "unfrozen",
@@ -42,9 +42,9 @@ export function period() {
 /** Seconds of a step: at least REQUESTS_MIN requests fall into one at the present rate, and there are no fewer than 15 steps. */
 export function stepOf(name) {
   const [span, step] = PERIODS[name],
-    active = target("active"),
-    window = active && active.windows["60s"];
-  const needed = window && window.requests_per_s > 0 ? REQUESTS_MIN / window.requests_per_s : 0;
+    targets = (store.status && store.status.targets) || [];
+  const perS = targets.reduce((sum, one) => sum + ((one.windows["60s"] && one.windows["60s"].requests_per_s) || 0), 0);
+  const needed = perS > 0 ? REQUESTS_MIN / perS : 0; // after a switch the requests of the minute are those of two versions
   const longer = step === 1 ? [1, 10] : [step, 2 * step, 3 * step, 6 * step];
   return longer.find((one) => one >= needed || one * 15 >= span) || longer[longer.length - 1];
 }
@@ -61,11 +61,12 @@ function chartOf(found, span) {
     const points = byVersion.get(point.version) || byVersion.set(point.version, new Map()).get(point.version);
     points.set(point.at, added(points.get(point.at), point, t));
   }
-  const series = [...byVersion].map(([version, points]) => ({
-    version,
-    role: roleOf(version),
-    points: [...points.values()].map(figures),
-  }));
+  const series = [...byVersion].map(([version, points]) => {
+    const role = roleOf(version);
+    return { version, role, is: ROLES[role], points: [...points.values()].map(figures) };
+  });
+  const left = series.filter((line) => line.role === "left").sort((a, b) => a.points.at(-1).t - b.points.at(-1).t);
+  for (const line of left.slice(1)) line.role = "past"; // only the last one that was rolled back has its colour
   const shown = series.filter((line) => line.role === "active" || line.points.some((p) => p.asked > 0));
   shown.sort((a, b) => Object.keys(ROLES).indexOf(a.role) - Object.keys(ROLES).indexOf(b.role));
   return { span, step, series: shown, marks: marksOf(span, now), troubles: troublesOf(shown, step), rules: rulesOf() };
@@ -94,7 +95,9 @@ function figures(point) {
     first = (a, b) => a ?? b ?? null;
   return {
     t: point.t,
+    seconds: point.seconds,
     requests: point.requests,
+    faults: point.faults,
     asked: rateOf(point.asked ?? point.requests),
     useful: rateOf(point.useful),
     failed: any ? (100 * point.faults) / point.requests : null,
@@ -150,9 +153,9 @@ let drawn = null;
 
 /** The section. `choose(period)` is called with the period that the user wants. */
 export function charts(choose) {
-  const name = period(),
-    [span, , words] = PERIODS[name],
-    found = store.history;
+  const found = store.history,
+    name = period(),
+    [span, , words] = PERIODS[found ? found.name : name]; // the chart stays until the one of another period is there
   const options = Object.keys(PERIODS).map((one) => h("option", { value: one, key: one }, one));
   const select = h(
     "label",
@@ -160,7 +163,7 @@ export function charts(choose) {
     hidden("Period "),
     h("select", { id: "period", value: name, onchange: (event) => choose(event.target.value) }, options),
   );
-  if (!found || found.name !== name) return part("charts", words, select, missing());
+  if (!found) return part("charts", words, select, missing());
   const chart = chartOf(found, span);
   if (!chart.series.some((line) => line.points.some((p) => p.asked !== null))) {
     return part("charts", words, select, h("p", { class: "empty" }, "Nothing is known of this period yet."));
@@ -188,7 +191,7 @@ function legend(chart) {
   return h(
     "ul",
     { class: "legend", key: "legend" },
-    chart.series.map((one) => line(`c ${one.role}`, `${one.version} (${ROLES[one.role]})`)),
+    chart.series.map((one) => line(`c ${one.role}`, `${one.version} (${one.is})`)),
     (chart.rules.failed || chart.rules.slo) && line("lim", "limit"),
     chart.rules.failedBase !== null && line("bas", "baseline"),
   );
@@ -258,13 +261,24 @@ function said(chart) {
   return `${ago(cursor, chart.span)}: ${found.map(of).join("; ") || "nothing is known"}`;
 }
 
+/* Several steps as one: no fault of a short step is lost between two rows. */
+function joined(points) {
+  if (!points.length) return null;
+  const sum = (key) => points.reduce((total, p) => total + (p[key] || 0), 0),
+    known = (key) => points.map((p) => p[key]).filter((value) => value !== null);
+  const mean = (key) => (known(key).length ? sum(key) / known(key).length : null),
+    top = (key) => (known(key).length ? Math.max(...known(key)) : null);
+  const failed = sum("requests") ? (100 * sum("faults")) / sum("requests") : null;
+  return { asked: mean("asked"), useful: mean("useful"), failed, p50: top("p50"), p99: top("p99") };
+}
+
 function asTable(chart) {
   const every = Math.max(chart.step, Math.ceil(chart.span / 15 / chart.step) * chart.step),
     rows = [];
   for (let t = chart.span - every; t > -chart.step; t -= every) {
     for (const line of chart.series) {
-      const p = pointAt(line, Math.max(t, 0), chart.step);
-      if (p && p.asked !== null)
+      const p = joined(line.points.filter((one) => one.asked !== null && one.t > t - 0.01 && one.t < t + every - 0.01));
+      if (p)
         rows.push([
           ago(Math.max(t, 0), chart.span),
           line.version,
@@ -309,6 +323,6 @@ function asTable(chart) {
         ),
       ),
     ),
-    h("p", { class: "rest" }, `${count(rows.length)} of the figures, in steps of ${chart.step} s.`),
+    h("p", { class: "rest" }, `A row joins the steps of ${every} s before its time. Its p50 and p99 are their largest.`),
   );
 }

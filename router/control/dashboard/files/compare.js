@@ -29,8 +29,8 @@ function stateOf(one, role) {
 
 function useful(one, window) {
   if (!window || !Number.isFinite(window.useful)) return UNKNOWN;
-  const of = window.asked ?? window.requests;
-  return of ? share(Math.min(1, window.useful / of)) : UNKNOWN;
+  const of = window.useful + window.without_use;
+  return of ? share(window.useful / of) : UNKNOWN;
 }
 
 function failed(one, window) {

@@ -220,15 +220,16 @@ function servicePage() {
     alarms(),
     failedBox(),
     h("div", { class: "two", key: "why-charts" }, why(), charts(choosePeriod)),
-    h("div", { class: "two", key: "rep-cmp" }, h("div", {}, replicas(), cases()), compare()),
-    h("div", { class: "two", key: "time-ver" }, timeline(records.older), h("div", {}, versions(), drills())),
+    h("div", { class: "two", key: "rest" }, [
+      h("div", { key: "left" }, replicas(), timeline(records.older)),
+      h("div", { key: "right" }, compare(), versions(), cases(), drills()),
+    ]),
     workers(),
   ];
 }
 
 function choosePeriod(name) {
   store.period = name;
-  store.history = null;
   draw();
   records.loadHistory();
 }

@@ -3,6 +3,7 @@
 import { Problem, call, idempotencyKey, session } from "./api.js";
 import { h, patch } from "./dom.js";
 import { clock } from "./format.js";
+import { unbroken } from "./stateline.js";
 import { store } from "./store.js";
 import { remember, remembered } from "./theme.js";
 import { VERBS, decideOn, obstacle, verbButton } from "./verbs.js";
@@ -222,7 +223,7 @@ export class Confirmation {
           this.#send();
         },
       },
-      h("h2", { id: "dialog-title" }, verb.ask(this.#about)),
+      h("h2", { id: "dialog-title" }, unbroken(verb.ask(this.#about))),
       h(
         "ul",
         { class: "will" },
@@ -371,7 +372,7 @@ function faster(refusal, decided) {
       store.facts.find((fact) => fact.data && fact.data.generation > decided && fact.type !== "confirmed");
   const told = last && (last.text || last.type.replace(/_/g, " "));
   const what = last
-    ? ` At ${clock(last.at)} UTC ${last.actor}: ${told} (generation ${shownGeneration(last.data.generation)}).`
+    ? ` At ${clock(last.at)} UTC by ${last.actor}: ${told} (generation ${shownGeneration(last.data.generation)}).`
     : ` The router says: ${refusal.message}.`;
   return h(
     "div",

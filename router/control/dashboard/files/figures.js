@@ -22,7 +22,7 @@ export function figures() {
   return h(
     "dl",
     { class: "cards" },
-    asked(active, found, silent),
+    asked(active, silent),
     useful(active, found, silent),
     failed(active, found, silent),
     waiting(active, silent),
@@ -41,26 +41,23 @@ export function nothingUseful() {
   return store.status.last_useful_age_s ?? (store.status.progress ? store.status.progress.since_s : 0);
 }
 
-/* A version that is active for less than the window is counted from the moment on at which it became active. */
-function asked(active, found, silent) {
+/* The window lies within the time for which the version is active: before, it may have been asked nothing, or something else. */
+function asked(active, silent) {
   const last = store.status.last_switch,
-    began = last && last.to === active.version ? last.at : active.since;
-  const covered = Math.min(60, ageS(began)),
-    number = found.asked ?? found.requests;
-  const perS = covered >= 2 && Number.isFinite(number) ? number / covered : null;
-  return figure("Asked", rate(silent !== null && !number ? null : perS), "/s", `${count(number)} in ${lasting(covered)}`);
+    active_s = ageS(last && last.to === active.version ? last.at : active.since);
+  const span = active_s < 60 ? 10 : 60,
+    window = active.windows[`${span}s`];
+  if (active_s < span || !window) return figure("Asked", UNKNOWN, null, `active for ${lasting(active_s)}`);
+  const perS = silent !== null && !window.asked ? UNKNOWN : rate(window.asked / span);
+  return figure("Asked", perS, "/s", `${count(window.asked)} in ${span} s`);
 }
 
 function useful(active, found, silent) {
   if (silent !== null) return figure("Useful", "0 %", null, `of what was asked in ${seconds(silent)}`, true);
   if (Number.isFinite(found.useful)) {
-    const of = found.asked ?? found.requests;
-    return figure(
-      "Useful",
-      of ? share(Math.min(1, found.useful / of)) : UNKNOWN,
-      null,
-      of ? `${count(found.useful)} of ${count(of)}` : "nothing was asked",
-    );
+    const of = found.useful + found.without_use;
+    const note = of ? `${count(found.useful)} of ${count(of)}` : "nothing has ended";
+    return figure("Useful", of ? share(found.useful / of) : UNKNOWN, null, note);
   }
   const all = work(active, "asked"),
     good = work(active, "useful");
@@ -112,6 +109,6 @@ function wayBack() {
   const all = standby.endpoints.length,
     good = standby.endpoints.filter((one) => one.ready).length;
   const probe = standby.endpoints.find((one) => one.last_probe);
-  const note = `${good} of ${plural(all, "replica")} warm${probe ? `, ${ms(probe.last_probe.ms)} ms` : ""}`;
+  const note = `${good} of ${plural(all, "replica")} warm${probe ? `, ${ms(probe.last_probe.ms)}\u00a0ms` : ""}`;
   return figure("Way back", standby.version, null, note);
 }

@@ -84,10 +84,11 @@ export function plot(chart, width, cursor) {
   const x = (t) => right - (t / span) * (right - LEFT);
   const whole = top + 3 * height + 2 * GAP + 22;
   const frame = { x, right, height, width };
-  const parts = panels(chart.rules).flatMap((panel, i) =>
-    drawPanel(panel, chart, { ...frame, top: top + i * (height + GAP), last: i === 2 }, cursor),
+  const drawn = panels(chart.rules).flatMap((panel, i) =>
+    drawPanel(panel, chart, { ...frame, top: top + i * (height + GAP) }, cursor),
   );
-  parts.push(...timeAxis(chart, frame, whole - 22), ...drawMarks(chart.marks, frame, whole - 22));
+  const parts = [...markLines(chart.marks, frame, whole - 22), ...drawn, ...timeAxis(chart, frame, whole - 22)];
+  parts.push(...markWords(chart.marks, frame));
   if (cursor !== null) parts.push(s("line", { class: "cross", x1: x(cursor), x2: x(cursor), y1: top, y2: whole - 22 }));
   return {
     svg: s("svg", { height: whole, viewBox: `0 0 ${width} ${whole}`, "aria-hidden": "true" }, parts),
@@ -104,7 +105,7 @@ function drawPanel(panel, chart, frame, cursor) {
     { y, ticks } = scale(panel, chart.series, height),
     at = (v) => top + y(v);
   const across = (kind, v) => s("line", { class: kind, x1: LEFT, x2: right, y1: at(v), y2: at(v) });
-  const parts = [s("text", { class: "t", x: 0, y: top - 14 }, panel.title)];
+  const parts = [s("text", { class: "t halo", x: 0, y: top - 14 }, panel.title)];
   if (cursor !== null)
     parts.push(s("text", { class: "at halo", x: right, y: top - 14, "text-anchor": "end" }, reading(panel, chart, cursor)));
   for (const v of ticks)
@@ -141,8 +142,9 @@ function stepped(points, key, chart, x, at) {
       continue;
     }
     const y = at(p[key]).toFixed(1),
-      from = Math.min(p.t + chart.step, chart.span);
-    d += before !== null && before - p.t <= chart.step * 1.5 ? `V${y}` : `M${x(from).toFixed(1)} ${y}`;
+      step = Math.max(chart.step, p.seconds), // a second that control took late is longer
+      from = Math.min(p.t + step, chart.span);
+    d += before !== null && before - p.t <= step * 1.5 ? `V${y}` : `M${x(from).toFixed(1)} ${y}`;
     d += `H${x(Math.max(p.t, 0)).toFixed(1)}`;
     before = p.t;
   }
@@ -187,14 +189,16 @@ function timeAxis(chart, { x, width }, bottom) {
 }
 
 /* The newest marks get their words first; one whose words would touch those of another is a line only. */
-function drawMarks(marks, { x, right }, bottom) {
+function markWords(marks, { x, right }) {
   const taken = [];
-  const words = [...marks].sort((a, b) => a.t - b.t).map((mark) => placed(mark, x(mark.t), right, taken));
-  const lines = marks.map((mark) => {
+  return [...marks].sort((a, b) => a.t - b.t).map((mark) => placed(mark, x(mark.t), right, taken));
+}
+
+function markLines(marks, { x }, bottom) {
+  return marks.map((mark) => {
     const at = x(mark.t);
     return s("line", { class: `mark${mark.strong ? " strong" : ""}`, x1: at, x2: at, y1: 2, y2: bottom });
   });
-  return [...lines, ...words];
 }
 
 function placed(mark, at, right, taken) {

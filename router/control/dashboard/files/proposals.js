@@ -5,7 +5,8 @@ import { lasting, left, moment } from "./format.js";
 import { ageS, nowMs, store } from "./store.js";
 import { verbButton } from "./verbs.js";
 
-const title = (one) => (one.kind === "promotion" ? `Promote ${one.to}?` : `Roll back from ${one.version} to ${one.to}?`);
+const target = (one) => one.to ?? "nothing: there is no standby";
+const title = (one) => (one.kind === "promotion" ? `Promote ${one.to}?` : `Roll back from ${one.version} to ${target(one)}?`);
 
 const end = (one) => (one.at_expiry === "rollback" ? "then the router rolls back" : "then it ends without a change");
 

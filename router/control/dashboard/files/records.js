@@ -2,7 +2,7 @@
 
 import { get, inPath } from "./api.js";
 import { PERIODS, period, stepOf } from "./charts.js";
-import { addFacts, nowMs, store } from "./store.js";
+import { FACTS_MAX, addFacts, nowMs, store } from "./store.js";
 
 const PAGE = 50;
 /* Points of a second come with the state; now and then they are loaded as a whole, should one have been missed. */
@@ -17,9 +17,9 @@ const LOADERS = {
   timeline: (service) => [`v1/journal?service=${inPath(service)}&before=0&limit=${PAGE}`, takePage],
 };
 
-function takePage({ entries }) {
+function takePage({ entries }, limit = PAGE) {
   addFacts(entries);
-  if (entries.length < PAGE) store.factsEnd = true;
+  if (entries.length < limit) store.factsEnd = true;
 }
 
 let changed = () => {};
@@ -73,15 +73,15 @@ export function take(fact) {
 }
 
 /** Load entries before the oldest one. */
-export async function older() {
+export async function older(limit = PAGE) {
   changed();
   const seqs = store.facts.map((fact) => fact.seq).filter(Boolean);
   if (store.factsEnd || !seqs.length) return;
   const service = store.service;
   try {
-    const page = await get(`v1/journal?service=${inPath(service)}&before=${Math.min(...seqs)}&limit=${PAGE}`);
+    const page = await get(`v1/journal?service=${inPath(service)}&before=${Math.min(...seqs)}&limit=${limit}`);
     if (store.service !== service) return;
-    takePage(page);
+    takePage(page, limit);
   } catch (error) {
     store.failed.set("timeline", error.message);
   }
@@ -103,6 +103,13 @@ function again() {
   else loadHistory();
 }
 
+/* A long period has marks that the timeline has not loaded yet. */
+function loadMarks(spanS) {
+  const known = store.facts.length,
+    first = known && Date.parse(store.facts[known - 1].at);
+  if (known && known < FACTS_MAX && first > nowMs() - spanS * 1000) older(FACTS_MAX);
+}
+
 /** Load the history of the period in effect, and again when it is old. */
 export async function loadHistory() {
   clearTimeout(historyTimer);
@@ -116,6 +123,7 @@ export async function loadHistory() {
     if (service !== store.service || name !== period()) return;
     store.history = { ...found, name };
     store.failed.delete("charts");
+    loadMarks(span);
   } catch (error) {
     store.failed.set("charts", error.message);
   } finally {

@@ -36,7 +36,7 @@ function rowOf(target, endpoint, replica, name, key) {
     cell("Share", "n", share(endpoint.share)),
     cell("Asked/s", "n", rate(endpoint.requests_per_s)),
     cell("Failed", "n", share(endpoint.fault_rate)),
-    cell("p99", "n", withMs(endpoint.p99_ms)),
+    cell("In flight", "n", count(endpoint.in_flight)),
     cell("State", "full", h("span", { class: `st ${kind === "bad" ? "bad" : ""}` }, icon(shape, 13, kind), text)),
   );
 }
@@ -56,7 +56,7 @@ function addressRow(target, endpoint, replica) {
     cell("Share", "n", UNKNOWN),
     cell("Asked/s", "n", UNKNOWN),
     cell("Failed", "n", replica.attempts ? share(replica.faults / replica.attempts) : UNKNOWN),
-    cell("p99", "n", UNKNOWN),
+    cell("In flight", "n", UNKNOWN),
     cell(
       "State",
       "full",
@@ -69,7 +69,7 @@ function addressRow(target, endpoint, replica) {
 export function replicas() {
   if (!store.status) return null;
   const rows = store.status.targets.flatMap(rowsOf);
-  const columns = [["Address"], ["Version"], ["Share", "n"], ["Asked/s", "n"], ["Failed", "n"], ["p99", "n"], ["State"]];
+  const columns = [["Address"], ["Version"], ["Share", "n"], ["Asked/s", "n"], ["Failed", "n"], ["In flight", "n"], ["State"]];
   return part(
     "replicas",
     "Replicas",

@@ -6,13 +6,19 @@ import { LEVELS } from "./stateline.js";
 import { ageS, nowMs, store } from "./store.js";
 
 const RANK = { act: 0, warn: 1, look: 2, ok: 3 };
-const STATES = {
-  no_active: ["act", "No version is active"],
-  no_better_target: ["warn", "Fails, and cannot be rolled back"],
-  rolling_back: ["act", "Is being rolled back"],
-  drill: ["look", "Drill"],
-  probation: ["look", "On probation"],
-  accepted: ["ok", "Serving"],
+/* States of the headline, without the version that another column names; the others have numbers in their line. */
+const WORDS = {
+  no_active: "No version is active",
+  held: "Fails, and cannot be rolled back",
+  failing: "May be failing",
+  rolled_back: "Rolled back",
+  no_way_back: "No way back",
+  proposal: "A proposal waits for a decision",
+  observed: "Fails, and is only observed",
+  frozen: "Automation frozen",
+  probation: "On probation",
+  idle: "No requests come",
+  serving: "Serving",
 };
 const POINTS = 90;
 const EVERY_MS = 10000;
@@ -23,14 +29,8 @@ const trails = new Map();
 /** The rows with level and words, sorted. */
 function sorted() {
   return Object.entries(store.rows)
-    .map(([service, found]) => ({ service, ...found, ...levelOf(found) }))
+    .map(([service, found]) => ({ service, ...found, words: WORDS[found.state] || found.line }))
     .sort((a, b) => RANK[a.level] - RANK[b.level] || (a.service < b.service ? -1 : 1));
-}
-
-function levelOf(found) {
-  if (found.level) return { level: found.level, words: found.line || (STATES[found.state] || ["", found.state])[1] };
-  const [level, words] = STATES[found.state] || ["look", found.state];
-  return RANK[level] > 1 && !found.way_back ? { level: "warn", words: `${words}, no way back` } : { level, words };
 }
 
 /** Keep what the small pictures show: the rate of each service, since the page was opened. */
@@ -48,8 +48,9 @@ function spark(service) {
   const trail = (trails.get(service) || []).filter((point) => point.perS !== null);
   if (trail.length < 2) return null;
   const high = Math.max(...trail.map((point) => point.perS), 0.001) * 1.1,
+    first = trail[0].at,
     last = trail[trail.length - 1].at;
-  const x = (at) => (120 - ((last - at) / (POINTS * EVERY_MS)) * 120).toFixed(1);
+  const x = (at) => (((at - first) / (last - first)) * 120).toFixed(1);
   const d = trail.map((point, i) => `${i ? "L" : "M"}${x(point.at)} ${(24 - (point.perS / high) * 24).toFixed(1)}`).join("");
   return s(
     "svg",
@@ -104,7 +105,7 @@ export function listWords() {
   const told = all
     .filter((found) => found.level !== "ok")
     .slice(0, 3)
-    .map((found) => `${found.service}: ${found.words}`);
+    .map((found) => `${found.service}: ${found.words[0].toLowerCase()}${found.words.slice(1)}`);
   const known = all.filter((found) => Number.isFinite(found.requests_per_s)),
     router = store.router || {};
   return {

@@ -8,8 +8,8 @@ import { obstacle, verbButton } from "./verbs.js";
 
 export const LEVELS = { ok: "Well", look: "Look", warn: "Needs a person", act: "Failing now" };
 
-/* Names never break at their hyphen. */
-function unbroken(text) {
+/** Text in which names of versions never break at their hyphen. */
+export function unbroken(text) {
   const names = ((store.status && store.status.targets) || []).map((one) => one.version).filter((name) => name.length < 30);
   if (!names.length) return text;
   const pattern = new RegExp(`(${names.map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|")})`);
@@ -64,4 +64,5 @@ export function stateSection(all) {
   return stateBox(found, buttons, figures());
 }
 
-const dotted = (parts) => parts.flatMap((part, i) => (i ? [" · ", part] : [part]));
+/* A dot stays at the end of its line. */
+const dotted = (parts) => parts.flatMap((part, i) => (i ? ["\u00a0· ", part] : [part]));

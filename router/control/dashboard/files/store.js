@@ -82,6 +82,9 @@ export function may(verb) {
   return known ? { allowed: known.allowed, reasons: known.reasons || [] } : { allowed: true, reasons: [] };
 }
 
+/** Entries of the journal that the page keeps. */
+export const FACTS_MAX = 500;
+
 /** The key of an entry of the journal. Its number is not known until the disk has it. */
 export const factKey = (fact) => `${fact.boot} ${fact.monotonic_ns} ${fact.type} ${fact.service || ""}`;
 
@@ -94,7 +97,6 @@ export function addFacts(entries) {
   }
   store.facts = [...known.values()].sort((a, b) => b.boot - a.boot || b.monotonic_ns - a.monotonic_ns).slice(0, FACTS_MAX);
 }
-const FACTS_MAX = 500;
 
 /** Forget what belongs to one service. */
 export function forget() {

@@ -191,14 +191,16 @@ function rowsOf(services) {
 function rowOf(found) {
   const active = found.targets.find((one) => one.role === "active"),
     window = (active && active.windows["60s"]) || {};
-  const { state, standby, candidate, way_back, headline } = found;
+  const { standby, candidate, way_back } = found,
+    { level, state, line } = found.headline;
   return {
+    level,
     state,
+    line,
     active: found.active,
     standby,
     candidate,
     way_back,
-    headline,
     since: active ? active.since : null,
     requests_per_s: window.requests_per_s,
     fault_rate: window.fault_rate,

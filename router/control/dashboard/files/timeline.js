@@ -87,7 +87,8 @@ export function timeline(older) {
       side,
       h("p", { class: "empty" }, `The journal could not be loaded: ${store.failed.get("timeline")}.`),
     );
-  if (!shown.length) return part("timeline", "Timeline", side, h("p", { class: "empty" }, "Nothing has happened yet."));
+  const none = store.factsEnd ? "Nothing has happened yet." : "The journal is being loaded.";
+  if (!shown.length) return part("timeline", "Timeline", side, h("p", { class: "empty" }, none));
   const lines = shown.slice(0, SHOWN + more);
   let last = "";
   const rows = lines.flatMap((fact) => {

@@ -1,7 +1,7 @@
 /* The why panel: each trigger with its value, its limit, and how far it is from acting. */
 
 import { h, icon, hidden, part, row, rowHead, s, stack, cell } from "./dom.js";
-import { UNKNOWN, count, seconds, share, shareLimit } from "./format.js";
+import { UNKNOWN, count, plural, seconds, share, shareLimit } from "./format.js";
 import { inPath, url } from "./api.js";
 import { store } from "./store.js";
 
@@ -69,11 +69,11 @@ function triggerRow(trigger) {
     hot = trigger.state === "fail" || (near !== null && near >= 0.5 && trigger.state !== "not_configured");
   const of = trigger.unit,
     number = (title, text, kind = "") => cell(title, `n ${kind}`, text);
-  const clients = trigger.clients ? h("div", { class: "soft small" }, `${count(trigger.clients)} clients`) : null;
+  const clients = trigger.clients ? h("div", { class: "soft small" }, plural(trigger.clients, "client")) : null;
   const soon = hot && trigger.acts_in_s > 0;
   const acts = soon ? `acts in ${seconds(trigger.acts_in_s)} if this goes on` : trigger.distance;
   return row(
-    { key: key(trigger), class: hot ? "hot" : "" },
+    { key: key(trigger), class: hot ? "hot" : trigger.limit === null && trigger.value === null ? "bare" : "" },
     rowHead(
       "what",
       h(
