@@ -328,6 +328,8 @@ SLEEPS: Final = {
     "end_to_end/traffic.py: Traffic._open_loop": "requests at a rate",
     "end_to_end/traffic.py: leave": "a client that leaves after a while",
     "end_to_end/traffic.py: read_slowly": "a client that reads slowly",
+    "end_to_end/test_dashboard_services.py: traffic.ask": "a client that pauses",
+    "end_to_end/test_dashboard_services.py: Viewers.read": "measures for a time",
     "end_to_end/test_hanging.py: crashed.watch": "looks at a rate",
     "end_to_end/test_kills.py: Operator.switch": "a client that pauses",
     "end_to_end/test_kills.py: Operator.work": "a client that pauses",

@@ -31,7 +31,7 @@ from router.runtime import clock
 
 PICTURE: Final = Path(__file__).parent.parent / "img" / "demo.svg"
 COLUMNS: Final = 100
-ROWS: Final = 10
+ROWS: Final = 11
 COMMAND: Final = "$ bash router/demo/run"
 
 _FRAME_EVERY_S: Final = 0.5

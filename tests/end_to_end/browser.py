@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any
 
 from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-Theme = Literal["light", "dark"]
+from docs.generate.dashboard_browser import THEMES, Theme, launch
+
+WIDTHS = (320, 390, 800, 1280)
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
 SERIOUS = ("serious", "critical")
 _NETWORK = "Failed to load resource"
@@ -75,6 +66,18 @@ class Tab:
             if rule["impact"] in SERIOUS
         ]
 
+    async def findings_everywhere(self, name: str) -> list[str]:
+        """Return `findings` in both themes at each width, and where the page is wider than the window."""
+        found = []
+        for theme in THEMES:
+            await self.page.emulate_media(color_scheme=theme)
+            for width in WIDTHS:
+                await self.page.set_viewport_size({"width": width, "height": 900})
+                found += [f"{name}, {theme}, {width}: {finding}" for finding in await self.findings()]
+                if await self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                    found.append(f"{name}, {theme}, {width}: it scrolls sideways")
+        return found
+
 
 class TabOpener:
     """Opens tabs; at the end none of them may have a complaint."""
@@ -95,7 +98,7 @@ class TabOpener:
 async def chromium() -> AsyncIterator[TabOpener]:
     """Run a browser."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        browser = await launch(playwright)
         try:
             opener = TabOpener(browser)
             yield opener

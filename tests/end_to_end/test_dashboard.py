@@ -12,14 +12,12 @@ import pytest_asyncio
 
 from tests import backends
 from tests.backends import Backend
-from tests.end_to_end.browser import Tab, TabOpener, chromium
+from tests.end_to_end.browser import TabOpener, chromium
 from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import Router, service_settings, until
 from tests.texts import golden
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(200)]
-
-WIDTHS = (320, 800, 1280)
 
 
 @pytest_asyncio.fixture
@@ -103,7 +101,7 @@ async def test_while_control_is_dead_the_page_says_so_and_goes_on_by_itself(
         await button.evaluate("found => found.click()")
         assert await tab.page.locator("dialog[open]").count() == 0
         assert "Serving v1" in await tab.text("h1")
-        found = await _accessible(tab, "nothing was heard")
+        found = await tab.findings_everywhere("nothing was heard")
         await router.kill([control])
         os.kill(router.pid, signal.SIGCONT)
         await tab.shows("#live:not(.stale)", "Live")
@@ -164,17 +162,17 @@ async def test_sign_in_and_what_a_viewer_may(browser: TabOpener, start_router: S
         await until(open_again, 20, "no token is needed")
 
 
-async def _accessible(tab: Tab, name: str) -> list[str]:
-    """Return what is seriously wrong in both themes and at each width, and where the page is wider than the window."""
-    found = []
-    for theme in ("light", "dark"):
-        await tab.page.emulate_media(color_scheme=theme)
-        for width in WIDTHS:
-            await tab.page.set_viewport_size({"width": width, "height": 900})
-            found += [f"{name}, {theme}, {width}: {finding}" for finding in await tab.findings()]
-            if await tab.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-                found.append(f"{name}, {theme}, {width}: it scrolls sideways")
-    return found
+async def test_marks_of_a_period_are_loaded_beyond_the_first_page_of_the_timeline(
+    browser: TabOpener, start_router: StartRouter
+) -> None:
+    async with Backend(backends.ok()) as old:
+        router = await start_router(service_settings(old.url))
+        for _ in range(30):
+            await router.verb("freeze", reason="load test")
+            await router.verb("unfreeze")
+        tab = await browser.open(router.admin_url)
+        await tab.page.wait_for_function("() => document.querySelectorAll('.plot .mark').length >= 60")
+        assert await tab.page.locator("#timeline li:not(.day)").count() < 20
 
 
 async def test_figures_events_and_differences_are_read_as_they_are_meant(
