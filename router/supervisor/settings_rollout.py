@@ -83,6 +83,8 @@ class SettingsRollout:
         self._left_at_ns = self._since_ns = self._report_at_ns = 0
         self._coming: tuple[Settings, dict[str, Service]] | None = None
         """In phase ADDING: the settings that control is given, and the services that they remove."""
+        self._taken_back = False
+        """In phase FORGETTING: control has refused to add the services."""
         self._next: Settings | None = None
         """Newer settings, which wait for the end of this phase."""
 
@@ -197,13 +199,16 @@ class SettingsRollout:
                 place = self.places[name]
                 self._segment.clear_place(place.number)
                 del self.places[name]
-                log.info("service %s has ended; place %d of %d is free again", name, place.number + 1, at.SERVICES_MAX)
+                end = "is not added" if self._taken_back else "has ended"
+                log.info("service %s %s; place %d of %d is free again", name, end, place.number + 1, at.SERVICES_MAX)
+            self._taken_back = False
         self._phase = RolloutPhase.SETTLED
 
     def _take_back(self) -> None:
         """Go back to the settings before: control has refused the new ones, and a restarted control must not get them."""
         log.error("settings not reloaded, nothing changed: control has refused them; its line above has the reason")
         self._coming = None
+        self._taken_back = True
         self._phase = RolloutPhase.FORGETTING
         self._write_control(self.settings, self._leaving, self._version)
 

@@ -211,6 +211,7 @@ def test_a_file_that_comes_while_control_forgets_waits_until_the_place_is_clear(
 
 
 def test_what_control_refuses_is_taken_back(memory: Segment, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     it = Rollout(memory, "a", "b")
     it.begin("a", "new")
     memory.words[memory.layout.route(2)] = 99
@@ -223,6 +224,7 @@ def test_what_control_refuses_is_taken_back(memory: Segment, caplog: pytest.LogC
     it.children.control_has_done()
     it.tick()
     assert (it.numbers(), memory.words[memory.layout.route(2)]) == ({"a": 0, "b": 1}, 0)
+    assert any(line.startswith("service new is not added") for line in caplog.messages)
     assert it.rollout.settled
     it.begin("a", "b", "new")
     assert it.children.known_to_control() == {"a", "b", "new"}, "it may be tried again"
