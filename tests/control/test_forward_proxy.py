@@ -128,4 +128,4 @@ def test_nothing_else_reads_the_proxies_of_the_environment() -> None:
     sources = {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob("*.py")}
     assert [name for name, text in sources.items() if "trust_env=" in text] == []
     users = {name for name, text in sources.items() if "forward_proxy import" in text}
-    assert users == {"control/notify/senders.py", "control/versions/mlflow_http.py"}
+    assert users == {"cli/doctor_surroundings.py", "control/notify/senders.py", "control/versions/mlflow_http.py"}
