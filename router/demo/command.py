@@ -174,7 +174,6 @@ class Demo:
 
     async def _until_interrupted(self, admin_client: AdminClient) -> None:
         """Show the service until SIGINT or SIGTERM, at most _STAY_MAX_S. A second SIGINT ends the demo at once."""
-        self._display.announce("Everything goes on until Ctrl-C. Open the dashboard.")
         loop, interrupted = asyncio.get_running_loop(), asyncio.Event()
 
         def interrupt() -> None:
@@ -184,6 +183,7 @@ class Demo:
 
         for number in _INTERRUPTS:
             loop.add_signal_handler(number, interrupt)
+        self._display.announce("Everything goes on until Ctrl-C. Open the dashboard.")
         await self._watch(admin_client, _STAY_MAX_S, lambda _: interrupted.is_set())
 
     async def _watch(self, admin_client: AdminClient, seconds: float, enough: Any) -> dict[str, Any]:

@@ -67,6 +67,9 @@ async def test_the_demo_is_watched_from_the_promotion_to_the_incident(browser: T
         await page.click("#timeline li.bad a")
         await page.wait_for_url("**/v1/incidents/*.html")
         assert "demo-v2" in await tab.text("h1")
+        while "until Ctrl-C" not in line:
+            line = (await asyncio.wait_for(demo.stderr.readline(), 40)).decode()
+            assert line, "the demo has ended"
         demo.send_signal(signal.SIGINT)
         output, said = await asyncio.wait_for(demo.communicate(), 40)
         assert demo.returncode == 0, said.decode()

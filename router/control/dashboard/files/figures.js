@@ -56,7 +56,8 @@ function useful(active, found, silent) {
   if (silent !== null) return figure("Useful", "0 %", null, `of what was asked in ${seconds(silent)}`, true);
   if (Number.isFinite(found.useful)) {
     const of = found.useful + found.without_use;
-    const note = of ? `${count(found.useful)} of ${count(of)}` : "nothing has ended";
+    const none = found.requests ? "not known" : "nothing has ended",
+      note = of ? `${count(found.useful)} of ${count(of)}` : none;
     return figure("Useful", of ? share(found.useful / of) : UNKNOWN, null, note);
   }
   const all = work(active, "asked"),
