@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +60,8 @@ def _fields(seed: TargetSeed) -> tuple[tuple[str, str], ...] | None:
 
 def _probed(settings: Settings, service: str, version: str, url: str, rewrite: SentRewrite) -> DoctorCheck:
     """Send the probe of a service once. It takes at most its own timeout."""
+    import asyncio
+
     from router.control.core.probe import ProbeClient
 
     probe = settings.services[service].probe

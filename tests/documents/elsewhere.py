@@ -86,6 +86,9 @@ NOT_RUN: Final[dict[str, str]] = {
     "bash benchmarks/setup && .venv-benchmarks/bin/python -m benchmarks swap": (
         "it measures, which needs an idle machine; tests/test_benchmarks*.py test its parts"
     ),
+    ".venv/bin/python -m docs.generate.dashboard_pictures": (
+        "it takes minutes and writes into docs/img; test_dashboard_scenes.py goes through the same scenes"
+    ),
     "bash deploy/lock": "it asks the package index for what is new; tests/test_locks.py checks what it has written",
     "helm test fraud --namespace models": "it needs a cluster; test_chart_values.py runs the command of its pod",
     "kubectl --namespace models port-forward fraud-rollback-router-0 8081": _CLUSTER,
