@@ -53,6 +53,7 @@ async def settled(found: WorkerStats) -> None:
     conserved(found, 1)
 
 
+@pytest.mark.alone
 async def test_workers_killed_under_load_lose_only_what_they_had_open(start_router: StartRouter) -> None:
     """case 36: kill -9 of a worker again and again: no request is refused, all counters balance, the worker is started again."""
     async with Backend(backends.slow(0.01)) as backend:
