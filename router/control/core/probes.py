@@ -191,9 +191,12 @@ class Probes:
                 await self._sleep(left_s)
 
     def _postponed_s(self, watched: _WatchedSlot, endpoint: _Endpoint) -> float:
-        """Return for how long a due probe can be left out, because a client got a useful answer: that proves more."""
+        """Return for how long a due probe can be left out, because a client got a useful answer: that proves more.
+
+        None is left out before GATE_PROBES good ones in a row: automation wants them of a standby, which may answer replays.
+        """
         settings, last = _settings_of(watched.probe), endpoint.last
-        if not settings.inference or watched.hurried or last is None or not last.ok:
+        if not settings.inference or watched.hurried or last is None or not last.ok or endpoint.good < GATE_PROBES:
             return 0.0
         useful_ns = self._last_useful_ns(watched.service, watched.slot, endpoint.url)
         return _left_s(settings.interval_s, useful_ns) if useful_ns else 0.0
