@@ -80,7 +80,7 @@ class Stage:
     async def __aenter__(self) -> Self:
         try:
             await self._start()
-        except BaseException:
+        except BaseException:  # raised again; only the started processes must not stay
             await self._ending.aclose()
             raise
         return self

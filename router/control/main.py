@@ -201,7 +201,7 @@ class Control:
                 log.error("settings refused, nothing changed: %s", error.detail)
                 words[at.H_CONTROL_REFUSED] = delivery.number
                 return
-            except Exception:
+            except Exception:  # raised again, for the log; without an answer the supervisor would wait for ever
                 words[at.H_CONTROL_REFUSED] = delivery.number
                 raise
             self._settings, self._delivery = settings, delivery

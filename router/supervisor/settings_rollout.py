@@ -5,8 +5,8 @@
     changed    control and workers at once
 
 A child writes to shared memory which document is in force there, so a child that was killed in between is waited for: its
-replacement starts with the newest document. Whatever is added and removed by one file is one step for a worker: a service that
-gets another name at the same prefix loses no request.
+replacement starts with the newest document. Additions and removals by one file are one step for a worker: a service that gets
+another name at the same prefix loses no request.
 
 A later file waits while control adds or forgets. It does not wait for the last requests of a removed service, and may bring the
 service back.
