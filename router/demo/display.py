@@ -37,16 +37,17 @@ class Display:
             self._live.stop()
 
     def announce(self, text: str) -> None:
-        """Show a step."""
+        """Show a step. It replaces the one before."""
         self._step = text
-        if self._live is None:
-            self._console.print(text, soft_wrap=True)
-        else:
-            self._live.update(self.render())
+        self._told(text)
 
     def note(self, text: str) -> None:
-        """Show a line that stays, whatever the step is."""
+        """Show a line that stays below all steps."""
         self._note = text
+        self._told(text)
+
+    def _told(self, text: str) -> None:
+        """Print a new line, or draw the table anew, which has it."""
         if self._live is None:
             self._console.print(text, soft_wrap=True)
         else:
