@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from router.cli.doctor_check import DoctorCheck
+from router.cli.doctor_surroundings import CONNECT_TIMEOUT_S
 from router.rollout.model.endpoint import parse_endpoint
 from router.rollout.model.rewrite import SentRewrite, parse_fields
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from router.settings.sections.service import TargetSeed
     from router.settings.settings import Settings
 
-CONNECT_TIMEOUT_S: Final = 2.0
 ENDPOINTS_MAX: Final = 16
 """Endpoints of a version that are asked; further ones are of the same kind."""
 _START: Final = "start that model server, or correct its URL"
