@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents.pages import ROOT, blocks, name_of, pages
+from tests.end_to_end.page_process import page_output
 from tests.end_to_end.real_router import children, gone
 
 PAGE_S = 240
@@ -20,19 +21,7 @@ WITH_COMMANDS = [
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)
 async def test_the_commands_of_a_page_do_what_the_page_shows(page: Path) -> None:
-    running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.documents.run", str(page)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        cwd=ROOT,
-    )
-    try:
-        output, _ = await asyncio.wait_for(running.communicate(), PAGE_S)
-    except TimeoutError:
-        running.terminate()  # so that it ends its processes, too
-        await running.wait()
-        pytest.fail(f"{name_of(page)} takes more than {PAGE_S} s")
-    assert running.returncode == 0, output.decode()
+    await page_output(page, PAGE_S)
 
 
 async def test_a_page_that_is_ended_early_leaves_no_process() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 
 from tests.documents import elsewhere
 from tests.documents.pages import ROOT
+from tests.end_to_end.page_process import page_output
 
 PAGE: Final = ROOT / "docs" / "tutorial.md"
 SERVERS: Final = Path(sys.prefix) / "mlserver"
@@ -47,17 +47,4 @@ def programs() -> Path:
 
 
 async def test_the_tutorial_with_a_real_mlserver(programs: Path) -> None:
-    running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.documents.run", str(PAGE), str(programs)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        cwd=ROOT,
-    )
-    try:
-        output, _ = await asyncio.wait_for(running.communicate(), PAGE_S)
-    except TimeoutError:
-        running.terminate()  # so that it ends its processes, too
-        await running.wait()
-        pytest.fail(f"the page takes more than {PAGE_S} s")
-    assert running.returncode == 0, output.decode()
-    assert "mlserver start v1 & mlserver start v2" in output.decode()
+    assert "mlserver start v1 & mlserver start v2" in await page_output(PAGE, PAGE_S, programs)
