@@ -26,6 +26,8 @@ BREADTH_MIN: Final = 5
 """Fewer requests that ended at once do not act if an inference probe passed since."""
 CLIENTS_MIN: Final = 2
 OTHERS_MIN: Final = 2
+IDLE_MIN_S: Final = 2.0
+"""A shorter time without anything useful is no news: samples of work come once a second."""
 SMALL_SHARE: Final = 0.1
 """One dead bucket with a smaller share of inference than this rolls back on probation only. Afterwards an operator is asked."""
 SMALL_SHARE_S: Final = 300.0
@@ -51,7 +53,7 @@ def _of_scope(context: TriggerContext, state: WorkState, scope: WorkScope) -> tu
     rule, run = context.rules.hard_failure, losses(state, scope)
     result = TriggerResult("hard_failure", "no_progress", "pass", rule.action, f"{scope.name} makes progress")
     if not run.is_fresh(context.now_ns):
-        return replace(result, distance="fails if nothing is useful"), None
+        return _without_losses(state, scope, result), None
     confirmed = context.probes_unreachable_since_ns is not None
     slow_s, fast_s = _limits(state, scope)
     lasted_s = run.lasted_s(with_stalls=confirmed)
@@ -73,6 +75,28 @@ def _of_scope(context: TriggerContext, state: WorkState, scope: WorkScope) -> tu
         reason = f"{result.reason}, but {context.paused}"
         return replace(result, state="inconclusive", reason=reason, distance="acts once the probes fail too"), None
     return _failing(state, scope, run, result, by_clients)
+
+
+def _without_losses(state: WorkState, scope: WorkScope, result: TriggerResult) -> TriggerResult:
+    """Return the result while nothing counts as lost. What waits is a queue until nothing has moved for the limit of a wait."""
+    result = replace(result, distance="fails if nothing is useful")
+    waiting = [bucket for bucket in scope.buckets if bucket in state.work and state.work[bucket].waiting]
+    if not waiting:
+        return result
+    counts = [state.work[bucket] for bucket in scope.buckets if bucket in state.work]
+    moved_ns = max(max(one.last_useful_ns, one.last_moved_ns) for one in counts)
+    idle_s = (state.at_ns - max(moved_ns, state.promoted_at_ns)) / SECOND_NS
+    if idle_s < IDLE_MIN_S:
+        return result
+    waits, limit_s = sum(state.work[bucket].waiting for bucket in waiting), max(state.limits[b] for b in waiting)
+    return replace(
+        result,
+        value=idle_s,
+        limit=limit_s,
+        samples=waits,
+        reason=f"nothing useful in {scope.name} for {idle_s:.1f} s: {counted(waits, 'request')} {plural('waits', waits)}",
+        distance=f"counts as a queue for {max(limit_s - idle_s, 0.0):.1f} s more of this",
+    )
 
 
 def _failing(

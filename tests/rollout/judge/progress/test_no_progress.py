@@ -134,6 +134,34 @@ def test_a_full_queue_is_no_hang() -> None:
     assert harness.run(12, 0) is not None
 
 
+def test_a_queue_in_which_nothing_is_useful_is_not_called_progress() -> None:
+    """It is none before the limit of a wait, and the row says how long it lasts."""
+    harness = WorkHarness().known()
+    assert harness.run(30, 10.0) is None
+    well = harness.result("hard_failure.no_progress")
+    assert (well.reason, well.value, well.limit) == (golden("verdict.progress"), None, None)
+    assert harness.run(5, 0) is None
+    assert harness.result("hard_failure.no_progress") == well, "nothing was asked"
+    assert harness.run(30, 10.0) is None
+    assert harness.run(5, 10.0, hangs()) is None
+    row = harness.result("hard_failure.no_progress")
+    assert (row.state, row.limit, row.samples) == ("pass", 10.0, 41)
+    assert (row.reason, row.distance) == (golden("verdict.idle"), golden("verdict.idle_distance"))
+    took_s = harness.seconds_to_verdict(10, 10.0, hangs())
+    assert took_s is not None
+    assert row.value is not None
+    assert row.limit is not None
+    assert abs(took_s - (row.limit - row.value)) <= 1
+
+
+def test_a_body_that_moves_while_others_wait_is_progress() -> None:
+    harness = WorkHarness().known()
+    assert harness.run(30, 10.0) is None
+    harness.version.counts[CHAT].moving = 4
+    assert harness.run(5, 10.0, hangs()) is None
+    assert harness.result("hard_failure.no_progress").reason == golden("verdict.progress")
+
+
 def test_the_first_answers_of_a_cold_version_are_no_hang() -> None:
     """20 answers take 25 s each, then 0.2 s."""
     harness = WorkHarness(baseline=chat_baseline())
