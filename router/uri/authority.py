@@ -17,6 +17,8 @@ _AUTHORITY: Final = re.compile(
     rb"((?:[A-Za-z0-9._~!$&'()*+;=\-]++|%[0-9A-Fa-f]{2})++|\[([0-9A-Fa-f:.]{2,45})\])(?::(\d{0,5}))?"
 )
 _PORT_MAX: Final = 65535
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+_ORIGIN: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^\s/?#@\\]{1,300})/?")
 _ENCODED: Final = re.compile(r"%([0-9a-f]{2})")
 _UNRESERVED: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._~")
 
@@ -71,3 +73,18 @@ def setting_host(value: str) -> str:
     if not re.fullmatch(rb"[a-z0-9._\-]+|[0-9a-f:.]+", host):
         raise ValueError(f"{value!r} is not a host name: use letters, digits, '.', '_' and '-'")
     return f"[{host.decode()}]" if b":" in host else host.decode()
+
+
+def origin_of(scheme: str, authority: str) -> str:
+    """Return the origin of a page as its browser sends it: in lower case, without the default port (RFC 6454 §6.2)."""
+    scheme, authority = scheme.lower(), authority.lower()
+    return f"{scheme}://{authority.removesuffix(_DEFAULT_PORTS.get(scheme, ''))}"
+
+
+def setting_origin(value: str) -> str:
+    """Return an origin of the settings as browsers send it; raise ValueError with the right spelling."""
+    found = _ORIGIN.fullmatch(value) if value.isascii() else None
+    if found is None:
+        shown = "it" if "@" in value else repr(value)
+        raise ValueError(f"{shown} is no origin: write it as https://ops.example.com, with a port but without a path")
+    return origin_of(found[1], found[2])

@@ -138,6 +138,12 @@ WRONG = [
         id="allowed host with port",
     ),
     pytest.param(
+        {"admin": {"allowed_origins": ["ops.example"]}},
+        "admin.allowed_origins = ['ops.example']: 'ops.example' is no origin: write it as https://ops.example.com, "
+        "with a port but without a path",
+        id="origin without a scheme",
+    ),
+    pytest.param(
         {"services": {"a b": {}}},
         "services.a b: service name 'a b': use letters, digits, '.', '_' and '-', at most 63",
         id="service name",

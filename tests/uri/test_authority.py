@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.uri.authority import AUTHORITY_BYTES_MAX, comparable, host_of, setting_host
+from router.uri.authority import AUTHORITY_BYTES_MAX, comparable, host_of, setting_host, setting_origin
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,34 @@ def test_a_wrong_host_of_the_settings_names_value_and_remedy(value: str, remedy:
         setting_host(value)
     assert repr(value) in str(caught.value)
     assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "origin"),
+    [
+        ("https://ops.example.com", "https://ops.example.com"),
+        ("HTTPS://Ops.Example.com:443/", "https://ops.example.com"),
+        ("http://ops.example.com:80", "http://ops.example.com"),
+        ("http://ops.example.com:443", "http://ops.example.com:443"),
+        ("http://[::1]:8081", "http://[::1]:8081"),
+        ("chrome-extension://abcdefgh", "chrome-extension://abcdefgh"),
+    ],
+)
+def test_an_origin_of_the_settings_is_what_browsers_send(value: str, origin: str) -> None:
+    assert setting_origin(value) == origin == setting_origin(origin)
+
+
+@pytest.mark.parametrize(
+    "value", ["ops.example.com", "*", "null", "", "https://", "https://ops.example.com/page", "https://é"]
+)
+def test_a_wrong_origin_of_the_settings_names_value_and_remedy(value: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        setting_origin(value)
+    assert repr(value) in str(caught.value)
+    assert "https://ops.example.com" in str(caught.value)
+
+
+def test_a_wrong_origin_with_a_password_is_not_shown() -> None:
+    with pytest.raises(ValueError) as caught:
+        setting_origin("https://ann:secret@ops.example.com")
+    assert "secret" not in str(caught.value)

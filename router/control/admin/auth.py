@@ -32,7 +32,7 @@ from router.errors.codes import RefusalCode
 from router.runtime import clock
 from router.settings.sections.admin import RANKS, Role, Token
 from router.settings.settings import Settings
-from router.uri.authority import comparable, host_of
+from router.uri.authority import comparable, host_of, origin_of
 
 How = Literal["open", "token", "session", "identity"]
 _SAFE_METHODS: Final = ("GET", "HEAD")
@@ -88,7 +88,7 @@ class AccessPolicy:
         if settings.admin.public_url:
             public = urlsplit(settings.admin.public_url)
             self._hosts.add(_host_of(public.netloc) or own)
-            self._origins.add(f"{public.scheme}://{public.netloc}")
+            self._origins.add(origin_of(public.scheme, public.netloc))
         self._only_loopback = own == "localhost" or (_address(own) or _UNSPECIFIED).is_loopback
 
     def check_origin(self, request: web.Request) -> None:
@@ -176,7 +176,10 @@ class AccessPolicy:
             return True
         if (site := request.headers.get("Sec-Fetch-Site")) is not None:
             return site == "same-origin"
-        return origin is not None and urlsplit(origin).netloc.lower() == request.headers["Host"].lower()
+        if origin is None:
+            return False
+        scheme, _, authority = origin.partition("://")
+        return origin_of(scheme, authority) == origin_of(scheme, request.headers["Host"])
 
     def authorize(self, request: web.Request, role: Role) -> Principal:
         """Return the caller; raise Refusal 401 for one that is not known, 403 if its role is too low, or for a forged change."""

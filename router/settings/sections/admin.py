@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from router.settings.sections.forwarding import networks
 from router.settings.sections.tls import CertificateFiles
 from router.settings.sections.values import Bytes, Count, Seconds, Strict
-from router.uri.authority import setting_host
+from router.uri.authority import setting_host, setting_origin
 
 Role = Literal["viewer", "operator", "admin"]
 RANKS: Final[dict[Role, int]] = {"viewer": 0, "operator": 1, "admin": 2}
@@ -109,6 +109,11 @@ class Admin(Strict):
     @classmethod
     def _hosts(cls, value: list[str]) -> list[str]:
         return list(dict.fromkeys(map(setting_host, value)))
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(map(setting_origin, value)))
 
     @field_validator("public_url")
     @classmethod

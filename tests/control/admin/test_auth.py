@@ -103,14 +103,28 @@ FREEZE = "/v1/services/fraud/freeze"
 
 
 @pytest.mark.parametrize(
+    ("told", "host", "origin"),
+    [
+        (Admin(allowed_origins=["https://Ops.example:443/"]), "localhost", "https://ops.example"),
+        (Admin(public_url="https://Router.example:443/ops"), "localhost", "https://router.example"),
+        (Admin(public_url="https://Router.example:443/ops"), "router.example", "https://router.example"),
+        (Admin(allowed_hosts=["router.lan"]), "router.lan:80", "http://router.lan"),
+        (Admin(allowed_hosts=["router.lan"]), "Router.lan", "http://router.lan"),
+    ],
+)
+async def test_an_origin_counts_in_every_spelling(start_admin: StartAdmin, told: Admin, host: str, origin: str) -> None:
+    """Browsers send small letters and no default port; the settings, or a proxy before this port, may write both."""
+    admin = await start_admin(told)
+    assert await answered(admin, "POST", FREEZE, {"Host": host, "Origin": origin}) == 200
+
+
+@pytest.mark.parametrize(
     ("fields", "status"),
     [
         ({"Origin": "{own}"}, 200),
         ({"Origin": "{own}", "Sec-Fetch-Site": "same-origin"}, 200),
-        (
-            {"Origin": "https://localhost", "Sec-Fetch-Site": "same-origin"},
-            200,
-        ),  # a proxy has ended TLS and changed Host
+        # a proxy has ended TLS and changed Host
+        ({"Origin": "https://localhost", "Sec-Fetch-Site": "same-origin"}, 200),
         ({"Origin": "https://ops.example", "Sec-Fetch-Site": "cross-site"}, 200),
         ({"Sec-Fetch-Site": "none"}, 200),
         ({"Origin": "http://127.0.0.1:8080"}, 403),  # the data port: what a backend sends
