@@ -11,9 +11,9 @@ from typing import Final
 from router.runtime.text.plurals import counted
 
 MIB: Final = 1 << 20
-BASE_BYTES: Final = 80 * MIB
+BASE_BYTES: Final = 85 * MIB
 WORKER_BYTES: Final = 25 * MIB
-SERVICE_BYTES: Final = 5 * MIB // 2
+SERVICE_BYTES: Final = 7 * MIB // 2
 
 
 def needed_bytes(workers: int, services: int) -> int:
