@@ -252,17 +252,21 @@ def test_a_version_in_two_slots_has_each_series_once(control_loop: FakeControl) 
     # retired and deployed again, while its requests of before go on in the old slot
     targets = control_loop.service["targets"]
     again = {"role": "draining", "slot": 2, "in_flight": 5, "oldest_waiting_s": 9.0, "ready": False, "tunnels": 0}
-    targets.append(targets[0] | again)
+    earlier = again | {"slot": 3, "in_flight": 1, "oldest_waiting_s": 4.0, "ready": True}
+    targets += [targets[0] | again, targets[0] | earlier]
     families = text_string_to_metric_families(render(control_loop).decode())
     seen = Counter((one.name, *sorted(one.labels.items())) for family in families for one in family.samples)
     assert [series for series, times in seen.items() if times > 1] == []
     found, v2 = samples(control_loop), {"service": "fraud", "version": "fraud-v2"}
     assert targets[0]["version"] == "fraud-v2"
-    assert found[key("in_flight_requests", **v2)] == 2 + 5
+    assert found[key("in_flight_requests", **v2)] == 2 + 5 + 1
     assert found[key("oldest_waiting_seconds", **v2)] == 9
     assert found[key("tunnels", **v2)] == 1
-    assert found[key("replicas", **v2, state="ejected")] == 1 + 1
+    assert found[key("replicas", **v2, state="ejected")] == 1 + 1 + 1
     assert found[key("target_ready", **v2, role="active")] == 1
+    assert found[key("target_ready", **v2, role="draining")] == 1
+    targets.reverse()
+    assert samples(control_loop) == found
 
 
 def test_label_values_are_escaped_and_bounded(control_loop: FakeControl) -> None:
