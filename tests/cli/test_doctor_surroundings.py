@@ -92,6 +92,15 @@ def test_mlflow_behind_a_proxy_is_not_asked_directly(monkeypatch: pytest.MonkeyP
     assert not any("PASSWORD" in check.detail + check.remedy for check in (there, away))
 
 
+def test_a_proxy_of_mlflow_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "socks5://user:PASSWORD@127.0.0.1:1")
+    settings = Settings.model_validate({"mlflow": {"tracking_uri": "http://mlflow.invalid:5000"}})
+    (check,) = surroundings.registry(settings)
+    assert check.mark == "warn"
+    assert "HTTP_PROXY names no usable proxy" in check.detail
+    assert "PASSWORD" not in check.detail
+
+
 @pytest.mark.parametrize(("mode", "marks"), [(0o600, []), (0o640, ["warn"]), (0o604, ["warn"])])
 def test_a_token_that_others_can_read(tmp_path: Path, mode: int, marks: list[str]) -> None:
     path = tmp_path / "token"

@@ -89,6 +89,9 @@ def test_a_first_file_that_was_not_named_is(command: Command, tmp_path: Path, mo
     assert command("config", "init", "--active", "http://127.0.0.1:1", "--service", "fraud")[0] == 0
     code, _, said = command("run")
     assert (code, "rollback-router run --config router.toml" in said) == (2, True)
+    (tmp_path / "other.toml").write_text("workers = 1\n")
+    code, _, said = command("run", "--config", "other.toml")
+    assert (code, EXAMPLE in said) == (2, True), "a file was named, and has no service"
     code, said, _ = command("config", "check")
     assert (code, "--config router.toml" in said) == (0, True)
     code, said, _ = command("config", "check", "--config", "router.toml")

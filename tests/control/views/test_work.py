@@ -81,3 +81,31 @@ async def test_a_version_that_only_answers_gets_is_not_said_to_work(control: Con
     document = status.explain(control.service_controller, control.now_ns)
     assert 19.5 < document["progress"]["since_s"] < 20.5
     assert document["summary"] == golden("status.nothing_useful", since=document["progress"]["since_s"])
+
+
+@pytest.mark.parametrize(("seconds", "useless"), [(9, False), (11, True)])
+async def test_one_request_that_waits_is_named_after_ten_seconds(
+    control: ControlHarness, seconds: int, useless: bool
+) -> None:
+    """The headline names a wait of fewer than three requests not at all."""
+    control.probe("v2", times=3)
+    ClaimCell(control.segment, 0, 0).propose("GET /v1/models")
+    control.tick(seconds * 10, lambda: control.workers.serve(0, Outcome.OK, 5))
+    put(control, OTHER_INFERENCE, asked=1, waiting=1)
+    control.tick()
+    summary = status.explain(control.service_controller, control.now_ns)["summary"]
+    assert ("no useful answer" in summary) is useless
+
+
+async def test_a_window_counts_the_ends_without_use(control: ControlHarness) -> None:
+    ClaimCell(control.segment, 0, 0).propose("POST /v1/completions")
+    control.tick(11)
+    put(control, 0, asked=3)
+    control.tick(11)
+    ends = control.segment.layout.worker_slot(0, 0, 0) + at.L_WORK + at.B_ENDS
+    control.segment.words[ends + WorkEnd.USEFUL] = 6
+    control.segment.words[ends + WorkEnd.GONE_EARLY], control.segment.words[ends + WorkEnd.FAULT] = 2, 1
+    control.tick(11)
+    document = status.window(control.service_controller, 0, 10.0, control.now_ns)
+    assert document is not None
+    assert (document["useful"], document["without_use"], document["given_up"]) == (6, 3, 2)
