@@ -193,22 +193,29 @@ class Control:
             delivery = settings_memory.decode(settings_memory.read(self._args.settings_fd))
             if delivery.number <= self._delivery.number:
                 return
-            settings, words = settings_of(delivery), self._segment.words
-            version = delivery.version if delivery.version != self._delivery.version else None
+            added = delivery.places.keys() - core.control_loop.services.keys()
             try:
-                await core.service_set.change(settings, delivery.places, version, tuple(delivery.leaving))
-            except (Refusal, StartError) as error:
-                log.error("settings refused, nothing changed: %s", error.detail)
-                words[at.H_CONTROL_REFUSED] = delivery.number
-                return
-            except Exception:  # raised again, for the log; without an answer the supervisor would wait for ever
-                words[at.H_CONTROL_REFUSED] = delivery.number
+                await self._apply(delivery, core, application)
+            except Exception:  # it broke off half-way: a replacement is whole, as it starts with the newest document
+                if added:
+                    self._segment.words[at.H_CONTROL_REFUSED] = delivery.number
+                self._stop()
                 raise
-            self._settings, self._delivery = settings, delivery
-            logs.setup("control", settings.log_format)
-            admin.reconfigure(application, settings)
-            words[at.H_CONTROL_DOCUMENT] = delivery.number
-            log.info("settings version=%d are in force", delivery.version)
+
+    async def _apply(self, delivery: DeliveredSettings, core: Core, application: web.Application) -> None:
+        settings, words = settings_of(delivery), self._segment.words
+        version = delivery.version if delivery.version != self._delivery.version else None
+        try:
+            await core.service_set.change(settings, delivery.places, version, tuple(delivery.leaving))
+        except (Refusal, StartError) as error:
+            log.error("settings refused, nothing changed: %s", error.detail)
+            words[at.H_CONTROL_REFUSED] = delivery.number
+            return
+        self._settings, self._delivery = settings, delivery
+        logs.setup("control", settings.log_format)
+        admin.reconfigure(application, settings)
+        words[at.H_CONTROL_DOCUMENT] = delivery.number
+        log.info("settings version=%d are in force", delivery.version)
 
 
 def settings_of(delivery: DeliveredSettings) -> Settings:

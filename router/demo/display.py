@@ -39,14 +39,14 @@ class Display:
     def announce(self, text: str) -> None:
         """Show a step. It replaces the one before."""
         self._step = text
-        self._told(text)
+        self._print(text)
 
     def note(self, text: str) -> None:
         """Show a line that stays below all steps."""
         self._note = text
-        self._told(text)
+        self._print(text)
 
-    def _told(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         """Print a new line, or draw the table anew, which has it."""
         if self._live is None:
             self._console.print(text, soft_wrap=True)

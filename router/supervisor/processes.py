@@ -202,5 +202,6 @@ class _Document:
         os.close(before)
 
     def _write(self, delivery: DeliveredSettings, settings: bytes) -> None:
-        self.delivery = replace(delivery, settings=settings)
-        self.fd = settings_memory.create(self.delivery.encode())
+        whole = replace(delivery, settings=settings)
+        self.fd = settings_memory.create(whole.encode())
+        self.delivery = whole

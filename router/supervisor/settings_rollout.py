@@ -8,8 +8,8 @@ A child writes to shared memory which document is in force there, so a child tha
 replacement starts with the newest document. Additions and removals by one file are one step for a worker: a service that gets
 another name at the same prefix loses no request.
 
-A later file waits while control adds or forgets. It does not wait for the last requests of a removed service, and may bring the
-service back.
+A later file that adds services waits while control adds or forgets. Any other one does not wait, and takes back an addition that
+control has not finished. No file waits for the last requests of a removed service, and it may bring the service back.
 
 Why: docs/decisions.md#a-service-keeps-its-place.
 """
@@ -95,11 +95,13 @@ class SettingsRollout:
 
     # -- steps
     def begin(self, settings: Settings, now_ns: int) -> None:
-        """Bring these settings to all children, at once or after the present phase.
+        """Bring these settings to all children: at once, or after the present phase if they add services.
 
         Raise StartError, with nothing changed, if there are not enough free places.
         """
-        if self._phase is RolloutPhase.SETTLED:
+        known = self.settings.services.keys() | self._leaving.keys()
+        if self._phase is RolloutPhase.SETTLED or settings.services.keys() <= known:
+            self._next = None
             self._start(settings, now_ns)
         else:
             log.info("the settings in %s are read, and wait for control: %s", self._origin, self._awaited())
@@ -123,23 +125,26 @@ class SettingsRollout:
         self._refuse_too_many(added)
         before = self.settings.services | self._leaving
         removed = {name: service for name, service in before.items() if name not in settings.services}
+        free = (number for number in range(at.SERVICES_MAX) if number not in self._taken)
+        places = self.places | {name: Place(number, now_ns) for name, number in zip(added, free, strict=False)}
+        self._write_control(settings, removed, self._version + 1, places)
         self._since_ns = self._report_at_ns = now_ns
         if added:
-            free = (number for number in range(at.SERVICES_MAX) if number not in self._taken)
-            self.places |= {name: Place(number, now_ns) for name, number in zip(added, free, strict=False)}
-            self._coming, self._phase = (settings, removed), RolloutPhase.ADDING
-        self._write_control(settings, removed, self._version + 1)
-        if not added:
-            self._hand_over(settings, removed, now_ns)
+            self.places, self._coming, self._phase = places, (settings, removed), RolloutPhase.ADDING
+            return
+        if self._phase is RolloutPhase.ADDING:
+            self._forget_added()
+        self._hand_over(settings, removed, now_ns)
 
     def _hand_over(self, settings: Settings, removed: dict[str, Service], now_ns: int) -> None:
         """Give the workers these settings: they are in force from here on."""
+        places = {name: self.places[name] for name in settings.services}
+        document = DeliveredSettings(self._number, self._version + 1, places, b"")
+        self._documents.write_for_workers(settings, document)  # without a descriptor left, the next tick tries again
         if removed.keys() - self._leaving.keys():
             self._left_at_ns = self._report_at_ns = now_ns
         self.settings, self._leaving, self._worker_number = settings, removed, self._number
         self._segment.words[at.H_SETTINGS] += 1
-        places = {name: self.places[name] for name in settings.services}
-        self._documents.write_for_workers(settings, DeliveredSettings(self._number, self._version, places, b""))
         log.info("settings reloaded from %s, version %d", self._origin, self._version)
         for name in sorted(removed):
             log.info("service %s is removed: it gets no new request, and ends with its last one", name)
@@ -165,12 +170,14 @@ class SettingsRollout:
         )
 
     # -- documents
-    def _write_control(self, settings: Settings, leaving: Mapping[str, Service], version: int) -> None:
-        self._number += 1
-        self._control_number = self._number
-        known = {name: place for name, place in self.places.items() if name in settings.services or name in leaving}
+    def _write_control(
+        self, settings: Settings, leaving: Mapping[str, Service], version: int, places: Mapping[str, Place]
+    ) -> None:
+        number = self._number + 1
+        known = {name: place for name, place in places.items() if name in settings.services or name in leaving}
         sections = {name: service.model_dump_json() for name, service in leaving.items()}
-        self._documents.write_for_control(settings, DeliveredSettings(self._number, version, known, b"", sections))
+        self._documents.write_for_control(settings, DeliveredSettings(number, version, known, b"", sections))
+        self._number = self._control_number = number
 
     # -- control
     def _await_control(self, now_ns: int) -> None:
@@ -192,8 +199,8 @@ class SettingsRollout:
 
     def _control_has_done(self, now_ns: int) -> None:
         if self._coming is not None:
-            (settings, removed), self._coming = self._coming, None
-            self._hand_over(settings, removed, now_ns)
+            self._hand_over(*self._coming, now_ns)
+            self._coming = None
         else:
             for name in sorted(self._unused()):
                 place = self.places[name]
@@ -207,18 +214,19 @@ class SettingsRollout:
     def _take_back(self) -> None:
         """Go back to the settings before: control has refused the new ones, and a restarted control must not get them."""
         log.error("settings not reloaded, nothing changed: control has refused them; its line above has the reason")
-        self._coming = None
-        self._taken_back = True
-        self._phase = RolloutPhase.FORGETTING
-        self._write_control(self.settings, self._leaving, self._version)
+        self._write_control(self.settings, self._leaving, self._version, self.places)
+        self._forget_added()
+
+    def _forget_added(self) -> None:
+        self._coming, self._taken_back, self._phase = None, True, RolloutPhase.FORGETTING
 
     # -- workers
     def _await_workers(self, now_ns: int) -> None:
         behind = [index for index in range(self._worker_stats.workers) if not self._has_left(index)]
         if not behind:
+            self._write_control(self.settings, {}, self._version, self.places)
             self._leaving = {}
             self._phase, self._since_ns, self._report_at_ns = RolloutPhase.FORGETTING, now_ns, now_ns
-            self._write_control(self.settings, {}, self._version)
         elif now_ns - self._left_at_ns > self.settings.timeouts.shutdown_timeout_s * 1e9 and self._overdue(now_ns):
             log.warning(
                 "the places of %s stay taken: %s not confirmed that their last requests have ended (removed %.0f s ago)",

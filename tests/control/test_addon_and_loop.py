@@ -17,12 +17,14 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from router.control.core.service_set import ServiceSet
 from router.control.main import Control, main
 from router.runtime.child_args import ControlArgs
 from router.settings import loader
 from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm import segment, settings_memory
+from router.shm.segment import Segment
 from router.shm.settings_memory import DeliveredSettings, Place
 from tests.control.scripted_server import ScriptedServer, answer, scripted
 from tests.control.views.test_metrics import FROZEN, OF_ADDONS, OF_PROCESSES
@@ -30,11 +32,16 @@ from tests.waiting import until
 
 
 class RunningControl:
-    """A running control and its admin."""
+    """A running control and its admin. `run` ends with it, `updates` brings it newer documents."""
 
-    def __init__(self, url: str, servers: list[ScriptedServer]) -> None:
+    def __init__(
+        self, url: str, servers: list[ScriptedServer], memory: Segment, updates: socket.socket, run: asyncio.Task[None]
+    ) -> None:
         self.url = url
         self.servers = servers
+        self.memory = memory
+        self.updates = updates
+        self.run = run
         self.session = aiohttp.ClientSession()
 
     async def call(self, method: str, path: str, body: dict[str, Any] | None = None, **fields: str) -> tuple[int, Any]:
@@ -85,7 +92,7 @@ async def running(tmp_path: Path) -> AsyncIterator[RunningControl]:
         )
         living = asyncio.create_task(Control(boot, memory, delivery).run())
         await until(lambda: memory.words[at.H_CONTROL_READY] or living.done())
-        running = RunningControl(url, servers)
+        running = RunningControl(url, servers, memory, updates[0], living)
         yield running
         await running.session.close()
         os.close(life_write)
@@ -104,6 +111,26 @@ def test_a_sighup_before_there_is_a_handler_ends_nothing() -> None:
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(("services", "refused"), [({"fraud": 0}, 0), ({"fraud": 0, "new": 1}, 2), ({}, 0)])
+async def test_a_change_that_breaks_off_half_way_ends_control(
+    running: RunningControl, monkeypatch: pytest.MonkeyPatch, services: dict[str, int], refused: int
+) -> None:
+    """Its replacement is whole. An addition is refused, so the supervisor takes it back; all else waits for the replacement."""
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(ServiceSet, "change", broken)
+    places = {name: Place(number) for name, number in services.items()}
+    document = settings_memory.create(DeliveredSettings(2, 2, places, b'{"services": {}}').encode())
+    assert settings_memory.send(running.updates, document)
+    os.close(document)
+    os.kill(os.getpid(), signal.SIGHUP)
+    await until(running.run.done)
+    words = running.memory.words
+    assert (words[at.H_CONTROL_DOCUMENT], words[at.H_CONTROL_REFUSED]) == (1, refused)
 
 
 def states(service: dict[str, Any]) -> dict[str, tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,12 +35,21 @@ class Children:
         self.control: list[DeliveredSettings] = []
         self.workers: list[DeliveredSettings] = []
         self.worker_settings: list[Settings] = []
+        self.unwritten = 0
+        """So many documents more for which there is no descriptor."""
+
+    def _descriptor(self) -> None:
+        if self.unwritten:
+            self.unwritten -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
 
     def write_for_control(self, settings: Settings, delivery: DeliveredSettings) -> None:
+        self._descriptor()
         assert set(delivery.places) == {*settings.services, *delivery.leaving}
         self.control.append(delivery)
 
     def write_for_workers(self, settings: Settings, delivery: DeliveredSettings) -> None:
+        self._descriptor()
         assert set(delivery.places) == set(settings.services)
         self.workers.append(delivery)
         self.worker_settings.append(settings)
@@ -290,3 +300,69 @@ def test_the_log_says_what_control_is_waited_for(memory: Segment, caplog: pytest
     it.begin("a", "b")
     it.tick(REPORT_EVERY_S + 1)
     assert any(line.endswith("31 s: it adds b") for line in caplog.messages)
+
+
+def test_a_file_that_adds_nothing_does_not_wait_for_a_control_that_forgets(memory: Segment) -> None:
+    """Control is dead or hung: limits still change in the workers."""
+    it = Rollout(memory, "a", "b", "old")
+    it.begin("a", "b")
+    it.children.left(0, 1)
+    it.tick()
+    it.begin("a", access_log=True)
+    assert it.children.worker_settings[-1].access_log
+    assert (it.children.known_to_workers(), it.children.known_to_control()) == ({"a"}, {"a", "b"})
+    it.tick()
+    assert it.numbers() == {"a": 0, "b": 1, "old": 2}, "control still uses the place"
+    it.children.control_has_done()
+    it.tick()
+    assert it.numbers() == {"a": 0, "b": 1}
+    it.children.left(0, 1)
+    it.tick()
+    it.children.control_has_done()
+    it.tick()
+    assert (it.numbers(), it.rollout.settled) == ({"a": 0}, True)
+
+
+def test_a_file_that_adds_nothing_takes_an_unfinished_addition_back(
+    memory: Segment, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    it = Rollout(memory, "a", "old")
+    it.begin("a", "new")
+    it.begin("a", "newer")
+    it.begin("a", "old", access_log=True)
+    assert it.children.worker_settings[-1].access_log
+    assert (it.children.known_to_control(), it.children.control[-1].leaving) == ({"a", "old"}, {})
+    memory.words[memory.layout.route(2)] = 99
+    it.tick()
+    assert it.numbers() == {"a": 0, "old": 1, "new": 2}, "control may have begun to add it"
+    it.children.control_has_done()
+    it.tick()
+    assert (it.numbers(), it.rollout.settled, memory.words[memory.layout.route(2)]) == ({"a": 0, "old": 1}, True, 0)
+    assert any(line.startswith("service new is not added") for line in caplog.messages)
+    assert it.children.known_to_workers() == {"a", "old"}, "the newest file counts"
+
+
+def test_a_document_that_cannot_be_written_changes_nothing_and_is_written_later(memory: Segment) -> None:
+    it = Rollout(memory, "a", "old")
+    it.children.unwritten = 1
+    with pytest.raises(OSError, match="Too many"):
+        it.begin("a", "new")
+    assert (it.numbers(), it.rollout.settled, memory.words[at.H_SETTINGS]) == ({"a": 0, "old": 1}, True, 1)
+    it.begin("a", "new")
+    it.children.control_has_done()
+    it.children.unwritten = 1
+    with pytest.raises(OSError, match="Too many"):
+        it.tick()
+    assert (set(it.rollout.settings.services), memory.words[at.H_SETTINGS]) == ({"a", "old"}, 1)
+    it.tick()
+    assert (it.children.known_to_workers(), memory.words[at.H_SETTINGS]) == ({"a", "new"}, 2)
+    it.children.left(0, 1)
+    it.children.unwritten = 1
+    with pytest.raises(OSError, match="Too many"):
+        it.tick()
+    it.tick()
+    assert it.children.known_to_control() == {"a", "new"}
+    it.children.control_has_done()
+    it.tick()
+    assert (it.numbers(), it.rollout.settled) == ({"a": 0, "new": 2}, True)

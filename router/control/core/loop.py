@@ -101,6 +101,7 @@ class ControlLoop:
         self._stalls = StallDetector(worker_stats, workers)
         self._overload = OverloadMonitor(worker_stats, alarms)
         self._entries: list[Entry] = []
+        self._awaited: frozenset[str] = frozenset()
         self._addons_at_ns = 0
 
     # -- wiring
@@ -113,6 +114,10 @@ class ControlLoop:
     def set_leaving(self, services: Iterable[str]) -> None:
         """Judge these services no more: the settings lack them, and their last requests are in flight."""
         self.leaving = frozenset(services)
+
+    def await_services(self, services: Iterable[str]) -> None:
+        """Keep the entries of these services for the add-ons, which know them only after `introduce`; none: wait no more."""
+        self._awaited = frozenset(services)
 
     def add_addons(self, *addons: Addon) -> None:
         """Add add-ons behind the present ones, and connect their triggers and promotion checks to the services."""
@@ -190,7 +195,8 @@ class ControlLoop:
         self._entries.append(entry)
 
     def _notify_addons(self, now_ns: int) -> None:
-        entries, self._entries = self._entries, []
+        entries = [entry for entry in self._entries if entry.service not in self._awaited]
+        self._entries = [entry for entry in self._entries if entry.service in self._awaited]
         due = now_ns - self._addons_at_ns >= _ADDONS_EVERY_NS
         if due:
             self._addons_at_ns = now_ns

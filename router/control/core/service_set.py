@@ -7,6 +7,7 @@ of it only when control has reported that it is there.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -89,19 +90,24 @@ class ServiceSet:
         added = sorted(settings.services.keys() - control_loop.services.keys())
         found = {name: await self._find(name) for name in added}
         recovery.refuse_moved(settings, {name: service.registry for name, service in found.items()})
-        executors = [await self.publish(name, places[name], settings, service) for name, service in found.items()]
-        for name in sorted(control_loop.services.keys() - settings.services.keys()):
-            await self._remove(name)
-        control_loop.reconfigure(settings, version, leaving)
-        for executor in executors:
-            self.add(executor, settings)
-            control_loop.introduce(executor.name, found[executor.name].entries)
+        control_loop.await_services(added)  # ticks go on while the disk takes the first entries
+        try:
+            executors = [await self.publish(name, places[name], settings, service) for name, service in found.items()]
+            for name in sorted(control_loop.services.keys() - settings.services.keys()):
+                await self._remove(name)
+            control_loop.reconfigure(settings, version, leaving)
+            for executor in executors:
+                self.add(executor, settings)
+                control_loop.introduce(executor.name, found[executor.name].entries)
+        finally:
+            control_loop.await_services(())
         control_loop.compare_settings()
 
     async def _find(self, name: str) -> FoundService:
         entries = await self._deps.journal.of_service(name)
         try:
-            return FoundService(rebuild(name, entries), entries)
+            # In a thread: a long journal takes seconds, and the other services are judged meanwhile.
+            return FoundService(await asyncio.to_thread(rebuild, name, entries), entries)
         except (InternalError, KeyError, TypeError, ValueError) as error:
             detail = f"service {name}: its entries in the journal make no sense ({error}): choose another name for it"
             raise StartError(StartCode.JOURNAL_UNREADABLE, detail) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import pytest
 
 from router.control.core.executor import Change
+from router.control.history.report_addon import ReportAddon
 from router.control.views import metrics
 from router.control.wiring import AddonDeps, add_addons
 from router.errors import Refusal, StartError
+from router.rollout.machine.registry import Registry
+from router.rollout.machine.replay import rebuild
 from router.rollout.model.commands import CheckStandby, PublishRoute, Record
 from router.rollout.model.entry import Entry
 from router.rollout.outcome import Outcome
@@ -123,6 +127,43 @@ def kept_by_service(control: Changing) -> list[dict[str, Any]]:
     """Return the tables of all add-ons that have a service as key."""
     tables = [table for addon in control.control_loop.addons for table in vars(addon).values()]
     return [table for table in tables if isinstance(table, dict) and {"svc", "new"} & table.keys()]
+
+
+async def test_the_add_ons_get_the_first_entries_of_a_service_also_if_ticks_come_before_it(
+    control: Changing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk takes the first entries of a service while ticks go on, and add-ons know it only after that."""
+    service_set = control.core.service_set
+    publish = service_set.publish
+
+    async def slow(*told: Any) -> Any:
+        executor = await publish(*told)
+        control.pass_time(0.5)
+        return executor
+
+    monkeypatch.setattr(service_set, "publish", slow)
+    await control.change("new", "svc")
+    control.pass_time(2)
+    await control.operations.switch(service="new", to="v2", actor="ann")
+    control.pass_time(2)
+    reports = next(addon for addon in control.control_loop.addons if isinstance(addon, ReportAddon))
+    summary = reports.summary("new")
+    assert (summary.deployments, len(summary.back_and_forth)) == ((), 1), "v2 came by the settings, as standby"
+
+
+async def test_what_the_journal_has_is_folded_beside_the_ticks(
+    control: Changing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folded_in: list[threading.Thread] = []
+
+    def noting(name: str, entries: list[Entry]) -> Registry:
+        folded_in.append(threading.current_thread())
+        return rebuild(name, entries)
+
+    monkeypatch.setattr("router.control.core.service_set.rebuild", noting)
+    await control.change("new", "svc")
+    (thread,) = folded_in
+    assert thread is not threading.main_thread()
 
 
 async def test_the_metrics_of_a_service_are_those_of_its_place(control: Changing) -> None:
