@@ -381,7 +381,7 @@ TEXTS: Final[dict[str, str]] = VERDICT_TEXTS | {
     "overload.version": "limits reached in the last 10 s: in_flight_max 7 times; fraud v8 holds 9 streams (of these b 6, a 3)",
     "overload.worker": "limits reached in the last 10 s: requests_max 180 times, descriptors 1 time; the rest is refused early (503)",
     # Probes
-    "probe.not_watched": "slot 3 of fraud is not watched",
+    "probe.not_watched": "v3 of fraud is not watched",
     "probe.some_good": "1 of 2 endpoints good; {url}: status 500, expected below 500",
     "probe.unanswered": "{url}: the probe before this one was not answered within 0.05 s",
     # Proposals

@@ -27,7 +27,7 @@ from router.rollout.work import TIME_CELLS, WORK_BUCKETS, WorkEnd
 
 WORD_BYTES: Final = 8
 MAGIC: Final = 0x726F6C6C6261636B  # "rollback"
-VERSION: Final = 5
+VERSION: Final = 6
 SERVICES_MAX: Final = 64
 WORKERS_MAX: Final = 64
 
@@ -58,6 +58,8 @@ R_WORD, R_DECIDED_NS, R_STORED_NS = range(3)
 SLOT_PAYLOAD_BYTES: Final = 8192
 SLOT_HEADER_WORDS: Final = 8
 S_INCARNATION, S_LENGTH, S_CRC, S_CUT_GENERATION = range(4)
+S_HELD: Final = 4  # 1 while a version holds the slot
+S_ROLELESS: Final = 5  # the first generation without a role for that version; 0: it has one
 SLOT_WORDS: Final = SLOT_HEADER_WORDS + SLOT_PAYLOAD_BYTES // WORD_BYTES
 
 # -- slot row of a worker: its counters of one slot; cumulative unless called a gauge

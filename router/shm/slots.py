@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from router.errors import InternalError
 from router.rollout.model.rewrite import NO_REWRITE, Rewrite, from_dict
 from router.rollout.model.route import SLOTS
+from router.rollout.placement.slot_table import HeldSlot, SlotTable
 from router.shm import layout as at
 from router.shm.segment import Segment
 
@@ -88,6 +89,24 @@ class Slots:
             from_dict(document.get("rewrite", {})),
             tuple((name, value) for name, value in document.get("fields", ())),
         )
+
+    def write_table(self, table: SlotTable) -> None:
+        """Write which slots are held. The contents of a slot that gets a version are written before."""
+        holders = {held.slot: held for held in table.held.values()}
+        words = self._segment.words
+        for slot, start in enumerate(self._starts):
+            held = holders.get(slot)
+            words[start + at.S_ROLELESS] = held.roleless_generation if held is not None else 0
+            words[start + at.S_HELD] = int(held is not None)
+
+    def read_table(self) -> SlotTable:
+        """Return the table that `write_table` has written; a slot whose contents are damaged counts as free."""
+        words, held = self._segment.words, {}
+        for slot, start in enumerate(self._starts):
+            content = self.read(slot) if words[start + at.S_HELD] else None
+            if content is not None:
+                held[content.version] = HeldSlot(slot, content.incarnation, words[start + at.S_ROLELESS])
+        return SlotTable(held, tuple(words[start + at.S_INCARNATION] for start in self._starts))
 
     def crc(self, slot: int) -> int:
         """Return the CRC of the contents: it changes when they are written again; 0 while they are written."""

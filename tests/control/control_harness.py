@@ -109,7 +109,7 @@ class FakeWorkers:
 class FakeProbes(Probes):
     """Probes nothing by itself: tests report the results. A fresh check probes a real server."""
 
-    def watch(self, service: str, slot: int, *rest: object, **more: object) -> None:
+    def watch(self, service: str, version: str, *rest: object, **more: object) -> None:
         pass
 
 
@@ -219,11 +219,8 @@ class ControlHarness:
         target = self.service_controller.registry.targets[version]
         for _ in range(times):
             for url in target.endpoints:
-                slot = target.slot if target.slot is not None else -1
                 self.service_controller.probed(
-                    ProbeCompleted(
-                        "svc", slot, version, url, ok, refused, "" if ok else "bad", 1.0, clock.now_ns(), False
-                    )
+                    ProbeCompleted("svc", version, url, ok, refused, "" if ok else "bad", 1.0, clock.now_ns(), False)
                 )
 
     def tick(self, times: int = 1, each: Any = lambda: None) -> None:

@@ -62,9 +62,9 @@ class DrillHarness:
         """Return what has the active version answer so many requests a tick."""
 
         def each() -> None:
-            active = self.control.service_controller.registry.active
-            if active is not None and active.slot is not None:
-                self.workers.serve(active.slot, outcome, count)
+            slot = self.control.service_controller.active_slot
+            if slot is not None:
+                self.workers.serve(slot, outcome, count)
 
         return each
 

@@ -39,7 +39,6 @@ PROMOTION: Final = [
     "control.core.executor CommandExecutor.change",
     "rollout.machine.machine Machine.handle",
     "rollout.machine.registry Registry.known",
-    "rollout.machine.registry Registry.route",
     # An operator's change is journalled before it is in effect: on the journal's thread, with the mark around the commit.
     "control.store.journal Journal.append",
     "control.store.journal_writer JournalWriter.put",
@@ -51,8 +50,8 @@ PROMOTION: Final = [
     # The machine answers again; nothing may have changed while the disk was written. Then the entry is applied.
     "rollout.machine.machine Machine.handle",
     "rollout.machine.registry Registry.known",
-    "rollout.machine.registry Registry.route",
-    "rollout.machine.registry Registry.apply",
+    "rollout.machine.registry Registry.after",
+    "rollout.placement.effects effects",
     # The switch: one 64-bit store into the route cell. The workers are woken.
     "shm.route_cell RouteCell.publish",
     "control.core.workers Workers.wake",
@@ -70,7 +69,7 @@ PROMOTION: Final = [
     # Every worker has confirmed. That is an entry of its own, and the operator is answered.
     "control.monitors.switch_stats SwitchStats.record",
     "control.core.executor CommandExecutor.perform",
-    "rollout.machine.registry Registry.apply",
+    "rollout.machine.registry Registry.after",
     "control.store.journal Journal.submit",
     "control.store.journal_writer JournalWriter.put",
     "control.monitors.broadcast Broadcast.publish",
@@ -113,7 +112,7 @@ async def test_steps_of_a_promotion(tmp_path: Path) -> None:
     segment = new_segment()
     workers = FakeWorkers(segment)
     with recorded_steps(
-        "control.", "shm.", "rollout.machine.", "proxy."
+        "control.", "shm.", "rollout.machine.", "rollout.placement.", "proxy."
     ) as steps:  # before the journal's thread starts
         control = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
         control.control_loop.add_addons(AcceptanceAddon(control.control_loop, []))

@@ -2,6 +2,7 @@ import pytest
 
 from router.errors import InternalError
 from router.rollout.model.rewrite import Rewrite
+from router.rollout.placement.slot_table import HeldSlot, SlotTable
 from router.shm import layout as at
 from router.shm.segment import Segment
 from router.shm.slots import SlotRecord, Slots, crc
@@ -83,3 +84,23 @@ def test_without_a_rewrite_the_document_is_that_of_before() -> None:
     assert CONTENT.payload() == (
         b'{"version": "fraud-v7", "endpoints": ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]}'
     )
+
+
+def test_shared_memory_keeps_the_table(segment: Segment) -> None:
+    slots = Slots(segment, 1)
+    assert slots.read_table() == SlotTable()
+    table = SlotTable().placed("v1", 3).placed("v2", 0).freed(["v1"]).placed("v1", 5)
+    table = SlotTable({**table.held, "v2": HeldSlot(0, 1, 99)}, table.incarnations)
+    for slot, version in ((3, "v1"), (0, "v2"), (5, "v1")):
+        slots.write(slot, SlotRecord(1, version, ("http://h:1",)))
+    slots.write_table(table)
+    assert Slots(segment, 1).read_table() == table
+    assert Slots(segment, 0).read_table() == SlotTable()
+
+
+def test_a_slot_that_was_not_written_whole_counts_as_free(segment: Segment) -> None:
+    slots = Slots(segment, 0)
+    slots.write(2, SlotRecord(4, "v1", ("http://h:1",)))
+    slots.write_table(SlotTable({"v1": HeldSlot(2, 4)}))
+    segment.bytes[segment.layout.slot(0, 2) * 8 + 70] ^= 1
+    assert slots.read_table() == SlotTable({}, (0, 0, 4, 0, 0, 0, 0))

@@ -264,7 +264,7 @@ class CasesAddon(Addon):
         if entry.type == entry_types.CASES_CHECKED and entry.service in self._checked:
             data = entry.data
             self._checked[entry.service][data["version"]] = SuiteResult(
-                *(data["version"], data["incarnation"], data["revision"], data["cases"], data["failed"]),
+                *(data["version"], data.get("deployment"), data["revision"], data["cases"], data["failed"]),
                 tuple(data["failing"]),
             )
 
@@ -362,7 +362,7 @@ class CasesAddon(Addon):
         failing = check.failing
         data = {
             "version": target.version,
-            "incarnation": target.incarnation,
+            "deployment": target.deployment,
             "revision": revision,
             "cases": check.total,
             "passed": sum(result.state == "pass" for result in check.results),

@@ -1,7 +1,10 @@
 """Carries out the commands of one service's state machine in an order that survives a crash.
 
-    an operator's change:  preconditions → machine → journal (fsync) → machine again → apply → store → wake workers
-    an automatic change:   machine → apply → store → wake workers → journal
+    an operator's change:  preconditions → machine → journal (fsync) → machine again → apply
+    an automatic change:   machine → apply → journal
+
+`apply` is the same for each record: fold → effects (placement/effects.py) → fill, store, cut → wake workers. A record is folded
+on a copy first, so one that the fold refuses is neither journalled nor applied.
 
 An operator is answered only after the entry is on the disk. An automatic rollback never waits for the disk: until its entry
 is written, the entry lies in shared memory (`PendingEntry`), where it outlives this process.
@@ -20,16 +23,18 @@ from typing import Any, Final
 import orjson
 
 from router.control.core import overtaken
-from router.control.core.slot_counters import SlotCounters
 from router.control.core.workers import Workers
 from router.control.monitors.alarms import Alarms
 from router.control.monitors.broadcast import Broadcast
-from router.control.store.header_files import Fields, HeaderFiles
+from router.control.placement.held_slots import HeldSlots
+from router.control.placement.slot_counters import SlotCounters
+from router.control.store.header_files import HeaderFiles
 from router.control.store.journal import APPEND_TIMEOUT_S, Journal
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.incidents.timeline_text import describe
 from router.rollout.machine.machine import Machine
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import (
     CheckStandby,
     ClearAlarm,
@@ -42,9 +47,8 @@ from router.rollout.model.commands import (
 )
 from router.rollout.model.entry import SWITCHES, Entry, route_generation
 from router.rollout.model.events import Event
-from router.rollout.model.rewrite import Rewrite
-from router.rollout.model.route import generation_text
-from router.rollout.model.target import Target
+from router.rollout.model.route import SLOTS, generation_text
+from router.rollout.placement.effects import CUT_FOR_SLOT, Effects, adopted, effects, first
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
 from router.runtime.text.json_log import members
@@ -52,7 +56,6 @@ from router.shm import layout as at
 from router.shm.pending_entry import PendingEntry
 from router.shm.route_cell import RouteCell
 from router.shm.segment import Segment
-from router.shm.slots import SlotRecord, Slots
 from router.shm.worker_stats import WorkerStats
 
 log = logging.getLogger(__name__)
@@ -133,8 +136,11 @@ class CommandExecutor:
         self.machine = machine
         self.registry = machine.registry
         self.cell = RouteCell(deps.segment, index)
-        self.slots = Slots(deps.segment, index)
         self.counters = SlotCounters(deps.segment, deps.worker_stats, index)
+        self.held = HeldSlots(
+            *(name, index, machine.registry, self.counters, deps.segment, deps.worker_stats),
+            *(deps.workers.unconfirmed, deps.header_files),
+        )
         self.pending_entry = PendingEntry(deps.segment, index)
         self.unjournalled: set[int] = set()
         """Generations whose entry is not on the disk yet."""
@@ -166,16 +172,18 @@ class CommandExecutor:
             if self._closed:
                 raise Refusal(RefusalCode.SERVICE_UNKNOWN, f"service {self.name} was removed; nothing was changed")
             decided_ns = clock.now_ns()
-            commands = self._handled(event, decided_ns)
+            commands = self.machine.handle(event, decided_ns)
             if not commands:
                 self._refuse_in_doubt()
                 return Change(None, decided_ns, None)
             if self.registry.generation != before:
                 raise self._lost_race(event, clock.now_ns() - decided_ns)
             entries = self._entries(commands, decided_ns)
+            self._refuse_slots_busy(entries, decided_ns)
+            self.registry.after(entries)
             if dry_run:
                 return Change(entries[0], decided_ns, None)
-            self._reserve(commands)
+            self._reserve(entries)
             numbers = await self._deps.journal.append(*entries)
             entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
             try:
@@ -183,8 +191,8 @@ class CommandExecutor:
             except Refusal:
                 await self._deps.journal.strike_out(entries)  # the answer is that nothing was changed
                 raise
-            self._apply(entries)
-            stored_ns = self._carry_out(commands, decided_ns)
+            stored_ns = self._apply(entries, decided_ns)
+            self._signal(commands)
             self._announce(entries)
             return Change(entries[0], decided_ns, stored_ns)
 
@@ -227,30 +235,28 @@ class CommandExecutor:
         log.warning("%s is refused: %s: %s", type(event).__name__, refusal.code, refusal.detail)
         return refusal
 
-    def _handled(self, event: Event, now_ns: int) -> list[Command]:
-        try:
-            return self.machine.handle(event, now_ns)
-        except Refusal as error:
-            if error.code == "slots_busy":
-                raise self._slots_busy(error, now_ns) from None
-            raise
-
-    def _slots_busy(self, error: Refusal, now_ns: int) -> Refusal:
+    def _refuse_slots_busy(self, entries: list[Entry], now_ns: int) -> None:
+        """Raise Refusal if a version that is deployed would need a slot that another one still drains in."""
+        placed = next(
+            (entry.data["target"]["version"] for entry in entries if entry.type == entry_types.DEPLOYED), None
+        )
+        if placed is None or placed in self.held.table.held or self.held.table.free_slot() is not None:
+            return
         holders = [
             {
-                "version": target.version,
-                "state": target.state.value,
-                "in_flight": self._deps.worker_stats.slot_in_flight(self.index, target.slot or 0),
-                "age_s": round((now_ns - target.since_ns) / 1e9, 1),
+                "version": holder.target.version,
+                "state": holder.target.state.value,
+                "in_flight": self._deps.worker_stats.slot_in_flight(self.index, holder.slot),
+                "age_s": round((now_ns - holder.target.since_ns) / 1e9, 1),
             }
-            for target in self.registry.holders()
+            for holder in self.held.holders()
         ]
         described_holders = ", ".join(
             f"{item['version']} ({item['state']}, {item['in_flight']} in flight, {item['age_s']} s)" for item in holders
         )
-        return Refusal(
-            error.code,
-            f"{error.detail}: {described_holders}; retire one of them",
+        raise Refusal(
+            RefusalCode.SLOTS_BUSY,
+            f"all {SLOTS} slots are held: {described_holders}; retire one of them",
             facts={"held": holders},
         )
 
@@ -263,18 +269,30 @@ class CommandExecutor:
         if now != before:
             raise self._lost_race(event, now_ns - since_ns, overtaken.difference(before, now))
 
-    async def append_and_apply(self, *records: Record | Entry, timeout_s: float = APPEND_TIMEOUT_S) -> list[Entry]:
-        """Journal entries, apply and return them; raise JournalUnavailable if the disk does not take them in time."""
-        entries = [item if isinstance(item, Entry) else self._entry(item, clock.now_ns()) for item in records]
+    async def append_and_apply(
+        self, *records: Record | Entry, timeout_s: float = APPEND_TIMEOUT_S, publish: bool = True
+    ) -> list[Entry]:
+        """Journal entries, apply and return them; raise JournalUnavailable if the disk does not take them in time.
+
+        Without `publish` they change the registry alone: shared memory has their effects already, or gets them later.
+        """
+        now_ns = clock.now_ns()
+        entries = [item if isinstance(item, Entry) else self._entry(item, now_ns) for item in records]
+        self.registry.after(entries)
         numbers = await self._deps.journal.append(*entries, timeout_s=timeout_s)
         entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
-        self._apply(entries)
+        self._apply(entries, now_ns, publish=publish)
         self._announce(entries)
         return entries
 
     # -- automation
     def perform(
-        self, commands: list[Command], now_ns: int, on_disk: Callable[[int], None] = lambda seq: None
+        self,
+        commands: list[Command],
+        now_ns: int,
+        on_disk: Callable[[int], None] = lambda seq: None,
+        *,
+        publish: bool = True,
     ) -> Change:
         """Carry out commands that no operator waits for, at once; journal them as soon as the disk takes the entries.
 
@@ -284,12 +302,9 @@ class CommandExecutor:
         if self._closed:  # a task that began before the service was removed
             return Change(None, decided_ns, None)
         entries = self._entries(commands, now_ns)
-        self._reserve(commands)
-        self._apply(entries)
-        for entry in entries:
-            if (generation := route_generation(entry)) is not None:  # shared memory outlives this process
-                self.pending_entry.write(generation, orjson.dumps(entry))
-        stored_ns = self._carry_out(commands, decided_ns)
+        self._reserve(entries)
+        stored_ns = self._apply(entries, decided_ns, pending=True, publish=publish) if entries else None
+        self._signal(commands)
         kept = True
         for entry in entries:
             generation = route_generation(entry) or 0
@@ -319,14 +334,26 @@ class CommandExecutor:
             data.setdefault("base", self.registry.generation)
         return entry
 
-    def _reserve(self, commands: list[Command]) -> None:
-        self.machine.reserve(*(command.route.generation for command in commands if isinstance(command, PublishRoute)))
+    def _reserve(self, entries: list[Entry]) -> None:
+        self.machine.reserve(*(route_generation(entry) or 0 for entry in entries))
 
-    def _apply(self, entries: list[Entry]) -> None:
+    def _apply(
+        self, entries: list[Entry], decided_ns: int, *, pending: bool = False, publish: bool = True
+    ) -> int | None:
+        """Apply the entries of one record; return when its route was stored, None if it has none.
+
+        `pending`: the journal gets them later; until then shared memory keeps the entry of the route.
+        """
+        before = self.registry.targets
+        self.registry.become(self.registry.after(entries))
         for entry in entries:
-            self.registry.apply(entry)
-            if route_generation(entry) is not None:
+            if (generation := route_generation(entry)) is not None:
                 self._last_published = entry
+                if pending:  # shared memory outlives this process
+                    self.pending_entry.write(generation, orjson.dumps(entry))
+        if not publish:
+            return None
+        return self._carry_out(effects(before, self.registry, entries, self.held.table), decided_ns)
 
     def _announce(self, entries: list[Entry]) -> None:
         """Log and broadcast entries. After the store: a blocked log must not delay a rollback."""
@@ -344,20 +371,31 @@ class CommandExecutor:
             self._deps.broadcast.publish(described(entry))
             self._deps.on_entry(entry)
 
-    def _carry_out(self, commands: list[Command], decided_ns: int) -> int | None:
+    def _carry_out(self, found: Effects, decided_ns: int) -> int | None:
         stored_ns = None
-        for command in commands:
+        for version in self.held.take(found):
+            self.machine.streaks.reset(version)
+        if self.held.table.free_slot() is not None:
+            self._deps.alarms.down(CUT_FOR_SLOT, self.name)
+        for command in found.commands:
             match command:
-                case FillSlot():
-                    self.fill(command)
                 case PublishRoute():
                     self._deps.fail_point.hit("store.before")
                     stored_ns = self.cell.publish(command.route, decided_ns)
                     self._deps.fail_point.hit("store.after")
                     self._deps.workers.wake()
                 case CutSlot():
-                    self.slots.cut(command.slot, command.generation)
+                    self.held.slots.cut(command.slot, command.generation)
                     self._deps.workers.wake()
+                case RaiseAlarm():
+                    self._deps.alarms.up(command.code, command.detail, self.name)
+                case FillSlot():
+                    pass
+        return stored_ns
+
+    def _signal(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
                 case CheckStandby():
                     self._on_check(command)
                 case RaiseAlarm():
@@ -366,58 +404,15 @@ class CommandExecutor:
                     self._deps.alarms.down(command.code, self.name)
                 case Record():
                     pass
-        return stored_ns
 
-    def fill(self, command: FillSlot) -> None:
-        """Write the content of a slot. If the version is new in the slot (`fresh`), its counters begin at zero."""
-        if command.fresh:
-            self.machine.streaks.reset(command.slot)
-            self.counters.begin(command.slot)
-        self.slots.write(command.slot, self._content(command.incarnation, command))
+    def publish(self) -> None:
+        """Fill the slots of all versions that need one, and publish the present route: the first one in this memory."""
+        self._carry_out(first(self.registry, self.held.table), clock.now_ns())
 
-    def _content(self, incarnation: int, placed: FillSlot | Target) -> SlotRecord:
-        """Return the content of a slot."""
-        fields = self.header_fields(placed.rewrite)
-        return SlotRecord(incarnation, placed.version, placed.endpoints, placed.rewrite, fields)
-
-    def header_fields(self, rewrite: Rewrite) -> Fields:
-        """Return the fields of the headers file; none, with an error in the log, if the file cannot be used."""
-        try:
-            return self._deps.header_files.fields(rewrite.headers_file)
-        except Refusal as error:
-            log.error("%s: a version gets no header fields of its own: %s", self.name, error.detail)
-            return ()
-
-    def refuse_unusable(self, version: str, endpoints: tuple[str, ...], rewrite: Rewrite) -> None:
-        """Read the headers file of a version that is to come in; raise Refusal if it is unusable or too large."""
-        fields = self._deps.header_files.load(rewrite.headers_file)
-        size = len(SlotRecord(0, version, endpoints, rewrite, fields).payload())
-        if size > at.SLOT_PAYLOAD_BYTES:
-            detail = f"endpoints and header fields of {version} have {size} bytes, and {at.SLOT_PAYLOAD_BYTES} fit: shorten them"
-            raise Refusal(RefusalCode.HEADERS_FILE_UNUSABLE, detail)
-
-    def refill(self) -> None:
-        """Write the slots of versions whose headers file has changed. Workers adopt them at their next sweep."""
-        for target in self.registry.holders():
-            if target.slot is not None and target.rewrite.headers_file is not None:
-                content, known = self._content(target.incarnation, target), self.slots.read(target.slot)
-                if content != known:
-                    self.slots.write(target.slot, content)
-
-    def drained(self) -> frozenset[int]:
-        """Return the slots without a role on which nothing is in flight and nothing can be claimed any more.
-
-        Acknowledgements are read first, then requests in flight: a claim made before the acknowledgement is counted by then.
-        """
-        found = []
-        for target in self.registry.roles.draining:
-            if target.slot is None:
-                continue
-            if self._deps.workers.unconfirmed(self.index, target.roleless_generation):
-                continue
-            if self._deps.worker_stats.slot_in_flight(self.index, target.slot) == 0:
-                found.append(target.slot)
-        return frozenset(found)
+    def adopt_slots(self) -> None:
+        """Take over the slots that a previous control has filled: those of versions that hold none any more get free."""
+        self._carry_out(adopted(self.registry, self.held.table), clock.now_ns())
+        self.held.refill()
 
 
 def described(entry: Entry) -> dict[str, Any]:

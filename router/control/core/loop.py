@@ -167,8 +167,8 @@ class ControlLoop:
     async def keep_resolving(self) -> None:
         """Resolve the names of all endpoints at once, and then every `resolve_every_s`."""
         while True:
-            holders = [target for service in self.services.values() for target in service.registry.holders()]
-            hosts = {parse_endpoint(url).host for target in holders for url in target.endpoints}
+            holders = [holder for service in self.services.values() for holder in service.executor.held.holders()]
+            hosts = {parse_endpoint(url).host for holder in holders for url in holder.target.endpoints}
             await self.resolver.refresh(hosts - {""})
             await asyncio.sleep(self.settings.timeouts.resolve_every_s)
 
@@ -244,16 +244,16 @@ class ControlLoop:
         else:
             self.alarms.down("headers_file_unusable")
         for service_controller in self.services.values():
-            service_controller.executor.refill()
+            service_controller.executor.held.refill()
 
     def _probed(self, event: ev.ProbeCompleted) -> None:
         service_controller = self.services.get(event.service)
         if service_controller is not None:
             service_controller.probed(event)
 
-    def _last_useful_ns(self, service: str, slot: int, url: str) -> int:
+    def _last_useful_ns(self, service: str, version: str, url: str) -> int:
         service_controller = self.services.get(service)
-        return service_controller.last_useful_ns(slot, url) if service_controller is not None else 0
+        return service_controller.last_useful_ns(version, url) if service_controller is not None else 0
 
     def check(self, name: str) -> Callable[[CheckStandby], None]:
         """Return the function with which the executor of service `name` starts a fresh probe of the standby."""
@@ -261,7 +261,7 @@ class ControlLoop:
 
     def _check(self, name: str, command: CheckStandby) -> None:
         async def probe() -> None:
-            result = await self.probes.probe_now(name, command.slot, command.timeout_s)
+            result = await self.probes.probe_now(name, command.version, command.timeout_s)
             service_controller = self.services.get(name)
             if service_controller is None:
                 return

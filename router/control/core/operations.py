@@ -98,16 +98,16 @@ class Operations:
         rewrite = event.rewrite or (target.rewrite if target is not None else NO_REWRITE)
         endpoints = event.endpoints or (target.endpoints if target is not None else ())
         if rewrite.headers_file is not None:
-            check = service_controller.executor.refuse_unusable
+            check = service_controller.executor.held.refuse_unusable
             await asyncio.to_thread(check, event.version, endpoints, rewrite)
 
     async def _answers_probe(self, service_controller: ServiceController, version: str) -> bool:
         """Return whether a version that was rolled back as unreachable answers a probe now; a switch to it needs that."""
         target = service_controller.registry.targets.get(version)
-        if target is None or target.state is not State.UNREACHABLE or target.slot is None:
+        if target is None or target.state is not State.UNREACHABLE:
             return False
         timeout_s = service_controller.machine.limits.gate_timeout_s
-        return (await self._control_loop.probes.probe_now(service_controller.name, target.slot, timeout_s)).ok
+        return (await self._control_loop.probes.probe_now(service_controller.name, target.version, timeout_s)).ok
 
     async def _refuse_unready(self, service_controller: ServiceController, event: ev.EndpointsAsked) -> None:
         """Raise Refusal unless all new endpoints of a probed version answer."""

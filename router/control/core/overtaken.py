@@ -7,7 +7,7 @@ from typing import Any, Final
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.machine.registry import Registry
-from router.rollout.model.commands import Command, PublishRoute, Record
+from router.rollout.model.commands import Command, Record
 from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.route import generation_text
 from router.rollout.text import shorten
@@ -55,8 +55,6 @@ def comparable(commands: list[Command]) -> list[Any]:
             }
             members["quarantine"] = sorted(command.data.get("quarantine", {}))
             result.append((command.type, members))
-        elif isinstance(command, PublishRoute):
-            result.append(command.route.named())
     return result
 
 

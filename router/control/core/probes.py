@@ -1,4 +1,4 @@
-"""Schedules the active health checks, which also keep every target warm: each endpoint of each watched slot, all the time.
+"""Schedules the active health checks, which also keep every target warm: each endpoint of each watched version, all the time.
 
 One task an endpoint: two probes of one endpoint never overlap, and a slow endpoint delays no other.
 """
@@ -43,11 +43,10 @@ class _Endpoint:
 
 
 @dataclass(slots=True)
-class _WatchedSlot:
-    """One watched slot."""
+class _WatchedVersion:
+    """One watched version."""
 
     service: str
-    slot: int
     version: str
     probe: Probe | Literal["none"]
     rewrite: SentRewrite = AS_IT_IS
@@ -56,9 +55,9 @@ class _WatchedSlot:
 
 
 class Probes:
-    """The probes of all slots of all services. Make it inside a running event loop and `close` it there.
+    """The probes of all versions of all services. Make it inside a running event loop and `close` it there.
 
-    `on_completed` is called on the loop for every probe that ended while its slot was watched, those of `probe_now` included;
+    `on_completed` is called on the loop for every probe that ended while its version was watched, those of `probe_now` included;
     it must not raise. Tests replace `sleep`. `kept` are copies of TLS files (ProbeClient).
     """
 
@@ -74,15 +73,15 @@ class Probes:
         self._on_completed = on_completed
         self._sleep = sleep
         self._client = ProbeClient(settings, kept)
-        self._last_useful_ns: Callable[[str, int, str], int] = lambda service, slot, url: 0
-        self._watched: dict[tuple[str, int], _WatchedSlot] = {}
+        self._last_useful_ns: Callable[[str, str, str], int] = lambda service, version, url: 0
+        self._watched: dict[tuple[str, str], _WatchedVersion] = {}
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply another connect timeout and other `backend_tls`; `watch` gets the settings of the probes themselves."""
         self._client.reconfigure(settings)
 
-    def set_useful_source(self, source: Callable[[str, int, str], int]) -> None:
-        """Ask `source` when an endpoint (service, slot, URL) gave its last useful inference answer (monotonic nanoseconds; 0:
+    def set_useful_source(self, source: Callable[[str, str, str], int]) -> None:
+        """Ask `source` when an endpoint (service, version, URL) gave its last useful inference answer (monotonic nanoseconds; 0:
         unknown). Such an answer proves more than an inference probe, which is left out then.
         """
         self._last_useful_ns = source
@@ -90,7 +89,6 @@ class Probes:
     def watch(
         self,
         service: str,
-        slot: int,
         version: str,
         endpoints: tuple[str, ...],
         probe: Probe | Literal["none"],
@@ -100,18 +98,18 @@ class Probes:
     ) -> None:
         """Probe these endpoints (canonical URLs) from now on, as `rewrite` says; `hurried`: at least once a second.
 
-        A further call for the slot changes the endpoints. An endpoint that stays keeps its last result, unless the version or
-        the probe changes.
+        A further call for the version changes the endpoints. An endpoint that stays keeps its last result, unless the probe
+        changes.
         """
-        known = self._watched.get((service, slot))
-        if known is not None and (known.version, known.probe, known.rewrite) != (version, probe, rewrite):
-            self.unwatch(service, slot)
+        known = self._watched.get((service, version))
+        if known is not None and (known.probe, known.rewrite) != (probe, rewrite):
+            self.unwatch(service, version)
             known = None
-        watched = known or _WatchedSlot(service, slot, version, probe, rewrite)
+        watched = known or _WatchedVersion(service, version, probe, rewrite)
         if hurried and not watched.hurried:
             self._hurry(watched)
         watched.hurried = hurried
-        self._watched[service, slot] = watched
+        self._watched[service, version] = watched
         for url in watched.endpoints.keys() - set(endpoints):
             _stop(watched.endpoints.pop(url))
         for url in endpoints:
@@ -120,32 +118,32 @@ class Probes:
                 self._begin(watched, endpoint)
         watched.endpoints = {url: watched.endpoints[url] for url in endpoints}
 
-    def _hurry(self, watched: _WatchedSlot) -> None:
+    def _hurry(self, watched: _WatchedVersion) -> None:
         """End the pauses between probes."""
         for endpoint in watched.endpoints.values():
             if not endpoint.lock.locked():
                 _stop(endpoint)
                 self._begin(watched, endpoint)
 
-    def _begin(self, watched: _WatchedSlot, endpoint: _Endpoint) -> None:
+    def _begin(self, watched: _WatchedVersion, endpoint: _Endpoint) -> None:
         task = self._keep_probing(watched, endpoint)
         endpoint.task = self._tasks.spawn(task, f"probe {watched.service} {endpoint.url}")
 
-    def unwatch(self, service: str, slot: int) -> None:
-        """Stop probing a slot. A probe in flight is cancelled and not reported. An unknown slot is ignored."""
-        watched = self._watched.pop((service, slot), None)
+    def unwatch(self, service: str, version: str) -> None:
+        """Stop probing a version. A probe in flight is cancelled and not reported. An unknown version is ignored."""
+        watched = self._watched.pop((service, version), None)
         for endpoint in watched.endpoints.values() if watched else ():
             _stop(endpoint)
 
-    async def probe_now(self, service: str, slot: int, timeout_s: float) -> ProbeResult:
-        """Probe every endpoint of a slot once, at once; return within `timeout_s`.
+    async def probe_now(self, service: str, version: str, timeout_s: float) -> ProbeResult:
+        """Probe every endpoint of a version once, at once; return within `timeout_s`.
 
-        The result is good if one endpoint is good: one failing endpoint does not make a failing version. The result of a slot
-        that is not watched is bad.
+        The result is good if one endpoint is good: one failing endpoint does not make a failing version. The result of a
+        version that is not watched is bad.
         """
-        watched = self._watched.get((service, slot))
+        watched = self._watched.get((service, version))
         if watched is None:
-            return ProbeResult(False, f"slot {slot} of {service} is not watched", 0.0)
+            return ProbeResult(False, f"{version} of {service} is not watched", 0.0)
         started_ns = clock.now_ns()
         results = await asyncio.gather(
             *(self._probe_within(watched, endpoint, timeout_s) for endpoint in watched.endpoints.values())
@@ -167,20 +165,20 @@ class Probes:
         probes = (self._client.probe(service, url, probe, timeout_s, rewrite) for url in endpoints)
         return dict(zip(endpoints, await asyncio.gather(*probes), strict=True))
 
-    def targets(self, service: str, slot: int) -> list[dict[str, object]]:
+    def targets(self, service: str, version: str) -> list[dict[str, object]]:
         """Return `{url, ready, last_probe: {ok, detail, ms, age_s} | None}` for each endpoint, in the order of the settings."""
-        watched = self._watched.get((service, slot))
+        watched = self._watched.get((service, version))
         now_ns = clock.now_ns()
         return [_described(endpoint, now_ns) for endpoint in (watched.endpoints.values() if watched else ())]
 
     async def close(self) -> None:
         """Stop all probes and close their connections."""
-        for service, slot in list(self._watched):
-            self.unwatch(service, slot)
+        for service, version in list(self._watched):
+            self.unwatch(service, version)
         await self._client.close()
 
     # -- one endpoint
-    async def _keep_probing(self, watched: _WatchedSlot, endpoint: _Endpoint) -> None:
+    async def _keep_probing(self, watched: _WatchedVersion, endpoint: _Endpoint) -> None:
         settings = _settings_of(watched.probe)
         while True:
             endpoint.begun_ns = clock.now_ns()
@@ -190,7 +188,7 @@ class Probes:
             while (left_s := self._postponed_s(watched, endpoint)) > 0:
                 await self._sleep(left_s)
 
-    def _postponed_s(self, watched: _WatchedSlot, endpoint: _Endpoint) -> float:
+    def _postponed_s(self, watched: _WatchedVersion, endpoint: _Endpoint) -> float:
         """Return for how long a due probe can be left out, because a client got a useful answer: that proves more.
 
         None is left out before GATE_PROBES good ones in a row: automation wants them of a standby, which may answer replays.
@@ -198,10 +196,10 @@ class Probes:
         settings, last = _settings_of(watched.probe), endpoint.last
         if not settings.inference or watched.hurried or last is None or not last.ok or endpoint.good < GATE_PROBES:
             return 0.0
-        useful_ns = self._last_useful_ns(watched.service, watched.slot, endpoint.url)
+        useful_ns = self._last_useful_ns(watched.service, watched.version, endpoint.url)
         return _left_s(settings.interval_s, useful_ns) if useful_ns else 0.0
 
-    async def _probe_within(self, watched: _WatchedSlot, endpoint: _Endpoint, timeout_s: float) -> ProbeResult:
+    async def _probe_within(self, watched: _WatchedVersion, endpoint: _Endpoint, timeout_s: float) -> ProbeResult:
         started_ns = clock.now_ns()
         try:
             await asyncio.wait_for(endpoint.lock.acquire(), timeout_s)
@@ -216,16 +214,15 @@ class Probes:
         finally:
             endpoint.lock.release()
 
-    def _report(self, watched: _WatchedSlot, endpoint: _Endpoint, result: ProbeResult) -> None:
-        current = self._watched.get((watched.service, watched.slot))
+    def _report(self, watched: _WatchedVersion, endpoint: _Endpoint, result: ProbeResult) -> None:
+        current = self._watched.get((watched.service, watched.version))
         if current is not watched or watched.endpoints.get(endpoint.url) is not endpoint:
-            return  # unwatched meanwhile: the slot may hold another version already
+            return  # unwatched meanwhile: the version may be watched anew already
         endpoint.last, endpoint.last_ns = result, clock.now_ns()
         endpoint.good = endpoint.good + 1 if result.ok or result.unknown else 0
         self._on_completed(
             ProbeCompleted(
                 service=watched.service,
-                slot=watched.slot,
                 version=watched.version,
                 endpoint_url=endpoint.url,
                 ok=result.ok,
@@ -240,7 +237,7 @@ class Probes:
             )
         )
 
-    async def _probe(self, watched: _WatchedSlot, endpoint: _Endpoint, timeout_s: float) -> ProbeResult:
+    async def _probe(self, watched: _WatchedVersion, endpoint: _Endpoint, timeout_s: float) -> ProbeResult:
         return await self._client.probe(watched.service, endpoint.url, watched.probe, timeout_s, watched.rewrite)
 
 
@@ -249,7 +246,7 @@ def _settings_of(probe: Probe | Literal["none"]) -> Probe:
     return Probe() if probe == "none" else probe
 
 
-def _interval_s(watched: _WatchedSlot, endpoint: _Endpoint) -> float:
+def _interval_s(watched: _WatchedVersion, endpoint: _Endpoint) -> float:
     """Return the seconds between two probes of an endpoint: fewer while it matters."""
     interval_s = _settings_of(watched.probe).interval_s
     if watched.hurried or endpoint.good < GATE_PROBES:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,13 +21,13 @@ from router.control.store.batch import JournalUnavailable
 from router.control.store.journal_opening import begun_anew, corrupt, opened
 from router.errors import InternalError, Refusal, StartError
 from router.errors.codes import StartCode
-from router.rollout.machine.reconcile import assumed, recovered
+from router.rollout.machine.reconcile import Named, assumed, named_roles, recovered, versions_of
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import rebuild, uncommitted_entries
 from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import FillSlot, PublishRoute, Record
+from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry, route_generation
-from router.rollout.model.route import Route
+from router.rollout.model.route import NO_SLOT, Route
 from router.rollout.model.target import State
 from router.runtime import clock
 from router.settings.sections.service import Service, TargetSeed
@@ -175,13 +174,7 @@ async def reconcile(
         return await _adopt_memory(executor, entries)
     for record in _first_records(executor.registry, service, assume):
         await _journalled(executor, record)
-    registry = executor.registry
-    commands: list[FillSlot | PublishRoute] = [
-        FillSlot(target.slot, target.incarnation, target.version, target.endpoints, fresh=True, rewrite=target.rewrite)
-        for target in registry.holders()
-        if target.slot is not None
-    ]
-    executor.perform([*commands, PublishRoute(registry.route())], clock.now_ns())
+    executor.publish()
     return None
 
 
@@ -203,19 +196,17 @@ def _first_records(registry: Registry, service: Service, assume: str | None) -> 
                 "target": {
                     "version": seed.version,
                     "endpoints": list(seed.endpoints),
-                    "slot": slot,
-                    "incarnation": registry.incarnations[slot] + 1,
                     **({"rewrite": seed.rewrite.as_dict()} if seed.rewrite.distinguishes else {}),
                 },
             },
         )
-        for slot, (seed, state) in enumerate(places)
+        for seed, state in places
     ]
 
 
 async def _journalled(executor: CommandExecutor, record: Record) -> None:
     try:
-        await executor.append_and_apply(record)
+        await executor.append_and_apply(record, publish=False)
     except JournalUnavailable as error:
         raise StartError(StartCode.JOURNAL_UNAVAILABLE, f"{error.detail}; a first start needs a journal") from None
 
@@ -229,47 +220,48 @@ async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None
     word = executor.cell.read()
     if word is None:
         raise InternalError("route_missing", executor.name)
-    read = {slot: executor.slots.read(slot) for slot in word.named()}
-    contents = {
-        slot: (content.version, content.endpoints, content.incarnation, content.rewrite)
-        for slot, content in read.items()
-        if content
-    }
+    slots = {State.ACTIVE: word.active, State.STANDBY: word.standby, State.VERIFYING: word.candidate}
+    contents = {role: executor.held.slots.read(slot) for role, slot in slots.items() if slot != NO_SLOT}
+    named = {role: (found.version, found.endpoints, found.rewrite) for role, found in contents.items() if found}
     lost = uncommitted_entries(executor.name, entries, word.generation)
     issued = [route_generation(entry) or 0 for entry in entries if entry.service == executor.name]
     executor.machine.reserve(word.generation, *issued)
     missing: list[Record | Entry] = [
         Record(entry_types.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost
     ]
-    found = _pending_entry(executor, word) or recovered(executor.registry, word, contents)
+    found = _pending_entry(executor, word, named) or recovered(executor.registry, word, named)
     if found is not None:
         missing.append(found)
-    if not missing:
-        return
-    log.warning("%s: shared memory and journal differ; shared memory wins", executor.name)
+    if missing:
+        log.warning("%s: shared memory and journal differ; shared memory wins", executor.name)
+        await _journal_late(executor, missing, found)
+    executor.adopt_slots()
+
+
+async def _journal_late(executor: CommandExecutor, missing: list[Record | Entry], found: Record | Entry | None) -> None:
+    """Journal entries whose effects shared memory has already; without the disk go on."""
     try:
-        await executor.append_and_apply(*missing, timeout_s=_DISK_WAIT_S)
+        await executor.append_and_apply(*missing, timeout_s=_DISK_WAIT_S, publish=False)
     except Refusal as error:
         log.warning("%s: %s; going on without", executor.name, error.detail)
         now_ns = found.monotonic_ns if isinstance(found, Entry) else clock.now_ns()
-        executor.perform([Record(item.type, item.actor, item.data) for item in missing], now_ns)
+        executor.perform([Record(item.type, item.actor, item.data) for item in missing], now_ns, publish=False)
 
 
-def _pending_entry(executor: CommandExecutor, word: Route) -> Entry | None:
+def _pending_entry(executor: CommandExecutor, word: Route, named: Named) -> Entry | None:
     """Return the entry whose route the previous control has stored, and which it could not journal; None if there is
     none.
     """
     pending, registry = executor.pending_entry.read(), executor.registry
     if pending is None or pending[0] != word.generation or word.generation == registry.generation:
         return None
-    trial = deepcopy(registry)
     try:
         entry = Entry(**orjson.loads(pending[1]))
-        trial.apply(entry)
+        trial = registry.after([entry])
     except (orjson.JSONDecodeError, InternalError, KeyError, TypeError, ValueError) as error:
         log.warning("%s: the note of route %d does not fit the journal: %r", executor.name, word.generation, error)
         return None
-    fits = trial.generation == word.generation and trial.route().named() == word.named()
+    fits = trial.generation == word.generation and named_roles(trial) == versions_of(named)
     return entry if fits else None
 
 

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from router.control.core.executor import CommandExecutor
-from router.control.core.slot_counters import HISTOGRAMS
 from router.control.core.workers import Workers
 from router.control.monitors.replica_monitor import ReplicaMonitor
+from router.control.placement.slot_counters import HISTOGRAMS
 from router.rollout.incidents.impact import beginning_ns, reading
 from router.rollout.judge.judge import Judge
 from router.rollout.judge.rules import Rules
-from router.rollout.machine.registry import Registry
-from router.rollout.model.target import ROLES, Target
+from router.rollout.model.target import ROLES
 from router.rollout.outcome import Outcome
+from router.rollout.placement.slot_table import SlotHolder
 from router.rollout.stats.epoch_history import AffectedPeriod
 from router.rollout.stats.figures import delta_between
 from router.rollout.stats.sample import Sample
@@ -47,54 +47,50 @@ class Sampler:
         """The work of each slot with a role, as of the last second."""
         self._at_rest: dict[int, tuple[tuple[int, int, int], tuple[tuple[int, ...], ...] | None]] = {}
         """By slot: (incarnation, attempts, ends) at the last reading without open attempts; histograms, if it was the second."""
-        self._last: dict[int, tuple[list[int], Target, int, Sample]] = {}
+        self._last: dict[int, tuple[list[int], SlotHolder, int, Sample]] = {}
         """By slot: the last sample without a stall, and what it was made from: counters, version and generation."""
 
     def restore(self) -> None:
         """Give the judge the samples that the previous control has written to the ring."""
-        for target in self._executor.registry.holders():
-            if target.slot is None:
-                continue
-            for tier, samples in self._ring.load(self._executor.index, target.slot).items():
-                if samples and samples[-1].incarnation == target.incarnation:
-                    self._judge.restore(target.slot, tier, samples)
+        for holder in self._executor.held.holders():
+            for tier, samples in self._ring.load(self._executor.index, holder.slot).items():
+                if samples and samples[-1].incarnation == holder.incarnation:
+                    self._judge.restore(holder.slot, tier, samples)
 
     def sample(self, now_ns: int, stalled: bool) -> None:
         """Take one sample of every slot that a version holds."""
         full = now_ns - self._full_ns >= 0.95 * SECOND_NS
         if full:
             self._full_ns = now_ns
-        for target in self._executor.registry.holders():
-            if target.slot is None:
-                continue
-            sample = self._next(target, target.slot, now_ns, stalled, full and target.state in ROLES)
+        for holder in self._executor.held.holders():
+            sample = self._next(holder, now_ns, stalled, full and holder.target.state in ROLES)
             if sample.work is not None:
-                self.work[target.slot] = sample.work
-            for tier in self._judge.observe(target.slot, sample):
-                self._ring.write(self._executor.index, target.slot, tier, sample)
+                self.work[holder.slot] = sample.work
+            for tier in self._judge.observe(holder.slot, sample):
+                self._ring.write(self._executor.index, holder.slot, tier, sample)
 
-    def _next(self, target: Target, slot: int, now_ns: int, stalled: bool, full: bool) -> Sample:
+    def _next(self, holder: SlotHolder, now_ns: int, stalled: bool, full: bool) -> Sample:
         """Return the next sample: the last one at another time if nothing has changed."""
+        slot = holder.slot
         counts, generation = self._executor.counters.scalars(slot), self._executor.registry.generation
-        set_aside = self._replica_monitor.set_aside(target, slot, now_ns)
+        set_aside = self._replica_monitor.set_aside(holder, now_ns)
         known = self._last.get(slot)
         # `scalars` returns the same list, and a version that changes is another object.
-        same = known is not None and known[0] is counts and known[1] is target and known[2] == generation
+        same = known is not None and known[0] is counts and known[1] is holder and known[2] == generation
         last = known[3] if known is not None and same and not stalled and known[3].set_aside == set_aside else None
         if last is not None and not full:
             return last.again(now_ns)
         since_ns = last.unchanged_since_ns or last.at_ns if last is not None else 0
-        sample = self._sample(target, slot, counts, set_aside, now_ns, stalled, full, since_ns)
+        sample = self._sample(holder, counts, set_aside, now_ns, stalled, full, since_ns)
         if stalled:
             self._last.pop(slot, None)
         else:
-            self._last[slot] = counts, target, generation, sample
+            self._last[slot] = counts, holder, generation, sample
         return sample
 
     def _sample(
         self,
-        target: Target,
-        slot: int,
+        holder: SlotHolder,
         counts: list[int],
         set_aside: int,
         now_ns: int,
@@ -102,13 +98,13 @@ class Sampler:
         full: bool,
         unchanged_since_ns: int,
     ) -> Sample:
-        executor = self._executor
-        histograms = self._histograms(target, slot, counts) if full else (None,) * len(HISTOGRAMS)
+        executor, slot = self._executor, holder.slot
+        histograms = self._histograms(holder, counts) if full else (None,) * len(HISTOGRAMS)
         return Sample(
             at_ns=now_ns,
-            incarnation=target.incarnation,
+            incarnation=holder.incarnation,
             generation=executor.registry.generation,
-            role=_ROLE_NUMBERS.get(target.role, 0),
+            role=_ROLE_NUMBERS.get(holder.role, 0),
             claimed=counts[at.L_CLAIMED],
             begun=counts[at.L_BEGUN],
             faults_unbegun=counts[at.L_FAULTS_UNBEGUN],
@@ -126,17 +122,17 @@ class Sampler:
             abandoned=histograms[2],
             first_useful=histograms[3],
             work=executor.counters.work(slot) if full else None,
-            epochs=executor.counters.epochs(slot, target.incarnation, now_ns) if full else (),
+            epochs=executor.counters.epochs(slot, holder.incarnation, now_ns) if full else (),
             pairs_well=counts[at.L_PAIRS_WELL],
             pairs_failed=counts[at.L_PAIRS_FAILED],
             set_aside=set_aside,
             unchanged_since_ns=unchanged_since_ns,
         )
 
-    def _histograms(self, target: Target, slot: int, counts: list[int]) -> tuple[tuple[int, ...], ...]:
+    def _histograms(self, holder: SlotHolder, counts: list[int]) -> tuple[tuple[int, ...], ...]:
         """Return the histograms of a slot; those of the last reading if nothing was in flight since."""
-        ends = sum(counts[at.L_OUTCOMES : at.L_OUTCOMES + at.OUTCOME_COUNT])
-        key = (target.incarnation, counts[at.L_CLAIMED], ends)
+        slot, ends = holder.slot, sum(counts[at.L_OUTCOMES : at.L_OUTCOMES + at.OUTCOME_COUNT])
+        key = (holder.incarnation, counts[at.L_CLAIMED], ends)
         before, found = self._at_rest.get(slot, (None, None))
         if found is not None and before == key:
             return found
@@ -188,14 +184,12 @@ class RouterHealth:
 
 
 def evidence(
-    judge: Judge, registry: Registry, since_ns: int | None, now_ns: int, trigger: Mapping[str, Any] = NO_TRIGGER
+    judge: Judge, slot: int | None, since_ns: int | None, now_ns: int, trigger: Mapping[str, Any] = NO_TRIGGER
 ) -> dict[str, object] | None:
-    """Return the impact of a failing active version until now: requests, errors by outcome, rescued, seconds, who failed.
+    """Return the impact of the failing version in `slot` until now: requests, errors by outcome, rescued, seconds, who failed.
 
     It is counted as in the incident (figures.py) and from the same time: `since_ns`, or 20 s ago if that is unknown.
     """
-    active = registry.active
-    slot = active.slot if active is not None else None
     trail = judge.entries(slot) if slot is not None else []
     if slot is None or not trail:
         return None

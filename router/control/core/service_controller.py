@@ -130,12 +130,12 @@ class ServiceController:
         self._health = RouterHealth(worker_stats, executor.index)
         self.refused_answers = RefusedAnswersMonitor(worker_stats, executor.index)
         self._probe_monitor = ProbeMonitor(self.name, self.machine, alarms)
-        self._pressure_monitor = PressureMonitor(self.name, self.registry, self.judge, alarms)
+        self._pressure_monitor = PressureMonitor(self.name, self.registry, self.judge, alarms, executor.held.slot_of)
         self.observation = ObservedDay(self.name, clock.now_ns()) if settings.observe else None
         """What would have been rolled back; None if the rules act."""
         self._alarms = alarms
         self._on_switch = on_switch
-        self._probed: dict[int, tuple[str, tuple[str, ...], bool, Rewrite]] = {}
+        self._probed: dict[str, tuple[tuple[str, ...], bool, Rewrite]] = {}
         self._trigger_sources: list[TriggerSource] = []
         self._noted: set[NoteCode] = set()
         self._checked: tuple[object, ...] = ()
@@ -144,6 +144,11 @@ class ServiceController:
         """The `changes` of the registry after the last report."""
         self._watched_at: int | None = None
         """The `changes` of the registry for which the probes are right; None if the settings have changed since."""
+
+    @property
+    def active_slot(self) -> int | None:
+        """The slot of the active version; None without one."""
+        return self.executor.held.slot_of(self.registry.active)
 
     def add_trigger_source(self, source: TriggerSource) -> None:
         """Judge the active version by the triggers of `source`, too."""
@@ -173,7 +178,7 @@ class ServiceController:
             self.service.rules, first_byte_timeout_s(settings, self.service), self.service.acceptance
         )
         self.work_buckets.reconfigure(self.service.inference.rules)
-        self._probed = dict.fromkeys(self._probed, ("", (), False, NO_REWRITE))
+        self._probed = dict.fromkeys(self._probed, ((), False, NO_REWRITE))
         self._watched_at = None
         self._reported_at = -1
 
@@ -186,7 +191,7 @@ class ServiceController:
         self._judge_inputs = self._inputs(now_ns)
         before, changes = self.verdict, self.registry.changes
         self.verdict = self._with_cause(self.judge.evaluate(self._judge_inputs, now_ns), now_ns)
-        self.handle(Ticked(self.executor.drained()), now_ns)
+        self.handle(Ticked(self.executor.held.drained()), now_ns)
         if self.verdict.accepted is not None:
             self.handle(Accepted(self.verdict.accepted.as_dict()), now_ns)
         if self.verdict.failing is not None:
@@ -212,22 +217,23 @@ class ServiceController:
     def _with_cause(self, verdict: Verdict, now_ns: int) -> Verdict:
         """Name in the verdict why workers have refused answers of the active version."""
         active = self.registry.active
-        if active is None or active.slot is None:
+        held = self.executor.held.table.held.get(active.version) if active is not None else None
+        if held is None:
             return verdict
-        self.refused_answers.observe(active.slot, active.incarnation, now_ns)
+        self.refused_answers.observe(held.slot, held.incarnation, now_ns)
         return with_cause(verdict, cause_text(self.refused_answers.recent())) if verdict.pending else verdict
 
     def _update_buckets(self, now_ns: int) -> None:
         """Take proposed work buckets, and tell the workers which waits are overdue; once a second."""
         if now_ns - self._buckets_at_ns >= SECOND_NS:
             self._buckets_at_ns = now_ns
-            active = self.registry.active
-            work = self._sampler.work.get(active.slot, {}) if active is not None and active.slot is not None else {}
+            slot = self.active_slot
+            work = self._sampler.work.get(slot, {}) if slot is not None else {}
             self.work_buckets.update(work, self.judge.known_times(now_ns))
 
     def _check_standby(self) -> None:
         """Raise the alarms about addresses and probes before the standby is needed, or end them."""
-        self.replica_monitor.check(self.registry.holders())
+        self.replica_monitor.check(self.executor.held.holders())
         evidence = self._judge_inputs.inference_probe if self._judge_inputs else None
         checked = self.registry.changes, self.machine.streaks.changes, self.machine.limits, evidence
         if checked == self._checked:
@@ -251,15 +257,13 @@ class ServiceController:
         """Return the members of JudgeInputs, in their order."""
         registry, streaks = self.registry, self.machine.streaks
         active, standby = registry.active, registry.standby
-        since_ns = None
-        if active is not None and active.slot is not None:
-            since_ns = streaks.unreachable_since_ns(active.slot, active.endpoints)
+        since_ns = streaks.unreachable_since_ns(active) if active is not None else None
         external_results: tuple[TriggerResult, ...] = ()
         for source in self._trigger_sources:
             external_results += source(now_ns)
         return (
-            active.slot if active is not None else None,
-            standby.slot if standby is not None else None,
+            self.active_slot,
+            self.executor.held.slot_of(standby),
             registry.active_since_ns,
             active is not None and active.accepted,
             since_ns,
@@ -285,18 +289,18 @@ class ServiceController:
         """Return the impact of the active version since the beginning of the evidence of `trigger` (sampler.py, `evidence`), with
         the size of the standby.
         """
-        found = evidence(self.judge, self.registry, trigger.get("evidence_since_ns"), now_ns, trigger)
+        found = evidence(self.judge, self.active_slot, trigger.get("evidence_since_ns"), now_ns, trigger)
         return None if found is None else {**found, "standby_size": self._probe_monitor.standby_size()}
 
     def shares(self, now_ns: int) -> tuple[float, float, int] | None:
         """Return (share of the requests rescued on the standby that failed there, too; share of faults of the active version;
         rescued requests) of the last 60 s and since the promotion. None without rescues.
         """
-        active, standby = self.registry.active, self.registry.standby
-        if active is None or standby is None or active.slot is None:
+        slot = self.active_slot
+        if slot is None or self.registry.standby is None:
             return None
-        well, failed = self.judge.pairs(active.slot, GATE_WINDOW_S, now_ns, self.registry.active_since_ns)
-        active_share = self.judge.share_of_faults(active.slot, ACTIVE_WINDOW_S, now_ns)
+        well, failed = self.judge.pairs(slot, GATE_WINDOW_S, now_ns, self.registry.active_since_ns)
+        active_share = self.judge.share_of_faults(slot, ACTIVE_WINDOW_S, now_ns)
         if not well + failed or active_share is None:
             return None
         return failed / (well + failed), active_share[0], well + failed
@@ -353,7 +357,7 @@ class ServiceController:
 
     def sent_rewrite(self, rewrite: Rewrite) -> SentRewrite:
         """Return how control's own requests to a version differ from the client's; without its fields if they are unusable."""
-        return SentRewrite(self.service.path_prefix, rewrite, self.executor.header_fields(rewrite))
+        return SentRewrite(self.service.path_prefix, rewrite, self.executor.held.header_fields(rewrite))
 
     def roles(self) -> dict[str, str | None]:
         """Return the active version, the standby and the candidate."""
@@ -371,13 +375,14 @@ class ServiceController:
         if change.entry is not None and change.entry.type in (entry_types.ROLLED_BACK, entry_types.DRILL_SWITCHED):
             self._on_switch(self, change)
 
-    def last_useful_ns(self, slot: int, url: str) -> int:
+    def last_useful_ns(self, version: str, url: str) -> int:
         """Return when an endpoint gave its last useful inference answer (monotonic nanoseconds); 0 if unknown.
 
         A version with several endpoints counts as unknown: the answers of one prove nothing about another.
         """
-        target = self.registry.in_slot(slot)
-        newest = self.judge.newest_full(slot)
+        target = self.registry.targets.get(version)
+        slot = self.executor.held.slot_of(target)
+        newest = self.judge.newest_full(slot) if slot is not None else None
         if target is None or len(target.endpoints) != 1 or self._judge_inputs is None:
             return 0
         if newest is None or newest.work is None:
@@ -394,7 +399,8 @@ class ServiceController:
 
     def _failed_probes(self, slot: int, name: str) -> int:
         """Return the failed probes in a row of an address, -1 if it was not probed."""
-        streak = self.machine.streaks.of_endpoint(slot, name)
+        holder = self.executor.held.holder_in(slot)
+        streak = self.machine.streaks.of_endpoint(holder.target.version, name) if holder is not None else None
         return streak.bad if streak is not None else -1
 
     def probed(self, event: ProbeCompleted) -> None:
@@ -407,8 +413,8 @@ class ServiceController:
 
     def unwatch(self, probes: Probes) -> None:
         """Probe no version of this service any more."""
-        for slot in self._probed:
-            probes.unwatch(self.name, slot)
+        for version in self._probed:
+            probes.unwatch(self.name, version)
         self._probed, self._watched_at = {}, None
 
     def watch(self, probes: Probes) -> None:
@@ -416,24 +422,17 @@ class ServiceController:
         if self._watched_at == self.registry.changes:
             return
         warm = {
-            target.slot: (target.version, target.endpoints, target.state in HURRIED, target.rewrite)
-            for target in self.registry.holders()
-            if target.slot is not None and target.state in WATCHED
+            target.version: (target.endpoints, target.state in HURRIED, target.rewrite)
+            for target in self.registry.targets.values()
+            if target.state in WATCHED
         }
-        for slot in self._probed.keys() - warm.keys():
-            probes.unwatch(self.name, slot)
-        for slot, watched in warm.items():
-            version, endpoints, hurried, rewrite = watched
-            if self._probed.get(slot) != watched:
-                probes.watch(
-                    self.name,
-                    slot,
-                    version,
-                    endpoints,
-                    self.service.probe,
-                    hurried=hurried,
-                    rewrite=self.sent_rewrite(rewrite),
-                )
+        for version in self._probed.keys() - warm.keys():
+            probes.unwatch(self.name, version)
+        for version, watched in warm.items():
+            if self._probed.get(version) != watched:
+                endpoints, hurried, rewrite = watched
+                sent = self.sent_rewrite(rewrite)
+                probes.watch(self.name, version, endpoints, self.service.probe, hurried=hurried, rewrite=sent)
         self._probed, self._watched_at = warm, self.registry.changes
 
 

@@ -18,8 +18,9 @@ from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.model.events import DrillMoveAsked
 from router.rollout.model.route import successor
-from router.rollout.model.target import State, Target
+from router.rollout.model.target import State
 from router.rollout.outcome import OUTCOMES
+from router.rollout.placement.effects import route_of
 from router.runtime import clock
 from router.runtime.text.plurals import counted
 from router.shm import layout as at
@@ -106,7 +107,7 @@ class DrillRunner:
             gate=tuple(service_controller.machine.gate.swap_objections(service_controller.shares(now_ns))),
             frozen=registry.freeze_text if registry.frozen else None,
             candidate=candidate.version if candidate and candidate.state is State.VERIFYING else None,
-            draining=next((target.version for target in registry.holders() if target.bounded), None),
+            draining=next((target.version for target in registry.targets.values() if target.bounded), None),
             rollback=f"rollback {incident['id']}" if incident else None,
             rollback_age_s=clock.wall_s() - incident["detection_at"] if incident else None,
             results=service_controller.verdict.results,
@@ -205,8 +206,8 @@ class DrillRunner:
             f"{result.name}: {result.reason}" for result in service_controller.verdict.results if result.state == "fail"
         ]
         target, streaks = service_controller.registry.active, service_controller.machine.streaks
-        if target is not None and target.slot is not None and streaks.all_failing(target.slot, target.endpoints):
-            found.append(f"the last probes of {target.version} failed: {streaks.detail(target.slot)}")
+        if target is not None and streaks.all_failing(target):
+            found.append(f"the last probes of {target.version} failed: {streaks.detail(target.version)}")
         return [*found, service_controller.unwell] if service_controller.unwell else found
 
     def _end(self, drill: Drill, result: Result, now_ns: int) -> None:
@@ -262,10 +263,10 @@ class DrillRunner:
     async def _perform_shadow(self, plan: DrillPlan) -> tuple[list[str], Document]:
         service_controller, registry = self.service_controller, self.service_controller.registry
         standby, active = registry.standby, registry.active
-        if standby is None or standby.slot is None or active is None:
+        if standby is None or active is None:
             return [registry.missing_standby() or "there is no standby"], {}
         probe = await self._services.probes.probe_now(
-            service_controller.name, standby.slot, service_controller.machine.limits.gate_timeout_s
+            service_controller.name, standby.version, service_controller.machine.limits.gate_timeout_s
         )
         began_ns = clock.now_ns()
         reasons = service_controller.machine.gate.swap_objections(service_controller.shares(self._now_ns()))
@@ -273,8 +274,7 @@ class DrillRunner:
             reasons.append(f"its fresh probe failed: {probe.detail}")
         gate_us = _us_since(began_ns)
         began_ns = clock.now_ns()
-        states = {standby.version: State.ACTIVE, active.version: State.STANDBY}
-        registry.route(successor(registry.generation), states).encode()
+        route_of(registry, service_controller.executor.held.table, successor(registry.generation)).encode()
         encode_us = _us_since(began_ns)
         unconfirmed = self._services.workers.unconfirmed(service_controller.executor.index, registry.generation)
         if unconfirmed:
@@ -299,22 +299,22 @@ class DrillRunner:
 
     # -- measuring
     def _performance_of(self, version: str, seconds: float, now_ns: int) -> Performance:
-        target = self.service_controller.registry.targets.get(version)
-        if target is None or target.slot is None:
+        slot = self.service_controller.executor.held.table.slot_of(version)
+        if slot is None:
             return Performance()
-        window = self.service_controller.judge.window(target.slot, seconds, now_ns)
-        timed = self.service_controller.judge.window(target.slot, seconds, now_ns, histograms=True)
+        window = self.service_controller.judge.window(slot, seconds, now_ns)
+        timed = self.service_controller.judge.window(slot, seconds, now_ns, histograms=True)
         limit_ms = self._before.limit_ms or late_after_ms(timed, self.service_controller.service.rules.latency.slo_ms)
-        return performance_of(window, limit_ms, self._waiting_late(target, limit_ms, now_ns), timed)
+        return performance_of(window, limit_ms, self._waiting_late(slot, limit_ms, now_ns), timed)
 
-    def _waiting_late(self, target: Target | None, limit_ms: float | None, now_ns: int) -> int:
+    def _waiting_late(self, slot: int, limit_ms: float | None, now_ns: int) -> int:
         """Return a lower bound of the requests that have waited longer than `limit_ms` and still wait.
 
         The workers' blocks count the requests that wait longer than hang_wait_min_s, and the age of the oldest one.
         """
-        if target is None or target.slot is None or limit_ms is None:
+        if limit_ms is None:
             return 0
-        counts = self.service_controller.executor.counters.scalars(target.slot)
+        counts = self.service_controller.executor.counters.scalars(slot)
         if limit_ms <= self.service_controller.service.rules.hard_failure.hang_wait_min_s * 1000:
             return counts[at.L_WAITING_LONG]
         oldest_ns = counts[at.L_OLDEST_WAITING_NS]

@@ -29,7 +29,7 @@ from router.errors.codes import RefusalCode
 from router.rollout.history.period import Period, period
 from router.rollout.history.row import FAILED, PASSED, ROLES, SERVICE_SLOT, UNDECIDED, Reading, Work
 from router.rollout.model.entry import Entry
-from router.rollout.model.target import Target
+from router.rollout.placement.slot_table import SlotHolder
 from router.rollout.stats.work_counts import WorkCounts
 from router.runtime import clock
 from router.settings.settings import Settings
@@ -147,7 +147,8 @@ class HistoryAddon(Addon):
 
     def _read(self, service_controller: ServiceController, interval: _Interval, now_ns: int) -> None:
         found = [
-            self._slot_reading(service_controller, target, interval) for target in service_controller.registry.holders()
+            self._slot_reading(service_controller, holder, interval)
+            for holder in service_controller.executor.held.holders()
         ]
         readings = [reading for reading in found if reading is not None]
         readings.append(self._service_reading(service_controller, interval, now_ns))
@@ -159,27 +160,25 @@ class HistoryAddon(Addon):
 
     def _begin(self, service_controller: ServiceController, interval: _Interval) -> None:
         interval.roles = {
-            target.slot: (target.role, target.incarnation)
-            for target in service_controller.registry.holders()
-            if target.slot is not None
+            holder.slot: (holder.role, holder.incarnation) for holder in service_controller.executor.held.holders()
         }
         interval.generation = service_controller.registry.generation
 
     def _slot_reading(
-        self, service_controller: ServiceController, target: Target, interval: _Interval
+        self, service_controller: ServiceController, holder: SlotHolder, interval: _Interval
     ) -> Reading | None:
-        if target.slot is None or (newest := service_controller.judge.newest(target.slot)) is None:
+        if (newest := service_controller.judge.newest(holder.slot)) is None:
             return None
         entry, histograms = newest
         sample = entry.sample
-        role, incarnation = interval.roles.get(target.slot, (target.role, target.incarnation))
-        if incarnation != target.incarnation or sample.incarnation != target.incarnation:
+        role, incarnation = interval.roles.get(holder.slot, (holder.role, holder.incarnation))
+        if incarnation != holder.incarnation or sample.incarnation != holder.incarnation:
             return None  # the slot was just filled: its first row comes with the next reading
         active = role == "active"
         return Reading(
-            slot=target.slot,
-            version=target.version,
-            incarnation=target.incarnation,
+            slot=holder.slot,
+            version=holder.target.version,
+            incarnation=holder.incarnation,
             generation=interval.generation,
             role=role,
             at_ns=sample.at_ns,
@@ -188,11 +187,11 @@ class HistoryAddon(Addon):
             histograms=histograms,
             waiting=sample.waiting,
             waiting_long=sample.waiting_long,
-            ready=service_controller.machine.streaks.ready(target.slot, target.endpoints),
+            ready=service_controller.machine.streaks.ready(holder.target),
             verdict=interval.verdict if active else UNDECIDED,
             failing=interval.failing_names() if active else "",
             zero_ns=self._zero_ns(interval),
-            work=_work(service_controller.executor.counters.work(target.slot).values()),
+            work=_work(service_controller.executor.counters.work(holder.slot).values()),
         )
 
     def _service_reading(self, service_controller: ServiceController, interval: _Interval, now_ns: int) -> Reading:

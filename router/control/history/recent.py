@@ -15,7 +15,7 @@ from typing import Final
 
 from router.control.core.service_controller import ServiceController
 from router.control.history.answers import HistoryPoint
-from router.rollout.model.target import Target
+from router.rollout.placement.slot_table import SlotHolder
 from router.rollout.stats.histogram import quantile
 from router.rollout.stats.window import Window, WindowEntry, between
 from router.runtime import clock
@@ -53,23 +53,28 @@ class RecentHistory:
     def record(self, service_controller: ServiceController, now_s: float, now_ns: int) -> None:
         """Add the points of the second that ends now; `now_s` is wall time."""
         held = set()
-        for target in service_controller.registry.holders():
-            if target.slot is None or (entry := service_controller.judge.newest_full_entry(target.slot)) is None:
+        for holder in service_controller.executor.held.holders():
+            if (entry := service_controller.judge.newest_full_entry(holder.slot)) is None:
                 continue
-            held.add(target.slot)
-            last = self._last.get(target.slot)
+            held.add(holder.slot)
+            last = self._last.get(holder.slot)
             if last is not None and last.entry.at_ns == entry.at_ns:
                 continue
-            self._last[target.slot] = _Last(target.incarnation, entry)
-            if last is not None and last.incarnation == target.incarnation == entry.sample.incarnation:
+            self._last[holder.slot] = _Last(holder.incarnation, entry)
+            if last is not None and last.incarnation == holder.incarnation == entry.sample.incarnation:
                 at_s = now_s - (now_ns - entry.at_ns) / 1e9
-                self._add(service_controller, target, last.entry, entry, at_s)
+                self._add(service_controller, holder, last.entry, entry, at_s)
         self._last = {slot: last for slot, last in self._last.items() if slot in held}
 
     def _add(
-        self, service_controller: ServiceController, target: Target, base: WindowEntry, entry: WindowEntry, at_s: float
+        self,
+        service_controller: ServiceController,
+        holder: SlotHolder,
+        base: WindowEntry,
+        entry: WindowEntry,
+        at_s: float,
     ) -> None:
-        active = target.role == "active"
+        active = holder.role == "active"
         at_rest = entry.counters == base.counters and not entry.sample.waiting
         if at_rest and not active:
             return
@@ -77,12 +82,12 @@ class RecentHistory:
         self._newest_ms = int(at_s * 1000)
         verdict = VERDICTS.index(service_controller.verdict.state) if active else 0
         useful, without_use = _work(base, entry)
-        ready = service_controller.machine.streaks.ready(target.slot or 0, target.endpoints)
+        ready = service_controller.machine.streaks.ready(holder.target)
         self._points.append(
             _PACKED.pack(
                 self._newest_ms,
-                self._number(target.version),
-                ROLES.index(target.role),
+                self._number(holder.target.version),
+                ROLES.index(holder.role),
                 int(ready),
                 verdict,
                 (entry.at_ns - base.at_ns) / 1e9,

@@ -199,9 +199,7 @@ class IncidentsAddon(Addon):
         """Return the samples of now. `from_memory`: read shared memory, too, for samples that this control's judge never saw."""
         service_controller = self._control_loop.services[timeline.service]
         segment = self._control_loop.segment if from_memory else None
-        left, back = (
-            trail_of(service_controller, timeline.places.get(version or ""), segment) for version in timeline.ends
-        )
+        left, back = (trail_of(service_controller, version, segment) for version in timeline.ends)
         target = service_controller.registry.targets.get(timeline.ends[0] or "")
         over = now_ns - timeline.opening.monotonic_ns >= int(self._settings.after_s * SECOND_NS)
         whole = timeline.closed or (over and not self._awaiting_confirmation(timeline, now_ns))

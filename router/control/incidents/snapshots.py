@@ -70,12 +70,13 @@ def beginning_ns(timeline: Timeline) -> int:
 
 
 def trail_of(
-    service_controller: ServiceController, place: tuple[int, int] | None, segment: Segment | None
+    service_controller: ServiceController, version: str | None, segment: Segment | None
 ) -> Sequence[WindowEntry]:
-    """Return the samples of a version in `place` (slot, incarnation), oldest first; empty if its slot holds another version.
+    """Return the samples of a version in its last slot, oldest first; empty if another version has the slot since.
 
     With `segment` its sample ring in shared memory is read, too; that takes some milliseconds.
     """
+    place = service_controller.executor.held.last_place(version) if version is not None else None
     if place is None:
         return ()
     slot, incarnation = place

@@ -30,6 +30,12 @@ ALARMS: Final[dict[str, AlarmRow]] = {
         "Repair the active version, deploy another version, or roll back manually.",
         "When a version is active that does not fail, or a rollback becomes possible.",
     ),
+    "drain_cut_for_slot": AlarmRow(
+        "warning",
+        "A version needed a slot, and all were held. The requests of the version that had drained for longest were cut.",
+        "Retire versions before further ones are deployed.",
+        "When a slot is free again.",
+    ),
     "automation_frozen": AlarmRow(
         "critical",
         "The active version fails. It is not rolled back because an operator froze automation.",

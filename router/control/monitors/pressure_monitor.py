@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from router.control.monitors.alarms import Alarms
@@ -9,6 +10,7 @@ from router.rollout.judge.judge import Judge
 from router.rollout.judge.throttling import STILL_S, WINDOW_S, Pressure, pressure, proposal, since
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.machine.registry import Registry
+from router.rollout.model.target import Target
 from router.rollout.outcome import Outcome
 from router.runtime.text.plurals import counted
 
@@ -21,20 +23,30 @@ PROBATION_MAX_S: Final = 600.0
 class PressureMonitor:
     """Reads the judge's windows of one service."""
 
-    def __init__(self, service: str, registry: Registry, judge: Judge, alarms: Alarms) -> None:
+    def __init__(
+        self,
+        service: str,
+        registry: Registry,
+        judge: Judge,
+        alarms: Alarms,
+        slot_of: Callable[[Target | None], int | None],
+    ) -> None:
         self._service = service
         self._registry = registry
         self._judge = judge
         self._alarms = alarms
+        self._slot_of = slot_of
 
     def check(self, now_ns: int) -> tuple[TriggerResult, ...]:
         """Raise or end the alarm; return the result that asks an operator, if one should be asked."""
         active = self._registry.active
-        newest = self._judge.newest(active.slot) if active is not None and active.slot is not None else None
-        if newest is None or not newest[0].sample.outcomes[Outcome.THROTTLED]:  # then no window has such an answer
+        slot = self._slot_of(active)
+        newest = self._judge.newest(slot) if slot is not None else None
+        if (
+            slot is None or newest is None or not newest[0].sample.outcomes[Outcome.THROTTLED]
+        ):  # then no window has such an answer
             self._alarms.down("version_throttles", self._service)
             return ()
-        slot = active.slot if active is not None and active.slot is not None else -1
         served_s = (now_ns - self._registry.active_since_ns) / 1e9
         # What came before the promotion is no rate that this version takes: it would look like little traffic.
         now = pressure(self._judge.window(slot, min(WINDOW_S, max(served_s, 1.0)), now_ns))
@@ -51,9 +63,9 @@ class PressureMonitor:
 
     def _before(self, served_s: float, now_ns: int) -> Pressure | None:
         """Return the pressure on the version before, in the time before the promotion, which was `served_s` ago."""
-        standby = self._registry.standby
-        if standby is None or standby.slot is None or not 0 < served_s <= PROBATION_MAX_S:
+        slot = self._slot_of(self._registry.standby)
+        if slot is None or not 0 < served_s <= PROBATION_MAX_S:
             return None
-        longer = pressure(self._judge.window(standby.slot, served_s + BEFORE_S, now_ns))
-        shorter = pressure(self._judge.window(standby.slot, served_s, now_ns))
+        longer = pressure(self._judge.window(slot, served_s + BEFORE_S, now_ns))
+        shorter = pressure(self._judge.window(slot, served_s, now_ns))
         return since(longer, shorter, served_s + BEFORE_S, served_s)

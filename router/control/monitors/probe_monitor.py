@@ -61,9 +61,9 @@ class ProbeMonitor:
     def _unauthorised(self) -> str | None:
         found = [
             f"{target.version}: {url}"
-            for target in self._machine.registry.holders()
-            if target.slot is not None and target.state in ROLES
-            for url in self._machine.streaks.unauthorised(target.slot, target.endpoints)
+            for target in self._machine.registry.targets.values()
+            if target.state in ROLES
+            for url in self._machine.streaks.unauthorised(target)
         ]
         if not found:
             return None
@@ -96,8 +96,7 @@ class ProbeMonitor:
         return {"good": self._good(standby), "endpoints": len(standby.endpoints)}
 
     def _good(self, target: Target) -> int:
-        return self._machine.streaks.good_endpoints(target.slot if target.slot is not None else -1, target.endpoints)
+        return self._machine.streaks.good_endpoints(target)
 
     def _is_probed(self, target: Target) -> bool:
-        slot = target.slot if target.slot is not None else -1
-        return all(self._machine.streaks.of_endpoint(slot, url) is not None for url in target.endpoints)
+        return all(self._machine.streaks.of_endpoint(target.version, url) is not None for url in target.endpoints)

@@ -16,7 +16,8 @@ from typing import Final
 from router.control.monitors.alarms import Alarms
 from router.rollout.model.addresses import KnownNames, addresses_of
 from router.rollout.model.endpoint import Endpoint, parse_endpoint
-from router.rollout.model.target import ROLES, Target
+from router.rollout.model.target import ROLES
+from router.rollout.placement.slot_table import SlotHolder
 from router.rollout.units import SECOND_NS
 from router.shm import layout as at
 from router.shm.address_rows import NO_ROW, AddressRow, AddressRows, address_key, address_name
@@ -77,9 +78,10 @@ class ReplicaMonitor:
         self._health = health
         self._slots: dict[int, _Slot] = {}
 
-    def set_aside(self, target: Target, slot: int, now_ns: int) -> int:
+    def set_aside(self, holder: SlotHolder, now_ns: int) -> int:
         """Read what the workers saw of a version's addresses, write the table; return the faults that do not count so far."""
-        known = self._slot(target, slot)
+        slot = holder.slot
+        known = self._slot(holder)
         if not known.several:
             return 0
         rows, red = known.rows.read(), self._red(known, slot)
@@ -106,13 +108,13 @@ class ReplicaMonitor:
         known = self._slots.get(slot) if slot is not None else None
         return known.states if known is not None else ()
 
-    def check(self, targets: Iterable[Target]) -> None:
-        """Raise or end the alarm about ejected addresses of `targets`, versions with a slot."""
+    def check(self, holders: Iterable[SlotHolder]) -> None:
+        """Raise or end the alarm about ejected addresses of the versions that hold a slot."""
         found = [
-            f"{target.version}: {state.name} for {state.ejected_for_s:.0f} s more"
-            for target in targets
-            if target.state in ROLES
-            for state in self.states(target.slot)
+            f"{holder.target.version}: {state.name} for {state.ejected_for_s:.0f} s more"
+            for holder in holders
+            if holder.target.state in ROLES
+            for state in self.states(holder.slot)
             if state.ejected_for_s
         ]
         if found:
@@ -120,13 +122,14 @@ class ReplicaMonitor:
         else:
             self._alarms.down("endpoint_ejected", self._service)
 
-    def _slot(self, target: Target, slot: int) -> _Slot:
+    def _slot(self, holder: SlotHolder) -> _Slot:
+        target, slot = holder.target, holder.slot
         known = self._slots.get(slot)
-        if known is None or known.incarnation != target.incarnation or known.endpoints != target.endpoints:
+        if known is None or known.incarnation != holder.incarnation or known.endpoints != target.endpoints:
             parsed = [parse_endpoint(url) for url in target.endpoints]
             table = AddressTable(self._segment, self._index, slot)
             known = self._slots[slot] = _Slot(
-                target.incarnation,
+                holder.incarnation,
                 target.endpoints,
                 parsed,
                 len(parsed) > 1 or any(endpoint.host and not _is_literal(endpoint.host) for endpoint in parsed),

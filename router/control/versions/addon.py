@@ -40,12 +40,20 @@ class VersionsAddon(Addon):
     async def version(self, version: str, service: str | None) -> Document:
         """Return one version in full; raise Refusal if no service or several services have it."""
         service_controller, target = self._found(version, service)
-        return await asyncio.to_thread(catalogue.version, catalogue.snapshot(service_controller.registry), target)
+        return await asyncio.to_thread(
+            catalogue.version,
+            catalogue.snapshot(service_controller.executor),
+            target,
+        )
 
     async def live(self, service: str, limit: int = ACTIVE_PERIODS_MAX) -> Document:
         """Return the newest `limit` active periods."""
         service_controller = self._control_loop.services[service]
-        return await asyncio.to_thread(catalogue.live, catalogue.snapshot(service_controller.registry), limit)
+        return await asyncio.to_thread(
+            catalogue.live,
+            catalogue.snapshot(service_controller.executor),
+            limit,
+        )
 
     def retention(self, service: str) -> Document:
         """Return which versions must be kept, and which artifacts no kept version of any service uses."""

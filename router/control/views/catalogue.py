@@ -6,12 +6,13 @@ from a snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from router.control.addon import Document
-from router.rollout.machine.registry import Registry
+from router.control.core.executor import CommandExecutor
 from router.rollout.model.target import State, Target
+from router.rollout.placement.slot_table import HeldSlot
 from router.rollout.versions.provenance import Provenance
 from router.rollout.versions.quarantine import TemporaryRelease
 from router.runtime import clock
@@ -30,10 +31,12 @@ class VersionsSnapshot:
     active_periods: list[Document]
     dropped: int
     incidents: list[Document]
+    slots: Mapping[str, HeldSlot]
 
 
-def snapshot(registry: Registry) -> VersionsSnapshot:
+def snapshot(executor: CommandExecutor) -> VersionsSnapshot:
     """Return a snapshot of a service. Containers are copied; their items are replaced in the registry, but never changed."""
+    registry = executor.registry
     return VersionsSnapshot(
         registry.service,
         tuple(registry.targets.values()),
@@ -44,6 +47,7 @@ def snapshot(registry: Registry) -> VersionsSnapshot:
         list(registry.active_periods.kept),
         registry.active_periods.dropped,
         registry.incidents,
+        executor.held.table.held,
     )
 
 
@@ -86,7 +90,7 @@ def _version(snapshot: VersionsSnapshot, target: Target) -> Document:
         "service": snapshot.service,
         "version": target.version,
         "state": target.state.value,
-        "slot": target.slot,
+        "slot": held.slot if (held := snapshot.slots.get(target.version)) is not None else None,
         "endpoints": list(target.endpoints),
         "artifact": provenance.artifact if provenance else None,
         "source": provenance.source if provenance else None,

@@ -6,23 +6,22 @@ from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
 from router.control.monitors.replica_monitor import ReplicaState
 from router.control.views.answers import EndpointStatus, TargetWindow
-from router.rollout.model.target import Target
+from router.rollout.placement.slot_table import SlotHolder
 from router.runtime import clock
 
 
 def of_version(
     service_controller: ServiceController,
-    target: Target,
+    holder: SlotHolder,
     probes: Probes,
     window: TargetWindow | None,
     in_flight: int,
 ) -> list[EndpointStatus]:
     """Return the endpoints of a version. `window`: its figures of the last minute; `in_flight`: its requests."""
-    slot = target.slot if target.slot is not None else -1
-    probed = probes.targets(service_controller.name, slot) or [
-        {"url": url, "ready": False, "last_probe": None} for url in target.endpoints
+    probed = probes.targets(service_controller.name, holder.target.version) or [
+        {"url": url, "ready": False, "last_probe": None} for url in holder.target.endpoints
     ]
-    states = service_controller.replica_monitor.states(slot)
+    states = service_controller.replica_monitor.states(holder.slot)
     if not states:
         return [{**one, **_alone(window, in_flight)} for one in probed]  # type: ignore[typeddict-item]  # of _described
     asked = sum(state.recent_attempts for state in states)

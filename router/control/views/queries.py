@@ -162,7 +162,7 @@ class Queries:
     async def versions(self) -> Document:
         """Return all versions of all services."""
         services = self.control_loop.services.values()
-        snapshots = [catalogue.snapshot(service_controller.registry) for service_controller in services]
+        snapshots = [catalogue.snapshot(service_controller.executor) for service_controller in services]
         return {"versions": await asyncio.to_thread(catalogue.versions, snapshots)}
 
     def quarantined(self) -> list[tuple[str, str]]:

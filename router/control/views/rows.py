@@ -16,8 +16,7 @@ DIGITS = 3
 
 def row(service_controller: ServiceController, headline: HeadlineDocument, now_ns: int) -> Document:
     """Return the row of a service with its `headline`; figures are those of the active version in the last WINDOW_S."""
-    active = service_controller.registry.active
-    slot = active.slot if active is not None else None
+    slot = service_controller.active_slot
     found = status.window(service_controller, slot, WINDOW_S, now_ns) if slot is not None else None
     per_s, useful_per_s = found["requests_per_s"] if found is not None else None, None
     if found is not None and per_s is not None and found["useful"] is not None:

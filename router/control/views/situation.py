@@ -18,15 +18,16 @@ def situation(service_controller: ServiceController, now_ns: int, incident: str 
     registry, verdict = service_controller.registry, service_controller.verdict
     gate = service_controller.machine.gate
     active, standby, at_s = registry.active, registry.standby, clock.wall_s()
-    if active is None or active.slot is None:
+    slot = service_controller.active_slot
+    if active is None or slot is None:
         return ServiceSituation(at=at_s)
     near = next((result for result in verdict.results if result.state == "fail" and not result.failing), None)
     recent = status.recent_faults(service_controller, active, now_ns)
     observed = next((result for result in verdict.observing if result.action == "observe"), None)
     requests, seconds = service_controller.judge.acceptance(now_ns)
     acceptance = service_controller.service.acceptance
-    window = service_controller.judge.window(active.slot, IDLE_S, now_ns)
-    newest = service_controller.judge.newest(active.slot)
+    window = service_controller.judge.window(slot, IDLE_S, now_ns)
+    newest = service_controller.judge.newest(slot)
     last_begun_ns = newest[0].sample.last_begun_ns if newest is not None else 0
     return ServiceSituation(
         at=at_s,
@@ -52,7 +53,7 @@ def situation(service_controller: ServiceController, now_ns: int, incident: str 
         last_request_age_s=max(0, now_ns - last_begun_ns) / SECOND_NS if last_begun_ns else None,
         requests=window.claimed + newest[0].sample.waiting if window is not None and newest is not None else None,
         **_drill(service_controller, now_ns),
-        **_progress(service_controller, verdict.results, active.slot, now_ns),
+        **_progress(service_controller, verdict.results, slot, now_ns),
     )
 
 

@@ -13,6 +13,7 @@ from router.control.views import endpoints, headline, triggers, work
 from router.control.views.answers import ProgressStatus, ReplicaStatus, TargetWindow, WorkerStatus
 from router.rollout.model.target import CANDIDATES, Target
 from router.rollout.outcome import OUTCOMES
+from router.rollout.placement.slot_table import SlotHolder
 from router.rollout.stats.figures import fault_count_text
 from router.rollout.stats.histogram import quantile
 from router.rollout.work import WorkEnd
@@ -53,7 +54,7 @@ def service(service_controller: ServiceController, worker_stats: WorkerStats, pr
     """Return one service: `/v1/services/{service}`."""
     registry, executor = service_controller.registry, service_controller.executor
     accepted, ended = worker_stats.exchanges(executor.index)
-    targets = [_target(service_controller, target, worker_stats, probes, now_ns) for target in registry.holders()]
+    targets = [_target(service_controller, holder, worker_stats, probes, now_ns) for holder in executor.held.holders()]
     no_way_back = service_controller.machine.gate.no_standby_reason()
     frozen = registry.frozen
     return {
@@ -97,7 +98,7 @@ def state(service_controller: ServiceController) -> str:
         return "no_better_target"
     if registry.in_drill:
         return "drill"
-    if any(target.bounded for target in registry.holders()):
+    if any(holder.target.bounded for holder in service_controller.executor.held.holders()):
         return "rolling_back"
     return "accepted" if active.accepted else "probation"
 
@@ -131,9 +132,9 @@ def _acceptance(service_controller: ServiceController, now_ns: int) -> Document:
 
 
 def _target(
-    service_controller: ServiceController, target: Target, worker_stats: WorkerStats, probes: Probes, now_ns: int
+    service_controller: ServiceController, holder: SlotHolder, worker_stats: WorkerStats, probes: Probes, now_ns: int
 ) -> Document:
-    slot = target.slot if target.slot is not None else -1
+    target, slot = holder.target, holder.slot
     streaks = service_controller.machine.streaks
     counts = service_controller.executor.counters.scalars(slot)
     oldest_ns = counts[at.L_OLDEST_WAITING_NS]
@@ -145,16 +146,16 @@ def _target(
     return {
         "version": target.version,
         "slot": slot,
-        "role": target.role,
+        "role": holder.role,
         "state": target.state.value,
-        "ready": streaks.ready(slot, target.endpoints),
-        "endpoints": endpoints.of_version(service_controller, target, probes, windows[MINUTE], in_flight),
+        "ready": streaks.ready(target),
+        "endpoints": endpoints.of_version(service_controller, holder, probes, windows[MINUTE], in_flight),
         "replicas": _replicas(service_controller, slot),
-        "endpoints_good": streaks.good_endpoints(slot, target.endpoints),
+        "endpoints_good": streaks.good_endpoints(target),
         "probe_failure": _probe_failure(service_controller, target),
         "identity": identity.as_dict() if identity is not None else None,
         "rewrite": target.rewrite.as_dict(),
-        "good_probes": streaks.fewest_good(slot, target.endpoints),
+        "good_probes": streaks.fewest_good(target),
         "good_probes_needed": service_controller.machine.limits.warmup_probes if target.state in CANDIDATES else None,
         "quarantined": mark["reason"] if mark else None,
         "in_flight": in_flight,
@@ -201,7 +202,8 @@ def _replicas(service_controller: ServiceController, slot: int) -> list[ReplicaS
 
 def recent_faults(service_controller: ServiceController, target: Target, now_ns: int) -> str | None:
     """Return the faults of the last seconds if they are most of the requests; None otherwise. No trigger has to fail yet."""
-    found = service_controller.judge.window(target.slot, RECENT_S, now_ns) if target.slot is not None else None
+    slot = service_controller.executor.held.slot_of(target)
+    found = service_controller.judge.window(slot, RECENT_S, now_ns) if slot is not None else None
     if found is None or found.failed < RECENT_FAULTS_MIN or (found.failed_share or 0.0) < RECENT_SHARE:
         return None
     cause = cause_text(service_controller.refused_answers.recent())
@@ -210,12 +212,12 @@ def recent_faults(service_controller: ServiceController, target: Target, now_ns:
 
 def _probe_failure(service_controller: ServiceController, target: Target) -> str | None:
     """Return what is wrong with the newest probes; an endpoint that works does not hide one that fails."""
-    streaks, slot = service_controller.machine.streaks, target.slot if target.slot is not None else -1
-    failing, limits = streaks.failing(slot, target.endpoints), service_controller.machine.limits
+    streaks = service_controller.machine.streaks
+    failing, limits = streaks.failing(target), service_controller.machine.limits
     if failing:
         what = "its inference probe" if limits.inference else "its probe"
-        return f"{what} fails on {len(failing)} of {counted(len(target.endpoints), 'endpoint')}: {streaks.detail(slot)}"
-    if unauthorised := streaks.unauthorised(slot, target.endpoints):
+        return f"{what} fails on {len(failing)} of {counted(len(target.endpoints), 'endpoint')}: {streaks.detail(target.version)}"
+    if unauthorised := streaks.unauthorised(target):
         return f"its probe is answered 401 or 403, so the model is not checked: {', '.join(unauthorised)}"
     return None
 
@@ -258,7 +260,7 @@ def explain(service_controller: ServiceController, now_ns: int) -> Document:
     """Return why automation did or did not act: `/v1/services/{service}/explain`."""
     registry, verdict, rules = service_controller.registry, service_controller.verdict, service_controller.service.rules
     obstacles = service_controller.machine.gate.objections(service_controller.shares(now_ns))
-    active = registry.active
+    active, slot = registry.active, service_controller.active_slot
     return {
         "service": service_controller.name,
         "active": active.version if active else None,
@@ -270,7 +272,7 @@ def explain(service_controller: ServiceController, now_ns: int) -> Document:
         "rules": {"latency": {name: getattr(rules.latency, name) for name in ("slo_ms", "slo_on", "slo_share")}},
         "gate": {"would_pass": not obstacles, "reasons": obstacles},
         "acceptance": [criterion.as_dict() for criterion in service_controller.criteria(now_ns)],
-        "work": work.of_version(service_controller, active.slot, now_ns) if active and active.slot is not None else [],
+        "work": work.of_version(service_controller, slot, now_ns) if slot is not None else [],
         "progress": work.progress(service_controller, now_ns),
         "summary": _summary(service_controller, obstacles, now_ns),
     }
@@ -307,7 +309,7 @@ def _summary(service_controller: ServiceController, obstacles: list[str], now_ns
         else f"a rollback to {standby.version} is possible"
     )
     found = work.progress(service_controller, now_ns)
-    if found is not None and found["wanting"] and _is_useless(service_controller, found, active, now_ns):
+    if found is not None and found["wanting"] and _is_useless(service_controller, found, now_ns):
         return f"{work.sentence(active.version, found)}; {back}."
     if wrong is not None:
         return f"{active.version} may be failing: {wrong}; {back}."
@@ -316,14 +318,15 @@ def _summary(service_controller: ServiceController, obstacles: list[str], now_ns
     return f"Too few requests for a verdict on {active.version}; {back}."
 
 
-def _is_useless(service_controller: ServiceController, found: ProgressStatus, active: Target, now_ns: int) -> bool:
+def _is_useless(service_controller: ServiceController, found: ProgressStatus, now_ns: int) -> bool:
     """Return whether the headline says so, or the wait is a long one of fewer requests."""
     if found["since_s"] >= min(WANTING_S, found["limit_s"]):
         return True
-    if active.slot is None:
+    slot = service_controller.active_slot
+    if slot is None:
         return False
-    _, asked = work.since_useful(service_controller, active.slot, now_ns)
-    return headline.is_quiet(found["since_s"], work.median_s(service_controller, active.slot, now_ns), asked or 0)
+    _, asked = work.since_useful(service_controller, slot, now_ns)
+    return headline.is_quiet(found["since_s"], work.median_s(service_controller, slot, now_ns), asked or 0)
 
 
 def incident(record: Document) -> Document:

@@ -57,8 +57,7 @@ class TriggerDocument(TypedDict):
 
 def explained(service_controller: ServiceController, now_ns: int) -> list[TriggerDocument]:
     """Return the triggers of the active version."""
-    active = service_controller.registry.active
-    slot = active.slot if active is not None else None
+    slot = service_controller.active_slot
     seen: dict[float, int | None] = {}
     for window_s in {result.window_s for result in service_controller.verdict.results}:
         if window_s is not None and slot is not None:

@@ -37,7 +37,8 @@ def allowed(service_controller: ServiceController, now_ns: int) -> dict[str, Ver
     """Return the verbs of the core by name."""
     registry = service_controller.registry
     candidate, frozen = registry.candidate, registry.frozen
-    holders = [target for target in registry.holders() if target.state is not State.ACTIVE]
+    held = service_controller.executor.held.holders()
+    holders = [holder.target for holder in held if holder.target.state is not State.ACTIVE]
 
     def refusal(event: ev.Event) -> str | None:
         try:

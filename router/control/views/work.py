@@ -56,10 +56,10 @@ def _bucket(
 def progress(service_controller: ServiceController, now_ns: int) -> ProgressStatus | None:
     """Return how long the active version has had no useful answer to inference; None before its first request."""
     registry = service_controller.registry
-    active = registry.active
-    if active is None or active.slot is None:
+    slot = service_controller.active_slot
+    if slot is None:
         return None
-    work = service_controller.executor.counters.work(active.slot)
+    work = service_controller.executor.counters.work(slot)
     buckets = service_controller.work_buckets.buckets
     asked = {bucket: counts for bucket, counts in work.items() if bucket in buckets and buckets[bucket].inference}
     if not asked:

@@ -13,12 +13,12 @@ from router.runtime.text.plurals import counted, plural
 
 @dataclass(frozen=True, slots=True)
 class SuiteResult:
-    """The result of all cases on a version in one incarnation of its slot, for one revision of the suite. `failing` has the ids
-    of some failed cases.
+    """The result of all cases on one deployment of a version, for one revision of the suite. `failing` has the ids of some failed
+    cases. `deployment` is Target.deployment; None: an entry of an older release does not say it.
     """
 
     version: str
-    incarnation: int
+    deployment: int | None
     revision: str
     cases: int
     failed: int
@@ -49,14 +49,14 @@ class PromotionCheck:
         fits = (
             found is not None
             and not self.unsettled
-            and (found.incarnation, found.revision) == (target.incarnation, self.revision)
+            and (found.deployment, found.revision) == (target.deployment, self.revision)
         )
         return found if fits else None
 
     def last_result(self, target: Target) -> tuple[bool, str] | None:
         """Return (passed, detail) of the last result for this deployment, for any revision of the suite; None without one."""
         found = self.checked.get(target.version)
-        if found is not None and found.incarnation == target.incarnation:
+        if found is not None and found.deployment in (None, target.deployment):
             return not found.failed, f"{found.cases - found.failed} of {counted(found.cases, 'case')} passed"
         return None if self.revision or self.unsettled else (True, "there are no cases")
 

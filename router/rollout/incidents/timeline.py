@@ -45,14 +45,11 @@ class Lines:
 
 @dataclass(slots=True)
 class Timeline:
-    """The timeline of one rollback. `opening` is its entry; `places` is (slot, incarnation) of the two versions, if known.
-    `closed`: it has ended, and only edits by operators are added.
-    """
+    """The timeline of one rollback. `opening` is its entry. `closed`: it has ended, and only edits by operators are added."""
 
     incident: str
     opening: Entry
     lines: Lines
-    places: dict[str, tuple[int, int]]
     promoted: TimelineEntry | None = None
     """The promotion of the failed version; None if it is not in the journal."""
     confirmed: dict[str, Any] | None = None
@@ -72,7 +69,6 @@ class Timeline:
 @dataclass(slots=True)
 class _Service:
     recent: Lines = field(default_factory=Lines)
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
     promoted: TimelineEntry | None = None
     timeline: Timeline | None = None
 
@@ -93,9 +89,6 @@ class Timelines:
         if not entry.service:
             return set().union(*(self._entries_of(known, entry) for known in self._services.values()))
         service = self._services.setdefault(entry.service, _Service())
-        if placed := entry.data.get("target"):
-            if placed.get("slot") is not None:
-                service.places[placed["version"]] = (placed["slot"], placed["incarnation"])
         changed = self._entries_of(service, entry)
         if opens(entry):
             changed |= self._opened(service, entry)
@@ -122,9 +115,7 @@ class Timelines:
 
     def _opened(self, service: _Service, entry: Entry) -> set[str]:
         incident = entry.data["incident"]
-        ends = {entry.data.get("from"), entry.data.get("to")}
-        places = {version: place for version, place in service.places.items() if version in ends}
-        service.timeline = Timeline(incident, entry, service.recent.copy(), places, service.promoted)
+        service.timeline = Timeline(incident, entry, service.recent.copy(), service.promoted)
         self.timelines[incident] = service.timeline
         while len(self.timelines) > INCIDENTS_MAX:
             del self.timelines[next(iter(self.timelines))]

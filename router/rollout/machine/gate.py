@@ -6,6 +6,7 @@ from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.pairs import vetoed
 from router.rollout.machine.probe_streaks import ProbeStreaks
 from router.rollout.machine.registry import Registry
+from router.rollout.model.target import Target
 from router.runtime.text.plurals import counted, plural
 
 
@@ -22,17 +23,13 @@ class RollbackGate:
         if missing := self._registry.missing_standby():
             return missing
         standby = self._registry.standby
-        if (
-            standby is not None
-            and standby.slot is not None
-            and self._streaks.all_failing(standby.slot, standby.endpoints)
-        ):
-            return f"the last probes of {standby.version} failed: {self._streaks.detail(standby.slot)}"
+        if standby is not None and self._streaks.all_failing(standby):
+            return f"the last probes of {standby.version} failed: {self._streaks.detail(standby.version)}"
         return None
 
-    def _few_good(self, slot: int, endpoints: tuple[str, ...]) -> str:
+    def _few_good(self, target: Target) -> str:
         """Return how many of several endpoints are good; empty for one endpoint."""
-        good, known = self._streaks.good_endpoints(slot, endpoints), len(endpoints)
+        good, known = self._streaks.good_endpoints(target), len(target.endpoints)
         return f" ({good} of {counted(known, 'endpoint')} {plural('is', good)} good)" if known > 1 else ""
 
     def objections(self, shares: tuple[float, float, int] | None = None) -> list[str]:
@@ -59,13 +56,12 @@ class RollbackGate:
         """Return the objections to the standby; empty if it is fit, or if there is no standby."""
         standby = self._registry.standby
         objections = []
-        if standby is not None and standby.slot is not None:
-            good = self._streaks.most_good(standby.slot, standby.endpoints, self.limits.gate_probes)
+        if standby is not None:
+            good = self._streaks.most_good(standby, self.limits.gate_probes)
             if not good:
                 objections.append(
                     f"the last {counted(self.limits.gate_probes, 'probe')} of {standby.version} were not all good: "
-                    f"{self._streaks.detail(standby.slot) or 'too few yet'}"
-                    f"{self._few_good(standby.slot, standby.endpoints)}"
+                    f"{self._streaks.detail(standby.version) or 'too few yet'}{self._few_good(standby)}"
                 )
         if shares is not None and vetoed(shares):
             objections.append(

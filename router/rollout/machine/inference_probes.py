@@ -52,11 +52,10 @@ def warmed_by(streaks: ProbeStreaks, target: Target, promoted_at_ns: int, needed
     """Return whether `needed` inference probes passed in the minute before the promotion. Ask soon after it: only the newest
     passes are kept.
     """
-    passes = streaks.passes(target.slot if target.slot is not None else -1, target.endpoints)
+    passes = streaks.passes(target)
     return sum(promoted_at_ns - WARMED_WITHIN_NS <= at_ns <= promoted_at_ns for at_ns in passes) >= needed
 
 
 def _inferences(streaks: ProbeStreaks, target: Target) -> list[Streak]:
-    slot = target.slot if target.slot is not None else -1
-    found = (streaks.of_endpoint(slot, url) for url in target.endpoints)
+    found = (streaks.of_endpoint(target.version, url) for url in target.endpoints)
     return [streak for streak in found if streak is not None and streak.inference]

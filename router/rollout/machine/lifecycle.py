@@ -11,8 +11,8 @@ from router.rollout.machine.registry import Registry
 from router.rollout.machine.version_rules import VersionRules
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
-from router.rollout.model.commands import Command, CutSlot, PublishRoute, Record
-from router.rollout.model.target import State, Target
+from router.rollout.model.commands import Command, Record
+from router.rollout.model.target import PLACED, State, Target
 from router.rollout.units import SECOND_NS
 
 _IN_SERVICE: Final = frozenset({State.ACTIVE, State.STANDBY})
@@ -28,7 +28,7 @@ class Lifecycle:
         streaks: ProbeStreaks,
         limits: RolloutLimits,
         generation: int,
-        cuts: set[tuple[int, int]],
+        cuts: set[tuple[str, int]],
     ) -> None:
         self.limits = limits
         self._registry = registry
@@ -38,19 +38,18 @@ class Lifecycle:
 
     def probed(self, event: ev.ProbeCompleted) -> list[Command]:
         """Record a probe; return the commands that its streak causes."""
-        target = self._registry.in_slot(event.slot)
-        if target is None or target.version != event.version:
+        target = self._registry.targets.get(event.version)
+        if target is None or target.state not in PLACED:
             return []
         self._streaks.record(self._compared(event, target))
-        streak = self._streaks.fewest_good(event.slot, target.endpoints)
+        streak = self._streaks.fewest_good(target)
         if target.state is State.VERIFYING and streak >= self.limits.warmup_probes:
             return [self._verified(target, streak)]
         restorable = target.state is State.UNREACHABLE and self._registry.standby is None
         if restorable and target.version not in self._registry.quarantines and streak >= self.limits.recover_probes:
-            generation, states = self._generation, {target.version: State.STANDBY}
-            data = {"generation": generation, "states": {target.version: State.STANDBY.value}, "good_probes": streak}
-            route = self._registry.route(generation, states)
-            return [Record(entry_types.STANDBY_RESTORED, "control", data), PublishRoute(route)]
+            states = {target.version: State.STANDBY.value}
+            data = {"generation": self._generation, "states": states, "good_probes": streak}
+            return [Record(entry_types.STANDBY_RESTORED, "control", data)]
         return self._identified(target)
 
     def _compared(self, event: ev.ProbeCompleted, target: Target) -> ev.ProbeCompleted:
@@ -63,9 +62,9 @@ class Lifecycle:
 
     def _identified(self, target: Target) -> list[Command]:
         """Return the entry that keeps the identity of a version that was never verified: a seed, or an older journal's."""
-        if target.state not in _IN_SERVICE or target.slot is None:
+        if target.state not in _IN_SERVICE:
             return []
-        found = self._streaks.identity(target.slot, target.endpoints, self.limits.warmup_probes)
+        found = self._streaks.identity(target, self.limits.warmup_probes)
         known = self._registry.identities.get(target.version)
         if found is None or (known is not None and known.probe == found.probe):
             return []
@@ -74,7 +73,7 @@ class Lifecycle:
 
     def _verified(self, target: Target, streak: int) -> Record:
         data: dict[str, Any] = {"states": {target.version: State.READY.value}, "good_probes": streak}
-        found = self._streaks.identity(target.slot if target.slot is not None else -1, target.endpoints, streak)
+        found = self._streaks.identity(target, streak)
         if found is not None:
             data["identity"] = {target.version: found.as_dict()}
         return Record(entry_types.VERIFIED, "control", data)
@@ -94,29 +93,21 @@ class Lifecycle:
         age_s = (now_ns - target.since_ns) / SECOND_NS
         if target.state is State.VERIFYING and age_s > self.limits.verify_timeout_s:
             return self._verification_failed(target)
-        if target.state in (State.DRAINING, State.FAILED) and target.slot in event.drained:
+        if target.version in event.drained:
             states = {target.version: State.RETIRED.value} if target.state is State.DRAINING else {}
-            return [
-                Record(
-                    entry_types.DRAINED,
-                    "control",
-                    {"states": states, "freed": [target.version], "after_s": round(age_s, 3)},
-                )
-            ]
-        limit_s, slot = self.limits.rollback_drain_timeout_s, target.slot
-        if target.bounded and limit_s is not None and slot is not None and age_s > limit_s:
-            cut = (slot, target.roleless_generation)
-            if cut not in self._cuts:
-                self._cuts.add(cut)
-                return [
-                    CutSlot(slot, self._registry.generation),
-                    Record(entry_types.DRAIN_CUT, "control", {"version": target.version, "after_s": round(age_s, 3)}),
-                ]
+            data = {"states": states, "version": target.version, "after_s": round(age_s, 3)}
+            return [Record(entry_types.DRAINED, "control", data)]
+        limit_s, cut = self.limits.rollback_drain_timeout_s, (target.version, target.since_ns)
+        if target.bounded and limit_s is not None and age_s > limit_s and cut not in self._cuts:
+            self._cuts.add(cut)
+            data = {"version": target.version, "after_s": round(age_s, 3)}
+            return [Record(entry_types.DRAIN_CUT, "control", data)]
         return []
 
     def _verification_failed(self, target: Target) -> list[Command]:
-        generation, states = self._generation, {target.version: State.FAILED}
-        why = self._streaks.detail(target.slot if target.slot is not None else -1) or "no probe was good often enough"
+        why = self._streaks.detail(target.version) or "no probe was good often enough"
         reason = f"not ready after {self.limits.verify_timeout_s:g} s: {why}"
-        data = {"generation": generation, "states": {target.version: State.FAILED.value}, "reason": reason}
-        return [Record(entry_types.FAILED, "control", data), PublishRoute(self._registry.route(generation, states))]
+        states = {target.version: State.FAILED.value}
+        return [
+            Record(entry_types.FAILED, "control", {"generation": self._generation, "states": states, "reason": reason})
+        ]

@@ -1,8 +1,8 @@
 """The rollout of one service as a state machine: (event, now) → commands.
 
 Theory. The registry is the state; it is the fold of journal entries. `handle` reads the registry and returns commands. At most
-one of them is a `Record` that changes roles, and `PublishRoute` is always the route that this record leads to. `handle` itself
-changes no role: the executor applies the record in its order (for an operator's change: journal, apply, store; for a verdict:
+one of them is a `Record` that changes roles; the route follows from the record (effects.py). `handle` itself changes no role:
+the executor applies the record in its order (for an operator's change: journal, apply, store; for a verdict:
 apply, store, journal). So a refused event and a failed command change nothing. A failure comes back as an event
 (`StandbyChecked(ok=False)`) or is raised to the caller (the journal cannot be written). State of the machine outside the
 registry (probe streaks, a pending check, a blocked rollback) may be lost at any time.
@@ -47,8 +47,8 @@ from router.rollout.machine.registry import Registry
 from router.rollout.machine.version_rules import VersionRules, overridden, quarantined
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
-from router.rollout.model.commands import CheckStandby, ClearAlarm, Command, PublishRoute, RaiseAlarm, Record
-from router.rollout.model.route import Flag, successor
+from router.rollout.model.commands import CheckStandby, ClearAlarm, Command, RaiseAlarm, Record
+from router.rollout.model.route import successor
 from router.rollout.model.target import ROLES, State, Target
 from router.rollout.proposals.proposal import Proposal
 from router.rollout.units import SECOND_NS
@@ -102,7 +102,7 @@ class Machine:
         self._check: _Check | None = None
         self._recheck_ns = 0
         self._failing_ns = 0
-        self._cuts: set[tuple[int, int]] = set()
+        self._cuts: set[tuple[str, int]] = set()
 
     @property
     def gate(self) -> RollbackGate:
@@ -187,23 +187,17 @@ class Machine:
             raise Refusal(
                 RefusalCode.VERSION_UNREACHABLE, f"version {target.version} was rolled back as unreachable and still is"
             )
-        if (
-            target.state in ROLES
-            and target.slot is not None
-            and self.streaks.all_failing(target.slot, target.endpoints)
-        ):
+        if target.state in ROLES and self.streaks.all_failing(target):
             raise Refusal(
                 RefusalCode.VERSION_NOT_READY,
                 f"version {target.version} is {target.state.value}, but its last probes failed: "
-                f"{self.streaks.detail(target.slot)}; repair it, or override with actor and reason",
+                f"{self.streaks.detail(target.version)}; repair it, or override with actor and reason",
                 facts={"state": target.state.value},
             )
         if target.state is State.READY and (refusal := self.promotion_check().refusal(target)) is not None:
             raise refusal
 
-    def _move(
-        self, kind: str, actor: str, named: Target, move: Move, data: dict[str, Any], *, redispatch: bool = False
-    ) -> list[Command]:
+    def _move(self, kind: str, actor: str, named: Target, move: Move, data: dict[str, Any]) -> list[Command]:
         active, standby = self.registry.active, self.registry.standby
         states = {named.version: move.named}
         if active is not None:
@@ -211,19 +205,12 @@ class Machine:
         for other in (standby, self.registry.of_state(State.UNREACHABLE)):
             if move.standby is not None and other is not None and other.version not in states:
                 states[other.version] = move.standby
-        generation = self._next()
-        record = Record(
-            kind,
-            actor,
-            {
-                "generation": generation,
-                "from": active.version if active else None,
-                "states": {version: state.value for version, state in states.items()},
-                **data,
-            },
-        )
-        flags = Flag.REDISPATCH if redispatch else Flag.NONE
-        return [record, PublishRoute(self.registry.route(generation, states, flags))]
+        members = {
+            "generation": self._next(),
+            "from": active.version if active else None,
+            "states": {version: state.value for version, state in states.items()},
+        }
+        return [Record(kind, actor, {**members, **data})]
 
     def _rollback(
         self, reason: str, actor: str, verdict: ev.VerdictReached | None, members: dict[str, Any] | None = None
@@ -252,7 +239,7 @@ class Machine:
             data["quarantine"] = {active.version: {"reason": reason, "incident": incident}}
             data["bounded"] = [active.version]
         move = MOVES["rolled_back_away" if away else entry_types.ROLLED_BACK, standby.state]
-        return self._move(entry_types.ROLLED_BACK, actor, standby, move, data, redispatch=True)
+        return self._move(entry_types.ROLLED_BACK, actor, standby, move, data)
 
     def _next(self) -> int:
         return successor(max(self.issued, self.registry.generation))
@@ -297,12 +284,12 @@ class Machine:
     def _check_standby(self, cause: ev.VerdictReached | ev.DrillMoveAsked, now_ns: int) -> list[Command]:
         """Return the command for a fresh inference probe of the standby; nothing if the service has no inference probe."""
         standby = self.registry.standby
-        if standby is None or standby.slot is None:
+        if standby is None:
             raise InternalError("gate_passed_without_standby", self.registry.service)
         if not self.limits.inference:
             return []
         self._check = _Check(cause, self.registry.generation, now_ns)
-        return [CheckStandby(standby.slot, self.registry.generation, self.limits.gate_timeout_s)]
+        return [CheckStandby(standby.version, self.registry.generation, self.limits.gate_timeout_s)]
 
     def _check_pending(self, now_ns: int) -> bool:
         limit_ns = 3 * self.limits.gate_timeout_s * SECOND_NS
@@ -386,7 +373,7 @@ class Machine:
             return []
         data = {"to": standby.version, "drill": event.drill, "home": event.home, "reason": event.reason}
         move = MOVES[entry_types.DRILL_SWITCHED, standby.state]
-        return self._move(entry_types.DRILL_SWITCHED, "drill", standby, move, data, redispatch=bool(event.reason))
+        return self._move(entry_types.DRILL_SWITCHED, "drill", standby, move, data)
 
     def _unblock(self) -> list[Command]:
         if self.blocked_reason is None:

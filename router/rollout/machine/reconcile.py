@@ -11,37 +11,33 @@ from router.rollout.machine.registry import Registry
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.rewrite import Rewrite
-from router.rollout.model.route import NO_SLOT, Flag, Route
+from router.rollout.model.route import Flag, Route
 from router.rollout.model.target import CANDIDATES, ROLES, State
 
+Named = Mapping[State, tuple[str, tuple[str, ...], Rewrite]]
+"""(version, endpoints, rewrite) by role: ACTIVE, STANDBY, or VERIFYING for the candidate."""
 
-def recovered(
-    registry: Registry, word: Route, contents: Mapping[int, tuple[str, tuple[str, ...], int, Rewrite]]
-) -> Record | None:
+
+def recovered(registry: Registry, word: Route, named: Named) -> Record | None:
     """Return the entry that makes `registry` agree with the route `word`; None if they agree.
 
-    `contents` is (version, endpoints, incarnation, rewrite) by slot, read from shared memory. A rollback that was stored and not
-    journalled quarantines the version that was active: whether it was only unreachable is not recorded.
+    `named` are the versions that the route names, read from shared memory. A rollback that was stored and not journalled
+    quarantines the version that was active: whether it was only unreachable is not recorded.
     """
-    if word.generation == registry.generation and word.named() == registry.route().named():
+    roles = {State.ACTIVE: registry.active, State.STANDBY: registry.standby, State.VERIFYING: registry.candidate}
+    known_roles = {role: target.version for role, target in roles.items() if target is not None}
+    if word.generation == registry.generation and known_roles == {
+        role: version for role, (version, *_) in named.items()
+    }:
         return None
     states: dict[str, State] = {}
     data: dict[str, Any] = {"generation": word.generation, "base": word.generation, "forced": True}
-    for slot, state in ((word.active, State.ACTIVE), (word.standby, State.STANDBY), (word.candidate, State.VERIFYING)):
-        if slot == NO_SLOT or slot not in contents:
-            continue
-        version, endpoints, incarnation, rewrite = contents[slot]
+    for role, (version, endpoints, rewrite) in named.items():
         known = registry.targets.get(version)
-        keeps = state is State.VERIFYING and known is not None and known.state in CANDIDATES
-        states[version] = known.state if known is not None and keeps else state
-        if known is None or known.slot != slot:
-            data["target"] = {
-                "version": version,
-                "endpoints": list(endpoints),
-                "slot": slot,
-                "incarnation": incarnation,
-                **placed_rewrite(rewrite, known),
-            }
+        keeps = role is State.VERIFYING and known is not None and known.state in CANDIDATES
+        states[version] = known.state if known is not None and keeps else role
+        if known is None:
+            data["target"] = {"version": version, "endpoints": list(endpoints), **placed_rewrite(rewrite, known)}
     for target in registry.targets.values():
         if target.state in ROLES and target.version not in states:
             states[target.version] = State.DRAINING
@@ -58,6 +54,17 @@ def recovered(
     return Record(entry_types.RECOVERED, "control", data)
 
 
+def named_roles(registry: Registry) -> dict[State, str]:
+    """Return the version in each role; a candidate's is VERIFYING."""
+    roles = {State.ACTIVE: registry.active, State.STANDBY: registry.standby, State.VERIFYING: registry.candidate}
+    return {role: target.version for role, target in roles.items() if target is not None}
+
+
+def versions_of(named: Named) -> dict[State, str]:
+    """Return the version in each role."""
+    return {role: version for role, (version, *_) in named.items()}
+
+
 def _served(states: Mapping[str, State]) -> str | None:
     return next((version for version, state in states.items() if state is State.ACTIVE), None)
 
@@ -69,7 +76,6 @@ def assumed(registry: Registry, version: str) -> Record:
         for target in registry.targets.values()
         if target.state in (State.ACTIVE, State.VERIFYING, State.READY) and target.version != version
     }
-    slot = registry.targets[version].slot
     data: dict[str, Any] = {
         "generation": registry.generation,
         "base": registry.generation,
@@ -78,13 +84,4 @@ def assumed(registry: Registry, version: str) -> Record:
         "release": [version] if version in registry.quarantines else [],
         "reason": "assumed by the operator after the journal was corrupt",
     }
-    if slot is None:
-        held = {target.slot for target in registry.holders()}
-        free = next(number for number in range(len(registry.incarnations)) if number not in held)
-        data["target"] = {
-            "version": version,
-            "endpoints": list(registry.targets[version].endpoints),
-            "slot": free,
-            "incarnation": registry.incarnations[free] + 1,
-        }
     return Record(entry_types.RECOVERED, "operator", data)

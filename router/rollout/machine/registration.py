@@ -32,8 +32,6 @@ def registration(registry: Registry, event: RegisterAsked) -> list[Command]:
         "target": {
             "version": event.version,
             "endpoints": list(endpoints),
-            "slot": known.slot if known else None,
-            "incarnation": known.incarnation if known else 0,
             **placed_rewrite(rewrite, known),
         },
         **members,

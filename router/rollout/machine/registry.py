@@ -8,24 +8,28 @@ its meaning does not depend on earlier entries.
     generation     the route that goes with it, if there are states
     states         {version: new state}, empty if only the route is new
     base           the generation on which the decision was made
-    target         {version, endpoints, slot, incarnation}: a version that got a slot, or moved; `rewrite` if that changed
+    target         {version, endpoints}: a version that came in, or moved; `rewrite` if that changed
     bounded        versions whose drain is cut after rollback_drain_timeout_s
-    freed          versions that hold no slot any more
     quarantine     {version: {reason, incident}}; one that returns has its `actor` and `at`, too
     release        versions released from quarantine
     lifted_for_s   {version: seconds} of those whose quarantine returns
     artifact, source  origin of the version of `target`
     identity       {version: identity} of a version whose probe was answered well (model/identity.py)
     forced         true: the states are not checked (shared memory that outlived control; an assumption of the operator)
+
+Entries of older releases have slots, too (`slot`, `incarnation` in target, `freed` in drained). They mean nothing here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from copy import deepcopy
+from collections.abc import Iterable, Mapping
+from copy import copy, deepcopy
 from dataclasses import replace
+from hashlib import sha256
 from heapq import nsmallest
 from typing import Any, Final
+
+import orjson
 
 from router.errors import InternalError, Refusal
 from router.errors.codes import RefusalCode
@@ -36,7 +40,7 @@ from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import SWITCHES, Entry, route_generation
 from router.rollout.model.identity import Identity, from_dict
 from router.rollout.model.rewrite import from_dict as rewrite_of
-from router.rollout.model.route import NO_SLOT, SLOTS, Flag, Route, first_generation
+from router.rollout.model.route import first_generation
 from router.rollout.model.target import ROLES, State, Target
 from router.rollout.proposals.proposal import Proposals
 from router.rollout.versions.active_periods import ActivePeriods
@@ -47,12 +51,21 @@ HISTORY_MAX: Final = 100
 """Lines of one version. Active periods are kept apart (versions/active_periods.py)."""
 
 RETIRED_MAX: Final = 500
-"""Versions without a slot that are kept."""
+"""Versions that no router serves and that are kept."""
 
-_MOVING: Final = frozenset({"states", "target", "bounded", "freed"})
+_MOVING: Final = frozenset({"states", "target", "bounded"})
 """Members of entries that change targets. A start applies all entries; most have none of these and are cheaper."""
 
 _ROLES_ONCE: Final = ("active", "standby", "candidate")
+
+_CHANGED_IN_PLACE: Final = (
+    *("quarantines", "temporary_releases", "identities", "active_periods", "history", "switches", "proposals"),
+    "criteria",
+)
+"""Members that `apply` changes; it replaces all others."""
+
+_STAMPS: Final = frozenset({"since_ns", "active_since_ns", "probation_since_ns", "until_ns", "deadline_ns"})
+"""Members of `as_dict` on the monotonic clock of this router."""
 
 
 class Registry:
@@ -61,6 +74,9 @@ class Registry:
     def __init__(self, service: str) -> None:
         self.service = service
         self.generation = 0
+        """That of the present route: of the newest entry that publishes one, or the first of this boot."""
+        self.recorded_generation = 0
+        """The newest that an entry publishes."""
         self.changes = 0
         """Grows with every entry: what follows from the state alone is found anew only then."""
         self._targets: dict[str, Target] = {}
@@ -73,7 +89,6 @@ class Registry:
         """What the probe of a version answered when it was verified. A version that moved has none until it is probed again."""
         self.active_periods = ActivePeriods()
         self.history: dict[str, list[dict[str, Any]]] = {}
-        self.incarnations = [0] * SLOTS
         self.frozen: dict[str, Any] | None = None
         self.automatic_left = False
         """Whether automation may still roll back the present promotion: at most once."""
@@ -98,7 +113,7 @@ class Registry:
 
     @property
     def roles(self) -> Roles:
-        """Which version has which state and slot."""
+        """Which version has which state."""
         if self._roles is None:
             self._roles = Roles(self._targets)
         return self._roles
@@ -128,14 +143,6 @@ class Registry:
         frozen = self.frozen or {"actor": "", "reason": ""}
         return f"frozen by {frozen['actor']}" + (f": {frozen['reason']}" if frozen["reason"] else "")
 
-    def in_slot(self, slot: int) -> Target | None:
-        """Return the version that holds `slot`."""
-        return next((target for target in self.targets.values() if target.slot == slot), None)
-
-    def holders(self) -> tuple[Target, ...]:
-        """Return the versions that hold a slot, by slot."""
-        return self.roles.holders
-
     def known(self, version: str) -> Target:
         """Return the target of `version`; raise Refusal that names the known versions."""
         target = self.targets.get(version)
@@ -145,22 +152,6 @@ class Registry:
                 RefusalCode.VERSION_UNKNOWN, f"service {self.service} has no version {version!r}; its versions: {names}"
             )
         return target
-
-    def route(
-        self,
-        generation: int | None = None,
-        states: Mapping[str, State] | None = None,
-        flags: Flag = Flag.NONE,
-        placed: Target | None = None,
-    ) -> Route:
-        """Return the route of `generation` (None: the present one) after the change to `states`, with `placed` in its slot."""
-        slots = {"active": NO_SLOT, "standby": NO_SLOT, "candidate": NO_SLOT}
-        targets = {**self.targets, **({placed.version: placed} if placed else {})}
-        for version, target in targets.items():
-            role = ROLES.get((states or {}).get(version, target.state))
-            if role is not None and target.slot is not None:
-                slots[role] = target.slot
-        return Route(self.generation if generation is None else generation, flags=flags, **slots)
 
     def quarantine_of(self, version: str, now_ns: int) -> dict[str, Any] | None:
         """Return the quarantine that blocks `version` now, also one that has returned and is not journalled yet."""
@@ -187,7 +178,7 @@ class Registry:
 
     # -- the fold
     def apply(self, entry: Entry) -> None:
-        """Apply one entry; raise InternalError, and change nothing, if it is illegal in this state."""
+        """Apply one entry; raise InternalError if it is illegal here: the state may be half changed then (use `after`)."""
         self.changes += 1
         if entry.type == entry_types.BOOT:
             self._boot(entry)
@@ -230,11 +221,22 @@ class Registry:
         if moved and len(self.targets) > RETIRED_MAX:
             self._drop_retired()
 
+    def after(self, entries: Iterable[Entry]) -> Registry:
+        """Return a copy to which `entries` are applied; raise InternalError if one is illegal. This registry stays as it is."""
+        trial = copy(self)
+        for name in _CHANGED_IN_PLACE:
+            setattr(trial, name, copy(getattr(self, name)))
+        for entry in entries:
+            trial.apply(entry)
+        return trial
+
+    def become(self, other: Registry) -> None:
+        """Take the state of `other`, which `after` has returned."""
+        vars(self).update(vars(other))
+
     def _place(self, targets: dict[str, Target]) -> None:
-        self._targets, self._roles = (
-            targets,
-            None,
-        )  # the fold of a long journal asks for roles less often than it changes them
+        # The fold of a long journal asks for roles less often than it changes them.
+        self._targets, self._roles = targets, None
 
     def _identify(self, entry: Entry) -> None:
         if entry.type == entry_types.MOVED:
@@ -253,17 +255,11 @@ class Registry:
     def _begin_windows(self, entry: Entry) -> None:
         """The counters of the workers begin at zero: nothing is in flight, and every wait counts from now on."""
         self.active_since_ns = self.probation_since_ns = entry.monotonic_ns
-        self._place(
-            {
-                version: replace(target, since_ns=entry.monotonic_ns, roleless_generation=0)
-                for version, target in self.targets.items()
-            }
-        )
+        self._place({version: replace(target, since_ns=entry.monotonic_ns) for version, target in self.targets.items()})
 
     def _targets_after(self, entry: Entry) -> dict[str, Target]:
         data = entry.data
         targets = dict(self.targets)
-        generation = data.get("generation", self.generation)
         states = {version: State(state) for version, state in data.get("states", {}).items()}
         if placed := data.get("target"):
             targets[placed["version"]] = self._placed(targets.get(placed["version"]), placed, states, entry)
@@ -273,49 +269,44 @@ class Registry:
                 raise InternalError("journal_inconsistent", f"{entry.type}: {version} of {self.service} is not known")
             if known.state is not state:
                 change = known.forced if data.get("forced") else known.moved
-                targets[version] = change(state, at=entry.at, at_ns=entry.monotonic_ns, generation=generation)
+                targets[version] = change(state, at=entry.at, at_ns=entry.monotonic_ns)
         for version in data.get("bounded", ()):
             targets[version] = replace(targets[version], bounded=True)
-        for version in data.get("freed", ()):
-            targets[version] = replace(targets[version], slot=None)
+        if entry.type == entry_types.DRAINED:
+            for version in data.get("freed") or [data["version"]]:
+                targets[version] = replace(targets[version], drained=targets[version].state is State.FAILED)
+        if entry.type == entry_types.DEPLOYED:
+            version = data["target"]["version"]
+            targets[version] = replace(targets[version], deployment=data["generation"])
         if entry.type == entry_types.ACCEPTED:
             targets[data["version"]] = replace(targets[data["version"]], accepted=True)
         return targets
 
     def _placed(self, known: Target | None, placed: dict[str, Any], states: dict[str, State], entry: Entry) -> Target:
         endpoints = tuple(placed["endpoints"])
-        slot, incarnation = placed.get("slot"), placed.get("incarnation", 0)
         if known is not None:
             rewrite = rewrite_of(placed["rewrite"]) if "rewrite" in placed else known.rewrite
-            return replace(known, endpoints=endpoints, slot=slot, incarnation=incarnation, rewrite=rewrite)
+            return replace(known, endpoints=endpoints, rewrite=rewrite)
         return Target(
             placed["version"],
             endpoints,
             states[placed["version"]],
-            slot,
-            incarnation,
             entry.monotonic_ns,
             entry.at,
             rewrite=rewrite_of(placed.get("rewrite", {})),
         )
 
     def _check(self, targets: dict[str, Target]) -> None:
-        """Raise InternalError for two versions in one role or slot, and for a role without a slot."""
-        held = [target for target in targets.values() if target.slot is not None or target.state in ROLES]
-        roles = [target.role for target in held if target.state in ROLES]
-        slots = [target.slot for target in held if target.slot is not None]
-        without_slot = [target.version for target in held if target.slot is None]
-        if any(roles.count(role) > 1 for role in _ROLES_ONCE) or len(set(slots)) < len(slots) or without_slot:
-            data = {target.version: (target.state.value, target.slot) for target in targets.values()}
+        """Raise InternalError for two versions in one role."""
+        roles = [ROLES[target.state] for target in targets.values() if target.state in ROLES]
+        if any(roles.count(role) > 1 for role in _ROLES_ONCE):
+            data = {target.version: target.state.value for target in targets.values()}
             raise InternalError("roles_inconsistent", f"{self.service}: {data}")
 
     def _apply_quarantines(self, entry: Entry) -> None:
         data = entry.data
-        self.generation = max(self.generation, route_generation(entry) or 0)
-        if placed := data.get("target"):
-            if placed.get("slot") is not None:
-                slot = placed["slot"]
-                self.incarnations[slot] = max(self.incarnations[slot], placed["incarnation"])
+        self.recorded_generation = max(self.recorded_generation, route_generation(entry) or 0)
+        self.generation = max(self.generation, self.recorded_generation)
         for version, quarantine in data.get("quarantine", {}).items():
             self.temporary_releases.pop(version, None)
             self.quarantines[version] = {"at": entry.at, "actor": entry.actor, **quarantine}
@@ -394,13 +385,22 @@ class Registry:
         """Drop the versions that were retired first beyond `RETIRED_MAX`, accepted ones last, quarantined ones never."""
         marked = self.quarantines.keys() | self.temporary_releases.keys()
         targets = dict(self._targets)
-        gone = [t for t in targets.values() if t.slot is None and t.version not in marked]
+        gone = [t for t in targets.values() if not t.may_hold_slot and t.version not in marked]
         for target in nsmallest(len(gone) - RETIRED_MAX, gone, key=lambda t: (t.accepted, t.since)):
             del targets[target.version]
             self.history.pop(target.version, None)
             self.provenances.pop(target.version, None)
             self.identities.pop(target.version, None)
         self._place(targets)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the state without what is this router's own: stamps, and the generation of its start.
+
+        Two folds of the same entries have the same digest, whatever restarts came in between.
+        """
+        state = {**self.as_dict(), "generation": self.recorded_generation}
+        state["proposals"]["muted"] = {cause: until[:2] for cause, until in state["proposals"]["muted"].items()}
+        return sha256(orjson.dumps(_without_stamps(state), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
         """Return a copy of the state as plain data, for comparison."""
@@ -414,7 +414,6 @@ class Registry:
             "identities": {version: identity.as_dict() for version, identity in self.identities.items()},
             "active_periods": self.active_periods.kept,
             "history": self.history,
-            "incarnations": self.incarnations,
             "frozen": self.frozen,
             "automatic_left": self.automatic_left,
             "active_since_ns": self.active_since_ns,
@@ -428,3 +427,9 @@ class Registry:
             "criteria": self.criteria.known,
         }
         return deepcopy(data)
+
+
+def _without_stamps(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_stamps(member) for name, member in value.items() if name not in _STAMPS}
+    return [_without_stamps(item) for item in value] if isinstance(value, list | tuple) else value

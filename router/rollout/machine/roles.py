@@ -1,11 +1,11 @@
-"""Which version has which state and slot: found once for each change of the versions, because every tick asks several times."""
+"""Which version has which state: found once for each change of the versions, because every tick asks several times."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-from router.rollout.model.target import CANDIDATES, State, Target
+from router.rollout.model.target import CANDIDATES, PLACED, State, Target
 
 _AWAITED: Final = frozenset({State.VERIFYING, State.DRAINING, State.FAILED})
 
@@ -18,9 +18,8 @@ class Roles:
         self.active = self.by_state.get(State.ACTIVE)
         self.standby = self.by_state.get(State.STANDBY)
         self.candidate = next((target for target in reversed([*targets.values()]) if target.state in CANDIDATES), None)
-        held = [target for target in targets.values() if target.slot is not None]
-        self.holders = tuple(sorted(held, key=lambda target: target.slot or 0))
-        """The versions that hold a slot, by slot."""
-        self.draining = tuple(target for target in self.holders if target.role == "draining")
-        self.awaited = tuple(target for target in self.holders if target.bounded or target.state in _AWAITED)
+        holding = [target for target in targets.values() if target.may_hold_slot]
+        self.draining = tuple(target for target in holding if target.state not in PLACED)
+        """Those that get no new requests, and may have some."""
+        self.awaited = tuple(target for target in holding if target.bounded or target.state in _AWAITED)
         """Those that change, or are cut, by time alone."""

@@ -19,9 +19,8 @@ from router.rollout.machine.registration import (
 from router.rollout.machine.registry import Registry
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
-from router.rollout.model.commands import Command, CutSlot, FillSlot, PublishRoute, Record
+from router.rollout.model.commands import Command, Record
 from router.rollout.model.rewrite import NO_REWRITE
-from router.rollout.model.route import SLOTS
 from router.rollout.model.target import CANDIDATES, ROLES, State, Target
 
 
@@ -85,19 +84,13 @@ class VersionRules:
         return self._bring_in(event, known, candidate)
 
     def _bring_in(self, event: ev.DeployAsked, known: Target | None, candidate: Target | None) -> list[Command]:
-        fresh = known is None or known.slot is None
-        rewrite = event.rewrite or NO_REWRITE
-        slot = self._free_slot() if known is None or known.slot is None else known.slot
-        incarnation = self._registry.incarnations[slot] + 1 if known is None or fresh else known.incarnation
         states = {event.version: State.VERIFYING}
         data: dict[str, Any] = {
             "generation": self._generation,
             "target": {
                 "version": event.version,
                 "endpoints": list(event.endpoints),
-                "slot": slot,
-                "incarnation": incarnation,
-                **placed_rewrite(rewrite, known),
+                **placed_rewrite(event.rewrite or NO_REWRITE, known),
             },
         }
         if candidate is not None:
@@ -107,53 +100,29 @@ class VersionRules:
         if event.override:
             data |= overridden(self._registry, event.version, event.override)
         data["states"] = {version: state.value for version, state in states.items()}
-        placed = Target(event.version, event.endpoints, State.VERIFYING, slot, incarnation, 0, 0.0)
-        return [
-            Record(entry_types.DEPLOYED, event.actor, data),
-            FillSlot(slot, incarnation, event.version, event.endpoints, fresh, rewrite),
-            PublishRoute(self._registry.route(self._generation, states, placed=placed)),
-        ]
-
-    def _free_slot(self) -> int:
-        held = {target.slot for target in self._registry.holders()}
-        free = [slot for slot in range(SLOTS) if slot not in held]
-        if free:
-            # The slot that was filled least often: a worker that still reads an old route is least likely to meet a new version.
-            return min(free, key=lambda slot: (self._registry.incarnations[slot], slot))
-        holders = [
-            {"version": target.version, "slot": target.slot, "state": target.state.value, "since_ns": target.since_ns}
-            for target in self._registry.holders()
-        ]
-        raise Refusal(RefusalCode.SLOTS_BUSY, f"all {SLOTS} slots are held", facts={"held": holders})
+        return [Record(entry_types.DEPLOYED, event.actor, data)]
 
     # -- the rest
     def _retire(self, event: ev.RetireAsked) -> list[Command]:
         target = self._registry.known(event.version)
         if target.state is State.ACTIVE:
             raise Refusal(RefusalCode.VERSION_IN_USE, f"version {event.version} is active: switch to another one first")
-        commands: list[Command] = []
         if target.state is State.REGISTERED:
             states = {event.version: State.RETIRED.value}
             return [Record(entry_types.RETIRED, event.actor, {"states": states, "reason": "retired"})]
         if target.state in ROLES or target.state is State.UNREACHABLE:
-            commands += self._out(entry_types.RETIRED, event.actor, target, {"reason": "retired", "cut": event.cut})
-        if event.cut and target.slot is not None:
-            if not commands:
-                data = {"version": target.version, "cut": True, "reason": "retired with cut"}
-                commands.append(Record(entry_types.RETIRED, event.actor, data))
-            commands.append(CutSlot(target.slot, self._generation))
-        return commands
+            return self._out(entry_types.RETIRED, event.actor, target, {"reason": "retired", "cut": event.cut})
+        if event.cut and target.may_hold_slot:
+            data = {"version": target.version, "cut": True, "reason": "retired with cut"}
+            return [Record(entry_types.RETIRED, event.actor, data)]
+        return []
 
     def _out(self, kind: str, actor: str, target: Target, data: dict[str, Any]) -> list[Command]:
         """Return the commands with which a version loses its role (or the state `unreachable`) and drains."""
-        states = {target.version: State.DRAINING}
         members: dict[str, Any] = {"states": {target.version: State.DRAINING.value}, **data}
         if target.state not in ROLES:
             return [Record(kind, actor, members)]
-        return [
-            Record(kind, actor, {"generation": self._generation, **members}),
-            PublishRoute(self._registry.route(self._generation, states)),
-        ]
+        return [Record(kind, actor, {"generation": self._generation, **members})]
 
     def _move(self, event: ev.EndpointsAsked) -> list[Command]:
         target = self._registry.known(event.version)
@@ -165,18 +134,12 @@ class VersionRules:
             "target": {
                 "version": target.version,
                 "endpoints": list(event.endpoints),
-                "slot": target.slot,
-                "incarnation": target.incarnation,
                 **placed_rewrite(rewrite, target),
             },
         }
-        if target.slot is None:
+        if not target.may_hold_slot:
             return [Record(entry_types.MOVED, event.actor, members)]
-        return [
-            Record(entry_types.MOVED, event.actor, {"generation": self._generation, "states": {}, **members}),
-            FillSlot(target.slot, target.incarnation, target.version, event.endpoints, fresh=False, rewrite=rewrite),
-            PublishRoute(self._registry.route(self._generation)),
-        ]
+        return [Record(entry_types.MOVED, event.actor, {"generation": self._generation, "states": {}, **members})]
 
     def _quarantine(self, event: ev.QuarantineAsked, now_ns: int) -> list[Command]:
         target = self._registry.known(event.version)

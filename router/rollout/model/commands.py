@@ -1,4 +1,6 @@
-"""Commands: the output of the rollout machine, which its executor carries out. A name is an imperative."""
+"""Commands: the output of the rollout machine (`Command`) and of a record's effects (placement/effects.py), which the executor
+carries out. A name is an imperative.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ class CutSlot:
 class CheckStandby:
     """Probe the standby once, now; the result comes back as the event StandbyChecked with this `generation`."""
 
-    slot: int
+    version: str
     generation: int
     timeout_s: float
 
@@ -69,4 +71,5 @@ class ClearAlarm:
     code: str
 
 
-Command = Record | FillSlot | PublishRoute | CutSlot | CheckStandby | RaiseAlarm | ClearAlarm
+Command = Record | CheckStandby | RaiseAlarm | ClearAlarm
+Effect = FillSlot | PublishRoute | CutSlot | RaiseAlarm

@@ -19,7 +19,6 @@ class ProbeCompleted:
     """
 
     service: str
-    slot: int
     version: str
     endpoint_url: str
     ok: bool
@@ -241,9 +240,9 @@ class ReleaseAsked:
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """Time has passed. `drained`: slots without a role that have no request in flight and get no new one."""
+    """Time has passed. `drained`: versions without a role that have no request in flight and get no new one."""
 
-    drained: frozenset[int] = field(default_factory=frozenset)
+    drained: frozenset[str] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True, slots=True)

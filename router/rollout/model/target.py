@@ -1,8 +1,8 @@
-"""One backend version: label, endpoints, slot, state. Immutable; a change of state is a new record.
+"""One backend version: label, endpoints, state. Immutable; a change of state is a new record.
 
 The states, and the role that the route gives each:
 
-    registered   none        known, not deployed yet; holds no slot
+    registered   none        known, not deployed yet
     verifying    candidate   probed until `warmup_probes` in a row succeeded
     ready        candidate   may be promoted
     failed       none        did not become ready in time
@@ -10,7 +10,7 @@ The states, and the role that the route gives each:
     standby      standby     the warm previous version, the target of a rollback
     unreachable  none        rolled back because no connection was accepted; stays warm, becomes standby after good probes
     draining     none        finishes its requests, gets no new ones
-    retired      none        holds no slot
+    retired      none        has finished its requests, or was never deployed
 """
 
 from __future__ import annotations
@@ -56,54 +56,48 @@ CANDIDATES: Final = frozenset({_S.VERIFYING, _S.READY})
 ROLES: Final = {_S.ACTIVE: "active", _S.STANDBY: "standby", _S.VERIFYING: "candidate", _S.READY: "candidate"}
 WATCHED: Final = frozenset({*ROLES, _S.UNREACHABLE})
 """States in which a version is probed, which keeps it warm."""
+PLACED: Final = WATCHED
+"""States that need a slot: those with a role in the route, and `unreachable`, which stays warm."""
+HOLDING: Final = frozenset({*PLACED, _S.DRAINING, _S.FAILED})
+"""States in which a version may hold a slot."""
 HURRIED: Final = frozenset({_S.VERIFYING, _S.UNREACHABLE})
 """States that good probes in a row end: a version in them is probed at least once a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`endpoints` are canonical URLs; `slot` is None without a slot; `incarnation` distinguishes the versions that held the slot.
+    """`endpoints` are canonical URLs. Its slot is each router's own matter (placement/slot_table.py).
 
-    `since_ns` is the start of the state (monotonic), `since` the same as wall time (seconds). `roleless_generation` is the first
-    generation without a role for the version. `bounded`: its drain ends by a cut (after a rollback). `rewrite`: how its requests
-    differ from the client's.
+    `since_ns` is the start of the state (monotonic), `since` the same as wall time (seconds). `bounded`: its drain ends by a cut
+    (after a rollback). `drained`: it has failed, and its last request has ended. `deployment`: the
+    generation of its last deployment; 0: it came in by the settings. `rewrite`: how its requests differ from the client's.
     """
 
     version: str
     endpoints: tuple[str, ...]
     state: State
-    slot: int | None
-    incarnation: int
     since_ns: int
     since: float
-    roleless_generation: int = 0
     bounded: bool = False
+    drained: bool = False
     accepted: bool = False
+    deployment: int = 0
     rewrite: Rewrite = NO_REWRITE
 
     @property
-    def role(self) -> str:
-        """`active`, `standby`, `candidate`, `draining` (holds a slot without a role) or `none`."""
-        return ROLES.get(self.state, "none" if self.slot is None or self.state is _S.UNREACHABLE else "draining")
+    def may_hold_slot(self) -> bool:
+        """Whether a router may have requests on it."""
+        return self.state in HOLDING and not self.drained
 
-    def moved(self, state: State, *, at: float, at_ns: int, generation: int) -> Target:
+    def moved(self, state: State, *, at: float, at_ns: int) -> Target:
         """Return the record in `state`; raise InternalError if LEGAL does not contain the change."""
         if state not in LEGAL[self.state]:
             raise InternalError("transition_illegal", f"{self.version}: {self.state} cannot become {state}")
-        return self.forced(state, at=at, at_ns=at_ns, generation=generation)
+        return self.forced(state, at=at, at_ns=at_ns)
 
-    def forced(self, state: State, *, at: float, at_ns: int, generation: int) -> Target:
+    def forced(self, state: State, *, at: float, at_ns: int) -> Target:
         """Return the record in `state` without a check: shared memory that outlived control overrules LEGAL."""
-        roleless = 0 if state in ROLES else generation if self.state in ROLES else self.roleless_generation
-        return replace(
-            self,
-            state=state,
-            slot=None if state is _S.RETIRED else self.slot,
-            since=at,
-            since_ns=at_ns,
-            roleless_generation=roleless,
-            bounded=False,
-        )
+        return replace(self, state=state, since=at, since_ns=at_ns, bounded=False, drained=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain data."""
@@ -111,12 +105,11 @@ class Target:
             "version": self.version,
             "endpoints": list(self.endpoints),
             "state": self.state.value,
-            "slot": self.slot,
-            "incarnation": self.incarnation,
             "since_ns": self.since_ns,
             "since": self.since,
-            "roleless_generation": self.roleless_generation,
             "bounded": self.bounded,
+            "drained": self.drained,
             "accepted": self.accepted,
+            "deployment": self.deployment,
             "rewrite": self.rewrite.as_dict(),
         }

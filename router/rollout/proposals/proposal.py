@@ -107,6 +107,12 @@ class Proposals:
         self._muted: dict[tuple[str, str], tuple[float, float, int]] = {}
         """Muted causes: (version, cause) → (end in wall seconds, length in seconds, end in monotonic nanoseconds)."""
 
+    def __copy__(self) -> Proposals:
+        other = Proposals(self.service)
+        other.known, other.ended = dict(self.known), dict(self.ended)
+        other._numbers, other._muted = dict(self._numbers), dict(self._muted)
+        return other
+
     # -- reading
     def pending(self) -> list[Proposal]:
         """Return the pending proposals, oldest first."""

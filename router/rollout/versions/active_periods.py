@@ -22,6 +22,11 @@ class ActivePeriods:
         self.kept: list[dict[str, Any]] = []
         self.dropped = 0
 
+    def __copy__(self) -> ActivePeriods:
+        other = ActivePeriods(self._kept_max)
+        other.kept, other.dropped = list(self.kept), self.dropped
+        return other
+
     @property
     def open(self) -> dict[str, Any] | None:
         """The period of the active version, or None."""

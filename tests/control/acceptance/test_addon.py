@@ -156,7 +156,7 @@ async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
     unmet = [criterion for criterion in control.service_controller.criteria(control.now_ns) if not criterion.passes]
     assert [(criterion.name, criterion.state) for criterion in unmet] == [("cases", "unknown")]
     control.service_controller.machine.set_promotion_check(
-        lambda: PromotionCheck(revision="r1", checked={"v1": SuiteResult("v1", 1, "r1", 3, 0, ())})
+        lambda: PromotionCheck(revision="r1", checked={"v1": SuiteResult("v1", 0, "r1", 3, 0, ())})
     )
     control.tick(12, lambda: control.workers.serve(0, Outcome.OK, 5))
     assert control.queries.service_status("svc")["state"] == "accepted"

@@ -171,7 +171,7 @@ async def test_moved_endpoints_are_probed_before_they_are_used(control: ControlH
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     answer = await control.operations.set_endpoints(service="svc", version="v2", endpoints=[url], actor="ann")
     assert (answer["changed"], answer["confirmed"]) == (True, True)
-    content = control.service_controller.executor.slots.read(1)
+    content = control.service_controller.executor.held.slots.read(1)
     assert content is not None
     assert content.endpoints == (url,)
     server.close()

@@ -54,7 +54,7 @@ class Rig:
                 assert await self.end_pause() <= 1.0
 
     async def one(self, url: str, probe: Probe | str | None = None) -> ProbeCompleted:
-        self.probes.watch("fraud", 0, "v1", (url,), probe or Probe())
+        self.probes.watch("fraud", "v1", (url,), probe or Probe())
         return await self.seen.get()
 
 
@@ -80,7 +80,7 @@ async def test_a_good_probe_is_reported_whole(rig: Rig) -> None:
     async with scripted(answer()) as server:
         event = await rig.one(server.url)
         assert event == ProbeCompleted(
-            "fraud", 0, "v1", server.url, True, False, "ok", event.ms, event.at_ns, inference=False,
+            "fraud", "v1", server.url, True, False, "ok", event.ms, event.at_ns, inference=False,
             identity=Identity("GET /", 2),
         )  # fmt: skip
         host = server.url.removeprefix("http://").encode()
@@ -88,7 +88,7 @@ async def test_a_good_probe_is_reported_whole(rig: Rig) -> None:
             b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n" + AGENT + b"\r\n"
             b"Accept: */*\r\nAccept-Encoding: identity\r\n\r\n"
         ]
-        [target] = rig.probes.targets("fraud", 0)
+        [target] = rig.probes.targets("fraud", "v1")
         assert target["url"] == server.url
         assert target["ready"] is True
         assert target["last_probe"] == {
@@ -179,7 +179,7 @@ async def test_connect_only_sends_nothing(rig: Rig) -> None:
 
 async def test_the_connection_is_kept_and_the_cadence_counts_from_the_begin_of_a_probe(rig: Rig) -> None:
     async with scripted(answer()) as server:
-        rig.probes.watch("fraud", 0, "v1", (server.url,), Probe(every_s=5.0))
+        rig.probes.watch("fraud", "v1", (server.url,), Probe(every_s=5.0))
         await rig.until_good_enough()
         assert 4.0 < await rig.end_pause() <= 5.0
         assert (await rig.seen.get()).ok
@@ -205,9 +205,9 @@ async def test_an_endless_answer_is_read_to_the_limit_only(rig: Rig) -> None:
 
 async def test_probes_of_one_endpoint_never_overlap(rig: Rig) -> None:
     async with scripted(None) as server:
-        rig.probes.watch("fraud", 0, "v1", (server.url,), Probe(probe_timeout_s=60))
+        rig.probes.watch("fraud", "v1", (server.url,), Probe(probe_timeout_s=60))
         await server.asked.wait()
-        result = await rig.probes.probe_now("fraud", 0, 0.05)
+        result = await rig.probes.probe_now("fraud", "v1", 0.05)
         assert result.ok is False
         assert golden("probe.unanswered", url=server.url) in result.detail
         assert (len(server.requests), rig.seen.qsize()) == (1, 0)
@@ -215,18 +215,18 @@ async def test_probes_of_one_endpoint_never_overlap(rig: Rig) -> None:
 
 async def test_probe_now_is_good_if_one_endpoint_is_and_is_reported(rig: Rig) -> None:
     async with scripted(answer()) as good, scripted(answer(500)) as bad:
-        rig.probes.watch("fraud", 0, "v1", (good.url, bad.url), Probe())
+        rig.probes.watch("fraud", "v1", (good.url, bad.url), Probe())
         for _ in range(2):
             await rig.seen.get()
-        result = await rig.probes.probe_now("fraud", 0, 1.0)
+        result = await rig.probes.probe_now("fraud", "v1", 1.0)
         assert (result.ok, result.detail, result.connect_failed) == (
             True, golden("probe.some_good", url=bad.url), False,
         )  # fmt: skip
         assert rig.seen.qsize() == 2
 
 
-async def test_probe_now_of_an_unwatched_slot_is_bad(rig: Rig) -> None:
-    result = await rig.probes.probe_now("fraud", 3, 1.0)
+async def test_probe_now_of_an_unwatched_version_is_bad(rig: Rig) -> None:
+    result = await rig.probes.probe_now("fraud", "v3", 1.0)
     assert (result.ok, result.detail) == (False, golden("probe.not_watched"))
 
 
@@ -243,11 +243,11 @@ async def test_check_asks_endpoints_that_are_not_watched(rig: Rig) -> None:
 
 async def test_nothing_is_reported_of_a_slot_that_is_no_longer_watched(rig: Rig) -> None:
     async with scripted(None) as server:
-        rig.probes.watch("fraud", 0, "v1", (server.url,), Probe(probe_timeout_s=0.1))
-        now = rig.tasks.spawn(rig.probes.probe_now("fraud", 0, 0.2), "probe_now")
+        rig.probes.watch("fraud", "v1", (server.url,), Probe(probe_timeout_s=0.1))
+        now = rig.tasks.spawn(rig.probes.probe_now("fraud", "v1", 0.2), "probe_now")
         await server.asked.wait()
-        rig.probes.unwatch("fraud", 0)
-        rig.probes.watch("fraud", 0, "v2", (closed_port(),), Probe(every_s=60))
+        rig.probes.unwatch("fraud", "v1")
+        rig.probes.watch("fraud", "v2", (closed_port(),), Probe(every_s=60))
         await now
         assert [(event.version, event.connect_failed) for event in [await rig.seen.get()]] == [("v2", True)]
         assert rig.seen.empty()
@@ -255,11 +255,11 @@ async def test_nothing_is_reported_of_a_slot_that_is_no_longer_watched(rig: Rig)
 
 async def test_endpoints_that_stay_keep_their_result_when_others_move(rig: Rig) -> None:
     async with scripted(answer()) as stays, scripted(answer()) as leaves, scripted(None) as comes:
-        rig.probes.watch("fraud", 0, "v1", (stays.url, leaves.url), Probe())
+        rig.probes.watch("fraud", "v1", (stays.url, leaves.url), Probe())
         for _ in range(2):
             await rig.seen.get()
-        rig.probes.watch("fraud", 0, "v1", (comes.url, stays.url), Probe())
-        assert [(target["url"], target["ready"]) for target in rig.probes.targets("fraud", 0)] == [
+        rig.probes.watch("fraud", "v1", (comes.url, stays.url), Probe())
+        assert [(target["url"], target["ready"]) for target in rig.probes.targets("fraud", "v1")] == [
             (comes.url, False),
             (stays.url, True),
         ]
@@ -271,7 +271,7 @@ async def test_close_ends_every_task(rig: Rig) -> None:
         await rig.one(server.url)
         await rig.probes.close()
         await rig.tasks.close()
-        assert (len(rig.tasks), rig.probes.targets("fraud", 0)) == (0, [])
+        assert (len(rig.tasks), rig.probes.targets("fraud", "v1")) == (0, [])
 
 
 @pytest.mark.parametrize("probe", [Probe(path="/health"), "none"], ids=["request", "connection"])
@@ -316,7 +316,7 @@ async def test_the_identity_of_an_answer(rig: Rig) -> None:
 )
 async def test_how_often(rig: Rig, probe: Probe, hurried: bool, at_most_s: float) -> None:
     async with scripted(answer()) as server:
-        rig.probes.watch("fraud", 0, "v1", (server.url,), probe, hurried=hurried)
+        rig.probes.watch("fraud", "v1", (server.url,), probe, hurried=hurried)
         await rig.until_good_enough()
         assert at_most_s - 0.5 < await rig.end_pause() <= at_most_s
 
@@ -333,7 +333,7 @@ async def test_a_version_that_becomes_hurried_is_probed_at_once(rig: Rig) -> Non
     async with scripted(answer()) as server:
         await rig.one(server.url, Probe(method="POST"))
         await rig.pauses.get()
-        rig.probes.watch("fraud", 0, "v1", (server.url,), Probe(method="POST"), hurried=True)
+        rig.probes.watch("fraud", "v1", (server.url,), Probe(method="POST"), hurried=True)
         assert (await rig.seen.get()).ok
 
 
@@ -361,7 +361,7 @@ async def test_a_useful_answer_never_replaces_another_probe(rig: Rig) -> None:
 async def test_a_probe_is_sent_as_requests_to_the_version_are(rig: Rig) -> None:
     rewrite = SentRewrite("/fraud", Rewrite("v8.example", "/v2/models/v8", "/f"), (("Authorization", "ours"),))
     async with scripted(answer()) as server:
-        rig.probes.watch("fraud", 0, "v1", (server.url,), Probe(path="/fraud/health?a=%2F"), rewrite=rewrite)
+        rig.probes.watch("fraud", "v1", (server.url,), Probe(path="/fraud/health?a=%2F"), rewrite=rewrite)
         assert (await rig.seen.get()).ok
         assert server.requests[0].startswith(b"GET /v2/models/v8/health?a=%2F HTTP/1.1\r\nHost: v8.example\r\n")
         assert b"\r\nAuthorization: ours\r\n" in server.requests[0]

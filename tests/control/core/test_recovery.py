@@ -61,7 +61,7 @@ async def test_a_cold_start_goes_on_with_the_last_journalled_route_in_a_new_boot
         golden("settings.differ", role="standby", settings="v2", journal="v1"),
     ]
     assert [
-        content.version for slot in (0, 1) if (content := control.service_controller.executor.slots.read(slot))
+        content.version for slot in (0, 1) if (content := control.service_controller.executor.held.slots.read(slot))
     ] == [
         "v1",
         "v2",

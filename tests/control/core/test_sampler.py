@@ -89,7 +89,9 @@ async def test_the_evidence_of_an_incident(control: ControlHarness) -> None:
     control.tick(5, lambda: control.workers.serve(0, Outcome.SERVER_ERROR, 2))
     control.workers.serve(0, Outcome.CLIENT_GONE, 3)
     control.tick()
-    impact = evidence(control.service_controller.judge, control.service_controller.registry, begun_ns, control.now_ns)
+    impact = evidence(
+        control.service_controller.judge, control.service_controller.active_slot, begun_ns, control.now_ns
+    )
     assert impact == {"requests": 13, "errors": {"server_error": 10}, "rescued": 0, "seconds": 0.7, "affected": None}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from router.control.core.sampler import Sampler
 from router.control.core.service_controller import first_byte_timeout_s
-from router.control.core.slot_counters import SlotCounters
+from router.control.placement.slot_counters import SlotCounters
 from router.rollout.judge.active.judge_inputs import JudgeInputs
 from router.rollout.judge.judge import Judge
 from router.rollout.judge.verdict import Verdict
@@ -38,7 +38,9 @@ class Shadow:
     def __init__(self, control: ControlHarness, segment: Segment) -> None:
         controller, service = control.service_controller, control.service_controller.service
         counters = AlwaysRead(control.segment, control.control_loop.worker_stats, 0)
-        executor: Any = SimpleNamespace(counters=counters, registry=controller.registry, index=0)
+        executor: Any = SimpleNamespace(
+            counters=counters, registry=controller.registry, index=0, held=controller.executor.held
+        )
         self.judge = Judge(service.rules, first_byte_timeout_s(control.settings, service), None, service.acceptance)
         self.ring = SampleRing(segment)
         self.sampler = Sampler(executor, self.judge, self.ring, controller.replica_monitor)
@@ -109,7 +111,7 @@ async def test_faults_that_are_set_aside_at_rest_are_in_the_next_sample(
     control: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     control.tick(3)
-    monkeypatch.setattr(control.service_controller.replica_monitor, "set_aside", lambda target, slot, now_ns: 4)
+    monkeypatch.setattr(control.service_controller.replica_monitor, "set_aside", lambda holder, now_ns: 4)
     control.tick()
     newest, _ = control.service_controller.judge.newest(0) or (None, None)
     assert newest is not None

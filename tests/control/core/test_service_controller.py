@@ -51,7 +51,6 @@ class Watching:
     def watch(
         self,
         service: str,
-        slot: int,
         version: str,
         endpoints: tuple[str, ...],
         probe: object,
@@ -59,18 +58,18 @@ class Watching:
         hurried: bool = False,
         rewrite: object = None,
     ) -> None:
-        self.asked.append(("watch", slot, version, endpoints, probe))
-        self.hurried[slot] = hurried
+        self.asked.append(("watch", version, endpoints, probe))
+        self.hurried[version] = hurried
 
-    def unwatch(self, service: str, slot: int) -> None:
-        self.asked.append(("unwatch", slot))
+    def unwatch(self, service: str, version: str) -> None:
+        self.asked.append(("unwatch", version))
 
     async def close(self) -> None:
         if self.replaced is not None:
             await self.replaced.close()
 
-    async def probe_now(self, service: str, slot: int, timeout_s: float) -> ProbeResult:
-        self.asked.append(("probe_now", slot, timeout_s))
+    async def probe_now(self, service: str, version: str, timeout_s: float) -> ProbeResult:
+        self.asked.append(("probe_now", version, timeout_s))
         assert self.result is not None
         return self.result
 
@@ -114,12 +113,12 @@ async def test_exactly_those_versions_are_watched_that_should_be_warm(
     control.service_controller.watch(probes)
     control.service_controller.watch(probes)
     assert probes.asked == [
-        ("watch", 0, "v1", ("http://127.0.0.1:1",), "none"),
-        ("watch", 1, "v2", ("http://127.0.0.1:2",), "none"),
+        ("watch", "v1", ("http://127.0.0.1:1",), "none"),
+        ("watch", "v2", ("http://127.0.0.1:2",), "none"),
     ]
     probes.asked.clear()
     await control.operations.rollback(service="svc", reason="bad", actor="ann")
-    assert probes.asked == [("unwatch", 0)]
+    assert probes.asked == [("unwatch", "v1")]
 
 
 async def test_other_settings_change_the_probes(start: Start) -> None:
@@ -130,8 +129,8 @@ async def test_other_settings_change_the_probes(start: Start) -> None:
     changed = settings(control.folder, probe={"path": "/health", "warmup_probes": 2})
     control.service_controller.reconfigure(changed)
     control.service_controller.watch(probes)
-    assert [asked[:3] for asked in probes.asked] == [("watch", 0, "v1"), ("watch", 1, "v2")]
-    assert probes.asked[0][4] == changed.services["svc"].probe
+    assert [asked[:2] for asked in probes.asked] == [("watch", "v1"), ("watch", "v2")]
+    assert probes.asked[0][3] == changed.services["svc"].probe
     assert control.service_controller.machine.limits.warmup_probes == 2
 
 
@@ -147,7 +146,7 @@ async def test_the_gate_asks_the_standby_for_a_fresh_inference(
     control.tick(30, lambda: failing(control))
     assert control.states() == {"v1": "active", "v2": "standby"}
     await control.until_idle()
-    assert ("probe_now", 1, 2.0) in probes.asked
+    assert ("probe_now", "v2", 2.0) in probes.asked
     assert (control.states()["v2"] == "active") is good
     assert good or control.service_controller.machine.blocked_reason == golden(
         "gate.fresh_probe_failed", detail="status 500"
@@ -256,14 +255,14 @@ async def test_a_rule_that_asks_asks_again_while_the_verdict_holds(
     control = await start(proposals={"expire_after_s": 60, "repeat_after_s": 600})
     late = TriggerResult("latency", "", "fail", "ask", "half of them are late", failing=True)
     hold(control, monkeypatch, conclude((late,)))
-    proposals = control.service_controller.registry.proposals
-    assert [proposal.state for proposal in proposals.known.values()] == ["open"]
+    registry = control.service_controller.registry
+    assert [proposal.state for proposal in registry.proposals.known.values()] == ["open"]
     control.now_ns += 61 * SECOND_NS
     control.tick(3)
-    assert [proposal.state for proposal in proposals.known.values()] == ["expired"]
+    assert [proposal.state for proposal in registry.proposals.known.values()] == ["expired"]
     control.now_ns += 600 * SECOND_NS
     control.tick()
-    assert [proposal.state for proposal in proposals.known.values()] == ["expired", "open"]
+    assert [proposal.state for proposal in registry.proposals.known.values()] == ["expired", "open"]
 
 
 async def test_the_line_of_an_observed_day_comes_while_the_verdict_holds(

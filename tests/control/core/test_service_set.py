@@ -16,9 +16,10 @@ from router.control.wiring import AddonDeps, add_addons
 from router.errors import Refusal, StartError
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import rebuild
-from router.rollout.model.commands import CheckStandby, PublishRoute, Record
+from router.rollout.model.commands import CheckStandby, Command, Record
 from router.rollout.model.entry import Entry
 from router.rollout.outcome import Outcome
+from router.rollout.placement.effects import route_of
 from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm.route_cell import RouteCell
@@ -179,16 +180,16 @@ async def test_a_service_that_is_removed_is_forgotten_and_nothing_writes_to_its_
     control.pass_time(2)
     gone = control.control_loop.services["new"]
     control.control_loop.alarms.up("standby_failing", "a test", "new")
-    unwatched: list[tuple[str, int]] = []
-    control.control_loop.probes.unwatch = lambda service, slot: unwatched.append((service, slot))  # type: ignore[method-assign]
+    unwatched: list[tuple[str, str]] = []
+    control.control_loop.probes.unwatch = lambda service, version: unwatched.append((service, version))  # type: ignore[method-assign]
     await control.change("svc", "new", leaving=("new",))
     await control.change("svc")
     control.free("new")
-    assert set(unwatched) == {("new", 0), ("new", 1)}
+    assert set(unwatched) == {("new", "v1"), ("new", "v2")}
     assert not [held for held in kept_by_service(control) if "new" in held]
     assert set(control.control_loop.services) == set(control.queries.status()["services"]) == {"svc"}
     assert not [alarm for alarm in control.alarms.listing() if alarm["service"] == "new"]
-    late = [PublishRoute(gone.registry.route()), Record("confirmed", "control", {})]
+    late: list[Command] = [Record("confirmed", "control", {})]
     assert not gone.executor.perform(late, control.now_ns).changed
     assert RouteCell(control.segment, 2).read() is None
     with pytest.raises(Refusal, match="service_unknown"):
@@ -227,7 +228,8 @@ async def test_a_service_that_comes_back_has_its_versions_and_quarantines(contro
     assert (after.active.version, set(after.quarantines)) == ("v2", {"v1"})  # type: ignore[union-attr]
     assert after.generation == before.generation
     assert after.active_since_ns > before.active_since_ns, "its windows begin anew"
-    assert RouteCell(control.segment, 2).read() == after.route()
+    route, table = RouteCell(control.segment, 2).read(), control.control_loop.services["new"].executor.held.table
+    assert route == route_of(after, table, after.generation)
     control.pass_time(12)
     await control.operations.release(service="new", version="v1")
     await control.until_idle()
@@ -243,9 +245,10 @@ async def test_a_candidate_that_was_being_verified_is_verified_anew(control: Cha
     after = control.control_loop.services["new"].registry.candidate
     assert before is not None
     assert after is not None
-    assert (after.version, after.state, after.slot) == ("v3", before.state, before.slot)
+    assert (after.version, after.state) == ("v3", before.state)
     assert after.since_ns > before.since_ns
-    content = control.control_loop.services["new"].executor.slots.read(2)
+    held = control.control_loop.services["new"].executor.held
+    content = held.slots.read(held.table.held["v3"].slot)
     assert (content.version if content else None) == "v3"
 
 
@@ -254,7 +257,7 @@ async def test_a_rollback_that_waits_for_its_probe_ends_with_the_service(
 ) -> None:
     await control.change("new", "svc")
     gone = control.control_loop.services["new"]
-    control.control_loop.check("new")(CheckStandby(1, gone.registry.generation, 1.0))
+    control.control_loop.check("new")(CheckStandby("v2", gone.registry.generation, 1.0))
     control.control_loop.switched(
         gone, Change(Entry("rolled_back", "new", "verdict", {"generation": 1}, 0.0, 0, 1), 0, 1)
     )

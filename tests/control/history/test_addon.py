@@ -114,7 +114,7 @@ async def test_what_a_trigger_said_stands_in_the_row_in_which_it_said_so(
 async def test_a_candidate_counts_from_when_it_came(control: ControlHarness, kept: HistoryAddon) -> None:
     pass_by(control, 12)
     await control.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
-    slot = control.service_controller.registry.targets["v3"].slot
+    slot = control.service_controller.executor.held.table.slot_of("v3")
     assert slot is not None
     pass_by(control, 10, lambda: control.workers.serve(slot, Outcome.OK))
     candidate = await rows(kept, "v3")

@@ -14,6 +14,7 @@ from router.control.history.answers import HistoryDocument, HistoryPoint
 from router.control.history.recent import RecentHistory
 from router.errors import Refusal
 from router.rollout.outcome import Outcome
+from router.rollout.placement.slot_table import HeldSlot
 from router.rollout.stats.histogram import index
 from router.rollout.stats.window import Window, WindowEntry, between
 from router.shm import layout as at
@@ -112,8 +113,8 @@ async def test_a_point_is_small(control: ControlHarness) -> None:
 async def test_a_version_in_a_reused_slot_begins_anew(control: ControlHarness) -> None:
     *_, kept = play(control, 3)
     before = len(kept)
-    registry = control.service_controller.registry
-    registry._targets["v1"], registry._roles = replace(registry.targets["v1"], incarnation=99), None
+    held = control.service_controller.executor.held
+    held.table = replace(held.table, held={**held.table.held, "v1": HeldSlot(0, 99)})
     kept.record(control.service_controller, control.now_ns / 1e9, control.now_ns)
     assert len(kept) == before
 

@@ -78,9 +78,9 @@ class Played:
 
     def _begin(self) -> None:
         at_s = float(self.decided_s)
-        for slot, version in enumerate(("fraud-v8", "fraud-v7")):
+        for version in ("fraud-v8", "fraud-v7"):
             endpoints = [f"http://{version}:1", f"http://{version}:2"]
-            target = {"version": version, "slot": slot, "incarnation": 1, "endpoints": endpoints}
+            target = {"version": version, "endpoints": endpoints}
             self.tell(entry_types.DEPLOYED, {"target": target, "states": {}}, 0.0, "ann")
         self.tell(
             entry_types.PROMOTED, {"from": "fraud-v7", "to": "fraud-v8", "reason": "October", "states": {}}, 1.0, "ann"

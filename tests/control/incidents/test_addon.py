@@ -16,6 +16,7 @@ from router.errors import Refusal
 from router.rollout.history.service_report import Totals
 from router.rollout.outcome import Outcome
 from router.settings.sections.service import Objective
+from router.shm.slots import SlotRecord
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.incidents.test_context import Rows, failure
 from tests.texts import golden
@@ -374,6 +375,8 @@ async def test_a_slot_with_another_tenant_tells_nothing_of_this_one(
 ) -> None:
     await rolled_back(control)
     timeline = addon._timelines.timelines[ONE]
-    timeline.places["v1"] = (0, 99)
+    held = control.service_controller.executor.held
+    held.slots.write(0, SlotRecord(99, "v9", ("http://v9:1",)))
+    held.table = held.table.freed(["v1"])
     snapshot = addon._current_snapshot(timeline, control.now_ns, from_memory=True)
     assert (len(snapshot.trails[0]), len(snapshot.trails[1]) > 100) == (0, True)

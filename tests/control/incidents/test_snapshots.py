@@ -6,6 +6,7 @@ from router.control.incidents.snapshots import beginning_ns, trail_of
 from router.rollout.outcome import Outcome
 from router.rollout.stats.window import SlotHistory
 from router.rollout.units import SECOND_NS
+from router.shm.slots import SlotRecord
 from tests.control.control_harness import ControlHarness
 from tests.control.incidents.played_incident import INCIDENT, Played
 from tests.rollout.simulator import seconds
@@ -49,17 +50,23 @@ def test_what_was_put_together_anew_stays_marked(played: Played) -> None:
 
 def test_what_the_judge_has_not_seen_is_read_from_the_ring(control: ControlHarness) -> None:
     control.tick(30, lambda: control.workers.serve(0, Outcome.OK, 3))
-    place = (0, control.service_controller.registry.targets["v1"].incarnation)
-    seen = trail_of(control.service_controller, place, None)
+    seen = trail_of(control.service_controller, "v1", None)
     control.service_controller.judge._histories[0] = SlotHistory()
-    assert list(trail_of(control.service_controller, place, None)) == []
-    from_memory = trail_of(control.service_controller, place, control.segment)
+    assert list(trail_of(control.service_controller, "v1", None)) == []
+    from_memory = trail_of(control.service_controller, "v1", control.segment)
     assert [entry.at_ns for entry in from_memory] == [entry.at_ns for entry in seen]
     assert from_memory[-1].sample == seen[-1].sample
 
 
-def test_another_tenant_is_not_taken_for_this_one(control: ControlHarness) -> None:
+async def test_the_samples_of_a_drained_version_are_found_until_another_one_has_its_slot(
+    control: ControlHarness,
+) -> None:
     control.tick(3)
-    incarnation = control.service_controller.registry.targets["v1"].incarnation
-    assert list(trail_of(control.service_controller, (0, incarnation + 1), control.segment)) == []
+    held = control.service_controller.executor.held
+    await control.operations.rollback(service="svc", reason="bad", actor="ann")
+    control.tick()
+    assert "v1" not in held.table.held
+    assert len(trail_of(control.service_controller, "v1", control.segment)) > 0
+    held.slots.write(0, SlotRecord(2, "v9", ("http://v9:1",)))
+    assert list(trail_of(control.service_controller, "v1", control.segment)) == []
     assert list(trail_of(control.service_controller, None, control.segment)) == []

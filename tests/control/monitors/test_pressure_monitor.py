@@ -26,6 +26,10 @@ async def control(tmp_path: Path) -> AsyncIterator[ControlHarness]:
     segment.close()
 
 
+def slot_of(version: Any) -> int | None:
+    return version.slot if version is not None else None
+
+
 def asked(per_s: float, before_per_s: float, served_s: float) -> bool:
     """Whether an operator is asked `served_s` after a promotion; v2 throttles every attempt, v1 served `before_per_s`."""
 
@@ -42,7 +46,7 @@ def asked(per_s: float, before_per_s: float, served_s: float) -> bool:
     newest = SimpleNamespace(sample=SimpleNamespace(outcomes=[1] * len(Outcome)))
     judge: Any = SimpleNamespace(window=window, newest=lambda slot: (newest, None))
     alarms: Any = SimpleNamespace(up=lambda *_: None, down=lambda *_: None)
-    return bool(PressureMonitor("svc", registry, judge, alarms).check(10**12 + int(served_s * 1e9)))
+    return bool(PressureMonitor("svc", registry, judge, alarms, slot_of).check(10**12 + int(served_s * 1e9)))
 
 
 def test_a_rate_is_one_since_the_promotion() -> None:
@@ -59,7 +63,7 @@ def test_no_window_is_read_while_the_version_never_throttled() -> None:
     judge: Any = SimpleNamespace(newest=lambda slot: (newest, None))  # it has no windows
     ended: list[tuple[str, str]] = []
     alarms: Any = SimpleNamespace(down=lambda *alarm: ended.append(alarm))
-    assert PressureMonitor("svc", registry, judge, alarms).check(10**12) == ()
+    assert PressureMonitor("svc", registry, judge, alarms, slot_of).check(10**12) == ()
     assert ended == [("version_throttles", "svc")]
 
 

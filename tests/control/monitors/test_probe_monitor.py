@@ -18,11 +18,9 @@ class Rig:
         self.monitor = ProbeMonitor("svc", self.playbook.machine, self.alarms)
 
     def probe(self, version: str, url: str, ok: bool = True, *, unknown: bool = False) -> None:
-        slot = self.playbook.registry.targets[version].slot or 0
         self.playbook.tell(
             ev.ProbeCompleted(
                 "svc",
-                slot,
                 version,
                 url,
                 ok,

@@ -9,6 +9,7 @@ import pytest
 from router.control.monitors.alarms import Alarms
 from router.control.monitors.replica_monitor import ReplicaMonitor
 from router.rollout.model.target import State, Target
+from router.rollout.placement.slot_table import HeldSlot, SlotHolder
 from router.rollout.units import SECOND_NS
 from router.shm import layout as at
 from router.shm import segment
@@ -28,7 +29,7 @@ class Bench:
         self.keys = [address_key(1, url) for url in urls]
         self.offsets = self.rows.claim(self.keys)
         self.failed_probes: dict[str, int] = {}
-        self.target = Target("v1", urls, State.ACTIVE, 0, 1, 0, 0.0)
+        self.holder = SlotHolder(Target("v1", urls, State.ACTIVE, 0, 0.0), HeldSlot(0, 1))
         self.start()
 
     def start(self) -> None:
@@ -47,7 +48,7 @@ class Bench:
         self.rows.eject(self.offsets[self.keys[number]], until_ns, 1)
 
     def set_aside(self, now_ns: int = NOW) -> int:
-        return self.monitor.set_aside(self.target, 0, now_ns)
+        return self.monitor.set_aside(self.holder, now_ns)
 
 
 def test_faults_of_an_ejected_address_are_set_aside_and_those_of_others_are_not() -> None:
@@ -115,11 +116,11 @@ def test_the_alarm_names_the_address_and_ends_with_the_ejection() -> None:
     bench = Bench()
     bench.eject(2, NOW + 5 * SECOND_NS)
     bench.set_aside()
-    bench.monitor.check([bench.target])
+    bench.monitor.check([bench.holder])
     (alarm,) = bench.alarms.listing()
     assert (alarm["code"], alarm["detail"]) == ("endpoint_ejected", f"v1: {URLS[2]} for 5 s more")
     bench.set_aside(NOW + 6 * SECOND_NS)
-    bench.monitor.check([bench.target])
+    bench.monitor.check([bench.holder])
     assert bench.alarms.listing() == []
 
 

@@ -255,7 +255,7 @@ async def test_a_link_approves_no_promotion_where_people_are_told_apart(harness:
     known = harness.control.service_controller.registry.proposals.known
     known[ID] = replace(known[ID], kind="promotion", version="v3", verb="promoted", opened_by="ann")
     registry = harness.control.service_controller.registry
-    candidate = replace(registry.targets["v1"], version="v3", state=State.READY, slot=3)
+    candidate = replace(registry.targets["v1"], version="v3", state=State.READY)
     registry._place({**registry.targets, "v3": candidate})
     for status, page in (
         await harness.call("GET", harness.link("approve")),

@@ -48,7 +48,7 @@ async def test_a_version_from_its_registration_to_its_rollback(control: ControlH
     assert version["incidents"] == [rolled_back["incident"]]
     listed = {
         document["version"]: document
-        for document in catalogue.versions([catalogue.snapshot(control.service_controller.registry)])
+        for document in catalogue.versions([catalogue.snapshot(control.service_controller.executor)])
     }
     assert listed["v3"]["last_live"] == {"since": live["since"], "until": live["until"]}
     assert listed["v2"]["last_live"] is None

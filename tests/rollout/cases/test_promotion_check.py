@@ -7,7 +7,7 @@ import pytest
 from router.rollout.cases.promotion_check import PromotionCheck, SuiteResult
 from router.rollout.model.target import State, Target
 
-TARGET = Target("v3", ("http://h:1",), State.READY, 2, 5, 0, 0.0)
+TARGET = Target("v3", ("http://h:1",), State.READY, 0, 0.0, deployment=5)
 PASSED = SuiteResult("v3", 5, "2-abc", 2, 0, ())
 FAILED = replace(PASSED, failed=12, cases=20, failing=tuple(f"c{number}" for number in range(12)))
 
@@ -25,7 +25,7 @@ def proof(checked: SuiteResult | None, required: bool = True, revision: str = "2
         pytest.param(proof(FAILED, required=False), None, id="failing, not required"),
         pytest.param(proof(None), "cases_pending", id="not checked"),
         pytest.param(proof(FAILED), "cases_failing", id="failing"),
-        pytest.param(proof(replace(PASSED, incarnation=4)), "cases_pending", id="an earlier deployment"),
+        pytest.param(proof(replace(PASSED, deployment=4)), "cases_pending", id="an earlier deployment"),
         pytest.param(proof(replace(PASSED, revision="1-abc")), "cases_pending", id="another suite"),
         pytest.param(proof(replace(PASSED, version="v2")), "cases_pending", id="another version"),
         pytest.param(PromotionCheck(), None, id="nothing is known"),
@@ -65,7 +65,7 @@ def test_a_check_is_wanted(known: PromotionCheck, wanted: bool) -> None:
         pytest.param(proof(PASSED), (True, "2 of 2 cases passed"), id="passed"),
         pytest.param(proof(FAILED), (False, "8 of 20 cases passed"), id="failing"),
         pytest.param(proof(replace(PASSED, revision="1-abc")), (True, "2 of 2 cases passed"), id="cases came later"),
-        pytest.param(proof(replace(PASSED, incarnation=4)), None, id="an earlier deployment"),
+        pytest.param(proof(replace(PASSED, deployment=4)), None, id="an earlier deployment"),
         pytest.param(proof(None), None, id="never checked"),
         pytest.param(proof(None, revision=""), (True, "there are no cases"), id="no cases"),
         pytest.param(PromotionCheck(True, stale=True), None, id="the suite was not read yet"),

@@ -12,6 +12,7 @@ from router.rollout.model import events as ev
 from router.rollout.model.commands import CheckStandby, PublishRoute, Record
 from router.rollout.model.rewrite import NO_REWRITE
 from router.rollout.model.route import Flag, Route
+from router.rollout.model.target import State
 from tests.rollout.playbook import BOOT, SECOND, Playbook
 from tests.texts import golden
 
@@ -97,11 +98,11 @@ def test_home_is_open_while_frozen_and_after_a_rollback() -> None:
 @pytest.mark.parametrize("home", [pytest.param(False, id="there"), pytest.param(True, id="home")])
 def test_each_swap_needs_a_fresh_inference(home: bool) -> None:
     playbook = started(RolloutLimits(inference=True))
-    move, slot = (HOME, 0) if home else (THERE, 1)
+    move, standby = (HOME, "v1") if home else (THERE, "v2")
     if home:
         playbook.tell(THERE)
         playbook.tell(ev.StandbyChecked(True, "ok", playbook.registry.generation))
-    assert playbook.tell(move) == [CheckStandby(slot, playbook.registry.generation, 1.0)]
+    assert playbook.tell(move) == [CheckStandby(standby, playbook.registry.generation, 1.0)]
     assert playbook.tell(move) == [], "one at a time"
     assert playbook.tell(ev.StandbyChecked(False, "503", playbook.registry.generation)) == []
     assert playbook.machine.drill_blocked_reason == golden("gate.fresh_probe_failed", detail="503")
@@ -135,7 +136,7 @@ def test_a_verdict_holds_while_there_is_no_way_home() -> None:
 def test_a_real_verdict_before_the_first_swap_is_a_real_rollback() -> None:
     playbook = started(RolloutLimits(inference=True))
     playbook.tell(THERE)
-    assert playbook.verdict() == [CheckStandby(1, BOOT, 1.0)], "it does not wait for the check of the drill"
+    assert playbook.verdict() == [CheckStandby("v2", BOOT, 1.0)], "it does not wait for the check of the drill"
     commands = playbook.tell(ev.StandbyChecked(True, "ok", BOOT))
     assert isinstance(commands[0], Record)
     assert (commands[0].type, playbook.registry.drill) == ("rolled_back", None)
@@ -178,9 +179,9 @@ def test_a_swap_that_was_stored_and_never_journalled_is_understood(home: bool) -
     playbook = away() if home else started()
     registry = rebuild("svc", playbook.entries)
     word = Route(BOOT + 1 + home, active=0 if home else 1, standby=1 if home else 0)
-    record = recovered(
-        registry, word, {0: ("v1", ("http://v1:1",), 1, NO_REWRITE), 1: ("v2", ("http://v2:1",), 1, NO_REWRITE)}
-    )
+    v1, v2 = (("v1", ("http://v1:1",), NO_REWRITE), ("v2", ("http://v2:1",), NO_REWRITE))
+    active, standby = (v1, v2) if home else (v2, v1)
+    record = recovered(registry, word, {State.ACTIVE: active, State.STANDBY: standby})
     assert record is not None
     probation_ns = playbook.registry.probation_since_ns
     playbook.record(record)

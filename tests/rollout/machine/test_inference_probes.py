@@ -8,8 +8,8 @@ from router.rollout.model.target import State, Target
 from router.rollout.units import SECOND_NS
 
 URLS = ("http://a:1", "http://b:1", "http://c:1")
-ACTIVE = Target("v2", URLS, State.ACTIVE, 1, 1, 0, 0.0)
-STANDBY = Target("v1", ("http://s:1",), State.STANDBY, 0, 1, 0, 0.0)
+ACTIVE = Target("v2", URLS, State.ACTIVE, 0, 0.0)
+STANDBY = Target("v1", ("http://s:1",), State.STANDBY, 0, 0.0)
 
 
 class Probed:
@@ -21,10 +21,10 @@ class Probed:
     def see(
         self, url: str, ok: bool, at_s: float, *, late: bool = False, unknown: bool = False, inference: bool = True
     ) -> Probed:
-        slot, version = (0, "v1") if url in STANDBY.endpoints else (1, "v2")
+        version = "v1" if url in STANDBY.endpoints else "v2"
         self.streaks.record(
             ProbeCompleted(
-                "svc", slot, version, url, ok, False, "" if ok else "status 500", 1.0, int(at_s * SECOND_NS), inference,
+                "svc", version, url, ok, False, "" if ok else "status 500", 1.0, int(at_s * SECOND_NS), inference,
                 unknown, late,
             )
         )  # fmt: skip

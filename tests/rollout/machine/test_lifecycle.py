@@ -19,7 +19,6 @@ def answer(playbook: Playbook, version: str, identity: Identity | None, times: i
             commands = playbook.tell(
                 ev.ProbeCompleted(
                     "svc",
-                    target.slot or 0,
                     version,
                     url,
                     True,
@@ -60,7 +59,7 @@ def test_the_active_version_is_judged_by_its_traffic() -> None:
     playbook = Playbook().seed()
     answer(playbook, "v1", OURS, 5)
     answer(playbook, "v1", STRANGER, 9)
-    assert playbook.machine.streaks.ready(0, ("http://v1:1",))
+    assert playbook.machine.streaks.ready(playbook.registry.targets["v1"])
 
 
 def test_a_verified_version_has_its_identity_in_the_entry() -> None:

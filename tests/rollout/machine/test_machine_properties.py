@@ -10,7 +10,7 @@ from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import Command, Record
-from router.rollout.model.target import ROLES
+from router.rollout.model.target import PLACED, ROLES
 from tests.example_counts import examples
 from tests.rollout.playbook import AWAY, TRIGGER, Playbook
 
@@ -43,7 +43,7 @@ EVENTS = st.one_of(
     st.builds(ev.ReleaseAsked, VERSIONS, st.just("ann"), st.just("fine"), st.sampled_from([None, 2.0, 500.0])),
     st.builds(ev.RegisterAsked, VERSIONS, st.sampled_from([(), ("http://v4:1",)]), st.just("ann")),
     st.sampled_from([ev.FreezeAsked("ann", "hold"), ev.UnfreezeAsked("ann", "go")]),
-    st.builds(ev.Ticked, st.frozensets(st.integers(0, 6))),
+    st.builds(ev.Ticked, st.frozensets(VERSIONS)),
     st.just(ev.Accepted({"requests": 500})),
     st.builds(ev.CriterionSet, METRICS, st.sampled_from([0.01, 0.5]), st.just("ann"), st.just("sure")),
     st.builds(ev.CriterionRemoved, METRICS, st.just("ann"), st.just("sure")),
@@ -90,7 +90,7 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
     automatic_since_person = 0
     for event, after_s in history:
         marked = set(playbook.registry.quarantines)
-        roles = {version: target.role for version, target in playbook.registry.targets.items()}
+        roles = {version: ROLES.get(target.state, "none") for version, target in playbook.registry.targets.items()}
         before = playbook.registry.as_dict()
         standby, in_drill = playbook.registry.standby, playbook.registry.in_drill
         playbook.now_ns += int(after_s * 1e9)
@@ -106,7 +106,10 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
             assert playbook.registry.as_dict() == before
             continue
 
-        slots = [target.slot for target in playbook.registry.targets.values() if target.slot is not None]
+        slots = [held.slot for held in playbook.table.held.values()]
+        for target in playbook.registry.targets.values():
+            assert target.state not in PLACED or target.version in playbook.table.held
+            assert target.may_hold_slot or target.version not in playbook.table.held
         held = [target.state for target in playbook.registry.targets.values() if target.state in ROLES]
         assert len(slots) == len(set(slots))
         assert len([ROLES[state] for state in held]) == len({ROLES[state] for state in held})
@@ -124,7 +127,7 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
 
         if getattr(event, "override", None) is None:
             for version in marked & set(playbook.registry.quarantines):
-                gained = playbook.registry.targets[version].role
+                gained = ROLES.get(playbook.registry.targets[version].state, "none")
                 assert gained not in ("active", "standby", "candidate") or gained == roles[version]
 
         live = playbook.registry.active_periods.open

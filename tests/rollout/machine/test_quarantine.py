@@ -31,7 +31,7 @@ def marked_standby() -> Playbook:
     """v1 is active; v2 is the standby, and has a mark of which it was relieved for a while: that is over now."""
     playbook = Playbook().seed("v2", "v1")
     playbook.tell(RollbackAsked("wrong scores", "ann"))
-    playbook.tell(Ticked(frozenset({0})))
+    playbook.tell(Ticked(frozenset({"v2"})))
     playbook.tell(ReleaseAsked("v2", "ann", "look", 10.0))
     playbook.tell(DeployAsked("v2", ("http://v2:1",), "ann"))
     playbook.probe("v2", times=5)

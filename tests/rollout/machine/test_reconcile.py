@@ -2,31 +2,32 @@ from __future__ import annotations
 
 import json
 
-from router.rollout.machine.reconcile import assumed, recovered
+from router.rollout.machine.reconcile import Named, assumed, named_roles, recovered, versions_of
 from router.rollout.model.events import DeployAsked, SwitchAsked
 from router.rollout.model.rewrite import NO_REWRITE
 from router.rollout.model.route import Flag, Route
+from router.rollout.model.target import State
 from tests.rollout.playbook import BOOT, Playbook
 
-CONTENTS = {0: ("v2", ("http://v2:1",), 1, NO_REWRITE), 1: ("v1", ("http://v1:1",), 1, NO_REWRITE)}
+V1, V2, V3 = ((name, (f"http://{name}:1",), NO_REWRITE) for name in ("v1", "v2", "v3"))
 
 
-def settle(playbook: Playbook, word: Route) -> None:
-    record = recovered(playbook.registry, word, CONTENTS)
+def settle(playbook: Playbook, word: Route, named: Named) -> None:
+    record = recovered(playbook.registry, word, named)
     assert record is not None
     assert json.loads(json.dumps(record.data)) == record.data
     playbook.record(record)
-    assert (playbook.registry.route().named(), playbook.registry.generation) == (word.named(), word.generation)
+    assert (named_roles(playbook.registry), playbook.registry.generation) == (versions_of(named), word.generation)
 
 
 def test_nothing_to_recover() -> None:
     playbook = Playbook().seed("v2", "v1")
-    assert recovered(playbook.registry, Route(BOOT, active=0, standby=1), CONTENTS) is None
+    assert recovered(playbook.registry, Route(BOOT, active=0, standby=1), {State.ACTIVE: V2, State.STANDBY: V1}) is None
 
 
 def test_a_rollback_stored_but_not_journalled_quarantines() -> None:
     playbook = Playbook().seed("v2", "v1")
-    settle(playbook, Route(BOOT + 1, active=1, flags=Flag.REDISPATCH))
+    settle(playbook, Route(BOOT + 1, active=1, flags=Flag.REDISPATCH), {State.ACTIVE: V1})
     assert playbook.states() == {"v1": "active", "v2": "draining"}
     assert list(playbook.registry.quarantines) == ["v2"]
     assert playbook.registry.targets["v2"].bounded
@@ -35,17 +36,17 @@ def test_a_rollback_stored_but_not_journalled_quarantines() -> None:
 
 def test_a_stored_switch_is_no_rollback() -> None:
     playbook = Playbook().seed("v2", "v1")
-    settle(playbook, Route(BOOT + 1, active=1, standby=0))
+    settle(playbook, Route(BOOT + 1, active=1, standby=0), {State.ACTIVE: V1, State.STANDBY: V2})
     assert (playbook.states(), playbook.registry.quarantines) == ({"v1": "active", "v2": "standby"}, {})
 
 
 def test_a_version_that_only_shared_memory_knows() -> None:
     playbook = Playbook().seed("v2", "v1")
-    record = recovered(playbook.registry, Route(BOOT + 1, active=3), {3: ("v3", ("http://v3:1",), 4, NO_REWRITE)})
+    record = recovered(playbook.registry, Route(BOOT + 1, active=3), {State.ACTIVE: V3})
     assert record is not None
     playbook.record(record)
     assert playbook.states() == {"v1": "draining", "v2": "draining", "v3": "active"}
-    assert playbook.registry.targets["v3"].incarnation == 4
+    assert playbook.registry.targets["v3"].endpoints == ("http://v3:1",)
 
 
 def test_a_ready_candidate_stays_ready() -> None:
@@ -53,7 +54,7 @@ def test_a_ready_candidate_stays_ready() -> None:
     playbook.tell(DeployAsked("v3", ("http://v3:1",), "ann"))
     playbook.probe("v3", times=5)
     word = Route(BOOT + 9, active=0, standby=1, candidate=2)
-    record = recovered(playbook.registry, word, {**CONTENTS, 2: ("v3", ("http://v3:1",), 1, NO_REWRITE)})
+    record = recovered(playbook.registry, word, {State.ACTIVE: V2, State.STANDBY: V1, State.VERIFYING: V3})
     assert record is not None
     playbook.record(record)
     assert playbook.states()["v3"] == "ready"

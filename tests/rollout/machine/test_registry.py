@@ -9,10 +9,20 @@ from router.rollout.machine.registry import HISTORY_MAX, RETIRED_MAX, Registry
 from router.rollout.machine.replay import effective_entries, rebuild
 from router.rollout.model import entry as entry_types
 from router.rollout.model import entry as model_entry
+from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry, route_generation
-from router.rollout.model.events import DeployAsked, RollbackAsked, SwitchAsked
-from router.rollout.model.route import Flag, Route, first_generation
-from router.rollout.model.target import State
+from router.rollout.model.events import (
+    CriterionSet,
+    DeployAsked,
+    FreezeAsked,
+    ProposalDue,
+    QuarantineAsked,
+    RollbackAsked,
+    SwitchAsked,
+)
+from router.rollout.model.route import Route, first_generation
+from router.rollout.placement.effects import route_of
+from router.rollout.placement.slot_table import SlotTable
 from tests.rollout.playbook import BOOT, SECOND, Playbook
 from tests.texts import golden
 
@@ -27,33 +37,48 @@ def fact(kind: str, seq: int, service: str = "svc", **data: Any) -> Entry:
         {"states": {"v9": "active"}},
         {"states": {"v1": "verifying"}},
         {"states": {"v2": "active"}},
-        {"states": {"v3": "verifying"}, "target": {"version": "v3", "endpoints": [], "slot": 1, "incarnation": 1}},
-        {"states": {"v3": "verifying"}, "target": {"version": "v3", "endpoints": [], "slot": None, "incarnation": 1}},
     ],
-    ids=["unknown", "not in the table", "two active", "two in a slot", "a role without a slot"],
+    ids=["unknown", "not in the table", "two active"],
 )
 def test_what_cannot_be_is_refused_and_changes_nothing(data: dict[str, Any]) -> None:
     playbook = Playbook().seed()
     before = playbook.registry.as_dict()
     with pytest.raises(InternalError):
-        playbook.registry.apply(fact("promoted", 9, generation=BOOT + 1, **data))
+        playbook.registry.after([fact("promoted", 9, generation=BOOT + 1, **data)])
     assert playbook.registry.as_dict() == before
 
 
 def test_a_new_boot_keeps_the_roles_and_starts_the_clock_and_the_generations_anew() -> None:
     playbook = Playbook().seed()
     playbook.registry.apply(Entry(entry_types.BOOT, "", "control", {"boot": 2}, 5.0, 77, 2))
-    assert playbook.registry.route() == Route(first_generation(2) + 1, active=0, standby=1)
+    assert playbook.registry.generation == first_generation(2) + 1
+    assert playbook.registry.recorded_generation == BOOT, "a start is this router's own"
+    assert playbook.states() == {"v1": "active", "v2": "standby"}
     assert playbook.registry.active_since_ns == 77
     assert {target.since_ns for target in playbook.registry.targets.values()} == {77}
 
 
-def test_the_route_after_a_change_of_states() -> None:
-    registry = Playbook().seed().registry
-    assert registry.route(BOOT + 1) == Route(BOOT + 1, active=0, standby=1)
-    states = {"v1": State.DRAINING, "v2": State.ACTIVE}
-    assert registry.route(BOOT + 1, states, Flag.REDISPATCH) == Route(BOOT + 1, active=1, flags=Flag.REDISPATCH)
-    assert registry.route() == Route(registry.generation, active=0, standby=1)
+def test_a_record_is_folded_on_a_copy() -> None:
+    """No member of the registry changes, whatever the record is; the copy is what `apply` makes of it."""
+    playbook = Playbook().seed("v2", "v1")
+    playbook.tell(SwitchAsked("v1", "ann", "x"))
+    before, state = playbook.registry, playbook.registry.as_dict()
+    for event in (
+        RollbackAsked("bad", "ann"),
+        QuarantineAsked("v2", "ann", "odd"),
+        CriterionSet("fault_share", 0.1, "ann", "why"),
+        ProposalDue("v1", "latency", {"kind": "latency", "reason": "slow"}),
+        DeployAsked("v3", ("http://v3:1",), "ann"),
+        FreezeAsked("ann", "hold"),
+    ):
+        records = [command for command in playbook.machine.handle(event, 1) if isinstance(command, Record)]
+        entries = [Entry(record.type, "svc", record.actor, record.data, 9.0, 9, 1, 9) for record in records]
+        after = before.after(entries)
+        assert before.as_dict() == state, type(event).__name__
+        assert after.as_dict() != state
+        other = rebuild("svc", playbook.entries)
+        other.become(other.after(entries))
+        assert (other.as_dict(), other.digest()) == (after.as_dict(), after.digest())
 
 
 def test_a_registry_is_built_from_own_entries_and_boots() -> None:
@@ -149,4 +174,4 @@ def test_long_retired_versions_are_forgotten_but_never_a_quarantined_one() -> No
 
 
 def test_an_empty_registry_means_no_route() -> None:
-    assert Registry("svc").route() == Route(0)
+    assert route_of(Registry("svc"), SlotTable(), 0) == Route(0)

@@ -15,8 +15,6 @@ from router.rollout.model.events import (
 from tests.rollout.playbook import Playbook
 from tests.texts import golden
 
-EVERY_SLOT = frozenset(range(7))
-
 
 def succession(*versions: str, accept: bool = True) -> Playbook:
     """Each of `versions` was promoted after the other, and accepted, beginning with v1."""
@@ -29,7 +27,7 @@ def succession(*versions: str, accept: bool = True) -> Playbook:
         playbook.probe(version, times=5)
         playbook.tell(SwitchAsked(version, "ann", "next", "promoted"), after_s=10)
         for _ in range(3):
-            playbook.tell(Ticked(EVERY_SLOT))
+            playbook.tell(Ticked(frozenset(playbook.registry.targets)))
     return playbook
 
 
@@ -64,7 +62,7 @@ def test_a_version_that_was_never_accepted_is_not_kept_for_that() -> None:
 def test_a_quarantined_one_is_kept_until_the_root_cause_of_its_incident_is_known() -> None:
     playbook = succession("v2", "v3", accept=False)
     playbook.tell(RollbackAsked("wrong scores", "ann"))
-    playbook.tell(Ticked(EVERY_SLOT))
+    playbook.tell(Ticked(frozenset(playbook.registry.targets)))
     incident = playbook.registry.incidents[0]["id"]
     assert kept(playbook)["v3"] == [golden("retention.unknown_cause", incident=incident)]
     assert kept(playbook, understood=(incident,))["v3"] == []

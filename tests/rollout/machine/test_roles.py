@@ -1,4 +1,4 @@
-"""Who has which role, found once for each change."""
+"""Which version has which role, found once for each change."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ from dataclasses import replace
 from router.rollout.machine.roles import Roles
 from router.rollout.model.target import State, Target
 
-V1 = Target("v1", ("http://127.0.0.1:1",), State.ACTIVE, 3, 1, 0, 0.0)
+V1 = Target("v1", ("http://127.0.0.1:1",), State.ACTIVE, 0, 0.0)
 
 
-def test_roles_and_slots() -> None:
-    standby = replace(V1, version="v2", state=State.STANDBY, slot=1)
-    old = replace(V1, version="v0", state=State.RETIRED, slot=None)
-    left = replace(V1, version="v3", state=State.DRAINING, slot=2)
-    ready = replace(V1, version="v4", state=State.READY, slot=4)
+def test_roles() -> None:
+    standby = replace(V1, version="v2", state=State.STANDBY)
+    old = replace(V1, version="v0", state=State.RETIRED)
+    left = replace(V1, version="v3", state=State.DRAINING)
+    ready = replace(V1, version="v4", state=State.READY)
     roles = Roles({target.version: target for target in (V1, old, standby, left, ready)})
     assert (roles.active, roles.standby, roles.candidate) == (V1, standby, ready)
-    assert roles.holders == (standby, left, V1, ready)
     assert roles.draining == roles.awaited == (left,)
     assert roles.by_state[State.RETIRED] is old
 
 
 def test_of_a_state_with_several_versions_the_last_one_counts() -> None:
-    first, second = (replace(V1, version=name, state=State.RETIRED, slot=None) for name in ("a", "b"))
+    first, second = (replace(V1, version=name, state=State.RETIRED) for name in ("a", "b"))
     assert Roles({"a": first, "b": second}).by_state == {State.RETIRED: second}
-    assert Roles({}).holders == ()
+    assert Roles({}).active is None
 
 
 def test_what_time_alone_changes_is_awaited() -> None:
-    verifying = replace(V1, version="v2", state=State.VERIFYING, slot=1)
-    failed = replace(V1, version="v4", state=State.FAILED, slot=2)
-    bounded = replace(V1, version="v5", state=State.STANDBY, slot=4, bounded=True)
-    gone = replace(V1, version="v6", state=State.FAILED, slot=None)
+    verifying = replace(V1, version="v2", state=State.VERIFYING)
+    failed = replace(V1, version="v4", state=State.FAILED)
+    bounded = replace(V1, version="v5", state=State.STANDBY, bounded=True)
+    gone = replace(V1, version="v6", state=State.FAILED, drained=True)
     roles = Roles({target.version: target for target in (V1, verifying, failed, bounded, gone)})
     assert roles.awaited == (verifying, failed, bounded)

@@ -29,7 +29,7 @@ def marked() -> Playbook:
     """v1 was rolled back and has drained; v2 is active."""
     playbook = Playbook().seed()
     playbook.tell(RollbackAsked("wrong scores", "ann"))
-    playbook.tell(Ticked(frozenset({0})))
+    playbook.tell(Ticked(frozenset({"v1"})))
     assert playbook.states() == {"v1": "retired", "v2": "active"}
     return playbook
 

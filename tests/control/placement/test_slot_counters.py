@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from router.control.core.slot_counters import SlotCounters
+from router.control.placement.slot_counters import SlotCounters
 from router.rollout.units import SECOND_NS
 from router.rollout.work import WorkEnd
 from router.shm import layout as at

@@ -1,0 +1,1 @@
+"""The slots of a service in shared memory: contents, counters, drains."""

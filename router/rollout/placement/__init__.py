@@ -1,0 +1,1 @@
+"""Slots: which version holds which slot of this router, and what a record changes in this router."""
