@@ -154,11 +154,15 @@ def _without_texts(value: Any) -> Any:
 
 
 def missing(stored: Any, found: Any, place: str = "") -> list[str]:
-    """Return the places where `found` does not say what `stored` says. It may say more: members that are new."""
+    """Return the places where `found` does not say what `stored` says. It may say more: members that are new.
+
+    A slot is given anew at each start.
+    """
     if isinstance(stored, dict) and isinstance(found, dict):
         return [
             text
             for name, member in stored.items()
+            if name != "slot"
             for text in missing(member, found.get(name, "(not there)"), f"{place}/{name}")
         ]
     if isinstance(stored, list) and isinstance(found, list) and len(stored) == len(found):
