@@ -8,7 +8,9 @@
     bit 20-43  generation: a counter within the boot, 24 bits
     bit 44-63  generation: the boot counter, 20 bits
 
-The boot counter is journalled before the router listens, so no generation is issued twice.
+The boot counter is journalled before the router listens, so no generation is issued twice. A record of the journal takes the next
+multiple of a `step` (a power of two): 1 in a single router. With a greater step there is room behind each record for steps of one
+router's own. Comparisons are those of plain integers: an own step is greater than its record, and less than the next record.
 
 Why: docs/decisions.md#a-route-is-one-word.
 """
@@ -121,8 +123,21 @@ def parse_generation(text: str) -> int:
     return (int(boot) << BOOT_SHIFT) + int(counter) if dot else int(boot)
 
 
-def successor(generation: int) -> int:
-    """Return the next generation; 16.7 million routes fit into one boot."""
-    if generation & _COUNTER_MAX == _COUNTER_MAX:
-        raise InternalError("generations_exhausted", "restart the router: this boot has published 2^24 routes")
+def successor(generation: int, step: int = 1) -> int:
+    """Return the generation of the next record after `generation`, which is a record's or a router's own step.
+
+    16.7 million routes fit into one boot, divided by `step`.
+    """
+    record = generation - generation % step + step
+    if record >> BOOT_SHIFT != generation >> BOOT_SHIFT:
+        detail = f"restart the router: this boot has published {(_COUNTER_MAX + 1) // step:,} routes"
+        raise InternalError("generations_exhausted", detail)
+    return record
+
+
+def own_successor(generation: int, step: int) -> int:
+    """Return the generation of this router's next own step after `generation`; `step` - 1 of them fit behind a record."""
+    if (generation + 1) % step == 0:
+        detail = f"{step - 1} own steps are made since the last record, which is all that fit behind it: wait for the next record"
+        raise InternalError("generation_room_exhausted", detail)
     return generation + 1

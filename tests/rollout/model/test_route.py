@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import InternalError
-from router.rollout.model.route import NO_SLOT, Flag, Route, decode, first_generation, successor
+from router.rollout.model.route import NO_SLOT, Flag, Route, decode, first_generation, own_successor, successor
 
 ROUTES = st.builds(
     lambda generation, slots, split, flags: Route(generation, *slots, split, flags),
@@ -54,4 +54,46 @@ def test_generations_of_a_boot_end_before_those_of_the_next_begin() -> None:
     assert successor(last - 1) == last
     with pytest.raises(InternalError) as caught:
         successor(last)
+    assert caught.value.code == "generations_exhausted"
+
+
+# -- room for a router's own steps
+STEPS = st.sampled_from([1, 2, 256, 4096])
+MOVES = st.lists(st.sampled_from(["record", "own"]), max_size=600)
+
+
+@given(STEPS, st.integers(1, 1 << 19), MOVES)
+def test_generations_only_grow_and_a_record_is_greater_than_every_own_step_before(
+    step: int, boot: int, moves: list[str]
+) -> None:
+    generation = record = first_generation(boot)
+    for move in moves:
+        before = generation
+        if move == "record":
+            generation = record = successor(generation, step)
+        elif generation + 1 < record + step:
+            generation = own_successor(generation, step)
+        else:
+            with pytest.raises(InternalError, match=f"{step - 1} own steps") as caught:
+                own_successor(generation, step)
+            assert caught.value.code == "generation_room_exhausted"
+            continue
+        assert before < generation
+        assert record <= generation < successor(generation, step) == record + step
+        assert generation - generation % step == record
+
+
+def test_a_single_router_has_no_room_and_counts_by_one() -> None:
+    first = first_generation(1)
+    assert successor(first) == first + 1
+    with pytest.raises(InternalError):
+        own_successor(first, 1)
+
+
+@pytest.mark.parametrize("step", [1, 256])
+def test_a_boot_ends_with_its_last_whole_step(step: int) -> None:
+    last = first_generation(2) - step
+    assert successor(last - step, step) == last
+    with pytest.raises(InternalError) as caught:
+        successor(last + step - 1, step)
     assert caught.value.code == "generations_exhausted"
