@@ -12,7 +12,7 @@ from router.control.monitors.alarms import Alarms
 from router.control.store.in_doubt import COMPLETED, STRUCK_OUT, InDoubtChange
 from router.control.store.journal import Journal
 from router.control.store.journal_rows import row
-from router.rollout.machine.replay import effective_entries, uncommitted_entries
+from router.control.store.records.effective import effective_entries, uncommitted_entries
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry

@@ -19,11 +19,12 @@ import orjson
 from router.control.core.executor import CommandExecutor
 from router.control.store.batch import JournalUnavailable
 from router.control.store.journal_opening import begun_anew, corrupt, opened
+from router.control.store.records.effective import effective_of, uncommitted_entries
 from router.errors import InternalError, Refusal, StartError
 from router.errors.codes import StartCode
 from router.rollout.machine.reconcile import Named, assumed, named_roles, recovered, versions_of
 from router.rollout.machine.registry import Registry
-from router.rollout.machine.replay import rebuild, uncommitted_entries
+from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry, route_generation
@@ -113,7 +114,7 @@ def registries(
     for name in sorted(settings.services):
         word = RouteCell(segment, places[name].number).read() if warm else None
         try:
-            found[name] = rebuild(name, entries, word.generation if word else None)
+            found[name] = rebuild(name, effective_of(name, entries, word.generation if word else None))
         except (InternalError, KeyError, TypeError, ValueError) as error:
             raise corrupt(state_dir, error, clock.wall_s()) from None
     return found

@@ -15,6 +15,7 @@ from router.control.core import recovery
 from router.control.core.executor import CommandExecutor, ExecutorDeps
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController, limits
+from router.control.store.records.effective import effective_of
 from router.errors import InternalError, StartError
 from router.errors.codes import StartCode
 from router.rollout.machine.machine import Machine
@@ -107,7 +108,7 @@ class ServiceSet:
         entries = await self._deps.journal.of_service(name)
         try:
             # In a thread: a long journal takes seconds, and the other services are judged meanwhile.
-            return FoundService(await asyncio.to_thread(rebuild, name, entries), entries)
+            return FoundService(await asyncio.to_thread(lambda: rebuild(name, effective_of(name, entries))), entries)
         except (InternalError, KeyError, TypeError, ValueError) as error:
             detail = f"service {name}: its entries in the journal make no sense ({error}): choose another name for it"
             raise StartError(StartCode.JOURNAL_UNREADABLE, detail) from None

@@ -26,6 +26,7 @@ from router.control.incidents.document import FORMAT, SHORT, Sources, cost_of, d
 from router.control.incidents.files import READ_TIMEOUT_S, Files, IncidentFiles
 from router.control.incidents.snapshots import BEFORE_S, Snapshot, trail_of
 from router.control.monitors.alarms import Alarms
+from router.control.store.records.effective import effective_entries
 from router.control.views import status
 from router.control.views.metric_table import gauge
 from router.errors import Refusal
@@ -34,7 +35,6 @@ from router.rollout.incidents.impact import SampleSnapshot
 from router.rollout.incidents.incident import opens
 from router.rollout.incidents.review import Edit, Reviews
 from router.rollout.incidents.timeline import Timeline, Timelines
-from router.rollout.machine.replay import effective_entries
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry

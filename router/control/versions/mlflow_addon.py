@@ -16,13 +16,13 @@ from prometheus_client.metrics_core import Metric
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.core.model_resolver import not_configured
+from router.control.store.records.effective import effective_entries
 from router.control.versions.mlflow_answer import MlflowRefused
 from router.control.versions.mlflow_client import Mlflow, ModelVersion
 from router.control.views.metric_table import gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.machine.registry import Registry
-from router.rollout.machine.replay import effective_entries
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry

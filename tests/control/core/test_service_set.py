@@ -152,6 +152,20 @@ async def test_the_add_ons_get_the_first_entries_of_a_service_also_if_ticks_come
     assert (summary.deployments, len(summary.back_and_forth)) == ((), 1), "v2 came by the settings, as standby"
 
 
+async def test_a_change_that_was_struck_out_does_not_come_back_with_the_service(control: Changing) -> None:
+    await control.change("new", "svc")
+    added = control.control_loop.services["new"]
+    await control.operations.freeze(service="new", actor="ann")
+    await control.until_idle()
+    frozen = (await control.journal.entries(service="new"))[-1]
+    await control.journal.strike_out([frozen])
+    await control.change("svc", leaving=())
+    control.free("new")
+    await control.change("new", "svc")
+    back = control.control_loop.services["new"]
+    assert (frozen.type, back is not added, back.registry.frozen) == ("frozen", True, None)
+
+
 async def test_what_the_journal_has_is_folded_beside_the_ticks(
     control: Changing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from router.control.store.records.effective import effective_of
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
@@ -277,7 +278,7 @@ def test_an_approval_is_true_exactly_if_its_route_was_stored(stored: int, state:
     generation = playbook.registry.generation
     playbook.tell(proposal_due())
     playbook.tell(approve())
-    found = rebuild("svc", playbook.entries, generation + stored - 1)
+    found = rebuild("svc", effective_of("svc", playbook.entries, generation + stored - 1))
     assert found.proposals.known[ID].state == state
     assert {version: target.state.value for version, target in found.targets.items()}["v2"] == (
         "active" if state == "approved" else "standby"
@@ -296,7 +297,7 @@ def test_an_approval_that_a_verdict_overtook_is_none() -> None:
     other.verdict()
     overtaking = other.entries[-1]
     assert overtaking.type == entry_types.ROLLED_BACK
-    found = rebuild("svc", [*before, *in_vain, overtaking])
+    found = rebuild("svc", effective_of("svc", [*before, *in_vain, overtaking]))
     assert found.proposals.known[ID].state == "open"
     assert found.incidents[-1]["actor"] == "verdict"
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from router.control.store.records.effective import effective_entries, effective_of
 from router.errors import InternalError
 from router.rollout.machine.registry import HISTORY_MAX, RETIRED_MAX, Registry
-from router.rollout.machine.replay import effective_entries, rebuild
+from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
 from router.rollout.model import entry as model_entry
 from router.rollout.model.commands import Record
@@ -96,7 +97,7 @@ def test_a_change_that_was_overtaken_before_its_store_never_became_true() -> Non
     playbook.tell(RollbackAsked("bad", "ann"))
     rolled_back = playbook.entries[-1]
     assert (rolled_back.data["generation"], rolled_back.data["base"]) == (BOOT + 2, BOOT)
-    assert rebuild("svc", [*entries, lost, rolled_back]).as_dict() == playbook.registry.as_dict()
+    assert rebuild("svc", effective_of("svc", [*entries, lost, rolled_back])).as_dict() == playbook.registry.as_dict()
 
 
 def test_an_abandoned_entry_never_became_true() -> None:
@@ -104,15 +105,15 @@ def test_an_abandoned_entry_never_became_true() -> None:
     before = playbook.registry.as_dict()
     playbook.tell(SwitchAsked("v2", "ann", "x"))
     playbook.entries.append(fact(entry_types.ABANDONED, 5, abandons=playbook.entries[-1].seq))
-    assert rebuild("svc", playbook.entries).as_dict() == before
+    assert rebuild("svc", effective_of("svc", playbook.entries)).as_dict() == before
 
 
 def test_a_route_that_shared_memory_never_saw_never_became_true() -> None:
     playbook = Playbook().seed()
     before = playbook.registry.as_dict()
     playbook.tell(SwitchAsked("v2", "ann", "x"))
-    assert rebuild("svc", playbook.entries, stored=BOOT).as_dict() == before
-    assert rebuild("svc", playbook.entries, stored=BOOT + 1).as_dict() == playbook.registry.as_dict()
+    assert rebuild("svc", effective_of("svc", playbook.entries, BOOT)).as_dict() == before
+    assert rebuild("svc", effective_of("svc", playbook.entries, BOOT + 1)).as_dict() == playbook.registry.as_dict()
     assert len(effective_entries(playbook.entries, BOOT)) == len(playbook.entries) - 1
 
 

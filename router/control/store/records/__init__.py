@@ -1,0 +1,1 @@
+"""The records of the journal: which of their entries are effective."""
