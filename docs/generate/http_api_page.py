@@ -45,7 +45,10 @@ is its `operationId`.
 - **Errors** are problem documents (RFC 9457) with a stable `code`; see [errors](errors.md#admin-api).
 - **Dry run.** `?dry_run=true` checks a change completely and answers what would be done.
 - **Idempotency.** A change with the field `Idempotency-Key` is made once. The same request with the same key gets the first
-  answer again, with `Idempotency-Replayed: true`.
+  answer again, with `Idempotency-Replayed: true`. Another request with the key is refused with 422. Keys are kept for a day.
+  Those of the verbs of services and versions, and of decisions about proposals, are in the journal with their change: after a
+  restart of control or of the router the answer is made from the record, with the roles of then. Other keys, and answers of
+  requests that have changed nothing, are forgotten with a restart of control.
 - **Conditions.** `If-Match` takes the `ETag` of a GET: the generation of a service, or the revision of an incident. `from` in
   the body names the version that must be active. A change whose condition does not hold is refused with 412 or 409.
 """

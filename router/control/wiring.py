@@ -49,6 +49,8 @@ from router.control.quality.validators_addon import ValidatorsAddon
 from router.control.store import journal_rows
 from router.control.store.batch import JournalUnavailable
 from router.control.store.journal import Journal
+from router.control.store.records.earlier_changes import EarlierChange, earlier_changes
+from router.control.store.records.effective import effective_of
 from router.control.versions import routes as version_routes
 from router.control.versions.addon import VersionsAddon
 from router.control.versions.mlflow_addon import MlflowAddon
@@ -144,7 +146,15 @@ async def build_core(deps: CoreDeps) -> Core:
     control_loop.compare_settings()
     for line in control_loop.differences:
         log.warning("%s", line)
-    return Core(control_loop, service_set, Operations(control_loop), queries, entries)
+    return Core(control_loop, service_set, Operations(control_loop, _earlier(deps, stored)), queries, entries)
+
+
+def _earlier(deps: CoreDeps, stored: Mapping[str, int]) -> dict[str, EarlierChange]:
+    """Return the changes that requests with an idempotency key have made before this start."""
+    keys, entries = deps.journal.found_keys, deps.journal_state.entries
+    services = {entry.service for entry in entries if entry.seq in keys} & deps.settings.services.keys()
+    effective = (entry for name in services for entry in effective_of(name, entries, stored.get(name)))
+    return earlier_changes(keys, sorted(effective, key=lambda entry: entry.seq), clock.wall_s())
 
 
 async def _begin_boot(segment: Segment, past: JournalState, journal: Journal) -> list[Entry]:

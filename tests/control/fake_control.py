@@ -19,6 +19,8 @@ from router.control.monitors.alarms import Alarms
 from router.control.monitors.broadcast import Broadcast, Queue
 from router.control.monitors.certificates import CertificateMonitor
 from router.control.monitors.switch_stats import SwitchStats
+from router.control.store.records.earlier_changes import EarlierChange
+from router.control.store.records.request_key import RequestKey
 from router.control.versions import routes as version_routes
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
@@ -73,6 +75,9 @@ class FakeControl:
         self.switch_stats = SwitchStats(["fraud"])
         self.certificates = CertificateMonitor(Settings(), Alarms())
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.keys: list[RequestKey | None] = []
+        """The key of each change."""
+        self.earlier: dict[str, EarlierChange] = {}
         self.refusal: Refusal | None = None
         self.crash: Exception | None = None
         self.gate: asyncio.Event | None = None
@@ -182,8 +187,15 @@ class FakeControl:
 
     # -- changing
     async def change(
-        self, service: str, event: Event, preconditions: Preconditions = ANYTHING, *, dry_run: bool = False
+        self,
+        service: str,
+        event: Event,
+        preconditions: Preconditions = ANYTHING,
+        *,
+        dry_run: bool = False,
+        key: RequestKey | None = None,
     ) -> dict[str, Any]:
+        self.keys.append(key)
         self._record("change", service=service, event=event, preconditions=preconditions, dry_run=dry_run)
         if self.gate is not None:
             await self.gate.wait()

@@ -35,6 +35,8 @@ class Verbs:
     def __init__(self, operations: Operations) -> None:
         self.change = operations.change
         self.models = operations.models
+        self.earlier = operations.earlier
+        self.repeated = operations.repeated
 
     def __getattr__(self, verb: str) -> Callable[..., Coroutine[Any, Any, dict[str, Any]]]:
         """Return the function that sends `verb`."""

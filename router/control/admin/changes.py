@@ -12,13 +12,19 @@ from router.control.admin import bodies
 from router.control.admin.bodies import ChangeBody, ChangeQuery
 from router.control.admin.operation import Call, Operation
 from router.control.core.answers import ChangeAnswer, DeployAnswer
+from router.control.store.records.earlier_changes import EarlierChange
 
 
 async def change(call: Call) -> Document:
     """Make the change that the body requests of the service that the path or the body names."""
     assert isinstance(call.body, ChangeBody)
     event = call.body.event(call.principal, call.version if "version" in call.request.match_info else "")
-    return await call.operations.change(call.service, event, call.preconditions, dry_run=call.dry_run)
+    return await call.operations.change(call.service, event, call.preconditions, dry_run=call.dry_run, key=call.key)
+
+
+def repeated(call: Call, change: EarlierChange) -> Document:
+    """Return the answer to a request that has made this change before the start of control."""
+    return call.operations.repeated(change)
 
 
 def verb(
@@ -32,7 +38,12 @@ def verb(
     answer: type = ChangeAnswer,
 ) -> Operation:
     """Return the route of a verb; `name` is its operation id."""
-    return Operation(method, path, change, summary, "operator", body, ChangeQuery, status, name=name, answer=answer)
+    return Operation(
+        *(method, path, change, summary, "operator", body, ChangeQuery, status),
+        repeated=repeated,
+        name=name,
+        answer=answer,
+    )
 
 
 _SERVICE: Final = "/v1/services/{service}"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import UnionType
 from typing import Any, Final, TypeVar
 
@@ -17,9 +16,11 @@ from pydantic import BaseModel, ValidationError
 from router.control.admin import http_protocol, json_text, problems
 from router.control.admin.auth import LOCAL, AccessPolicy, Principal
 from router.control.admin.bodies import ChangeQuery, NoQuery
-from router.control.admin.idempotency import IdempotencyKeys, StoredAnswer
+from router.control.admin.idempotency import IdempotencyKeys, StoredAnswer, request_key_of
 from router.control.core.executor import Preconditions
 from router.control.core.operations import Operations
+from router.control.store.records.earlier_changes import EarlierChange
+from router.control.store.records.request_key import RequestKey
 from router.control.views.queries import Queries
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
@@ -51,6 +52,7 @@ class Call:
     body: BaseModel | None
     query: BaseModel
     preconditions: Preconditions
+    key: RequestKey | None = None
 
     @property
     def service(self) -> str:
@@ -101,6 +103,9 @@ class Operation:
 
     A handler returns a document, answered as JSON with `status`, or a response of its own. `name` is the operation's id in
     the description of the API; `answer` is the TypedDict of its document, or a union; None if the answer is not JSON.
+
+    `repeated` makes the answer to a repetition of a request that has changed something before this start. A handler of an
+    operation that has it gives the key of the call to the journal.
     """
 
     method: str
@@ -116,6 +121,7 @@ class Operation:
     """The body that the handler reads itself, for the description."""
     bounds: json_text.Bounds = json_text.USUAL
     """Limits of the body."""
+    repeated: Callable[[Call, EarlierChange], Mapping[str, Any]] | None = None
     name: str = field(kw_only=True)
     answer: type | UnionType | None = field(kw_only=True, default=None)
 
@@ -127,7 +133,7 @@ class Dispatcher:
         self._queries = queries
         self._operations = operations
         self._access_policy = access_policy
-        self._keys = IdempotencyKeys()
+        self._keys = IdempotencyKeys(operations.earlier)
 
     def handler(self, operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """Return the aiohttp handler of `operation`."""
@@ -160,16 +166,24 @@ class Dispatcher:
                 result = await operation.handler(call)
             except Refusal as refusal:
                 return StoredAnswer(problems.STATUS[refusal.code], None, refusal)
-            assert isinstance(result, dict)
-            return StoredAnswer(ACCEPTED if result.get("awaits") else operation.status, result)
+            return _stored(operation, result)
 
-        fingerprint = hashlib.sha256(f"{call.request.method} {call.request.path_qs}\n".encode() + raw).hexdigest()
-        key = call.request.headers.get("Idempotency-Key")
-        answer, call.request[REPLAYED] = await self._keys.once(call.principal.name, key, fingerprint, perform)
+        def repeated(change: EarlierChange) -> StoredAnswer:
+            assert operation.repeated is not None  # else the journal has no key of such a request
+            return _stored(operation, operation.repeated(call, change))
+
+        key, target = call.request.headers.get("Idempotency-Key"), f"{call.request.method} {call.request.path_qs}"
+        call = replace(call, key=request_key_of(call.principal.name, key, target, raw))
+        answer, call.request[REPLAYED] = await self._keys.once(call.key, perform, repeated)
         if answer.document is None:
             assert answer.refusal is not None
             raise answer.refusal
         return document_answer(answer.document, answer.status)
+
+
+def _stored(operation: Operation, result: Mapping[str, Any] | web.StreamResponse) -> StoredAnswer:
+    assert isinstance(result, dict)
+    return StoredAnswer(ACCEPTED if result.get("awaits") else operation.status, result)
 
 
 def document_answer(document: Mapping[str, Any], status: int = 200) -> web.Response:

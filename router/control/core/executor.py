@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from router.control.placement.held_slots import HeldSlots
 from router.control.placement.slot_counters import SlotCounters
 from router.control.store.header_files import HeaderFiles
 from router.control.store.journal import APPEND_TIMEOUT_S, Journal
+from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.incidents.timeline_text import describe
@@ -156,8 +157,16 @@ class CommandExecutor:
             self._closed = True
 
     # -- an operator's change
-    async def change(self, event: Event, preconditions: Preconditions = ANYTHING, *, dry_run: bool = False) -> Change:
-        """Make the change that `event` requests; raise Refusal if it is refused, with nothing changed.
+    async def change(
+        self,
+        event: Event,
+        preconditions: Preconditions = ANYTHING,
+        *,
+        dry_run: bool = False,
+        key: RequestKey | None = None,
+    ) -> Change:
+        """Make the change that `event` requests; raise Refusal if it is refused, with nothing changed. `key` is that of the
+        request.
 
         1. The machine decides by the present state.
         2. The entries go to the disk. This takes milliseconds, and a verdict does not wait for them.
@@ -184,7 +193,7 @@ class CommandExecutor:
             if dry_run:
                 return Change(entries[0], decided_ns, None)
             self._reserve(entries)
-            numbers = await self._deps.journal.append(*entries)
+            numbers = await self._deps.journal.append(*entries, key=key)
             entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
             try:
                 self._refuse_overtaken(event, commands, before, decided_ns)
@@ -305,22 +314,24 @@ class CommandExecutor:
         self._reserve(entries)
         stored_ns = self._apply(entries, decided_ns, pending=True, publish=publish) if entries else None
         self._signal(commands)
-        kept = True
-        for entry in entries:
-            generation = route_generation(entry) or 0
-            self.unjournalled.add(generation)
-            if not self._deps.journal.submit(entry, self._journalled(generation, on_disk)):
-                self._deps.alarms.up("journal_overflow", f"{entry.type} of {self.name} is not kept", self.name)
-                kept = False
+        kept = not entries or self._submitted(entries, on_disk)
         self._announce(entries)
         return Change(entries[0] if entries else None, decided_ns, stored_ns, kept)
 
-    def _journalled(self, generation: int, on_disk: Callable[[int], None]) -> Callable[[int], None]:
-        def written(seq: int) -> None:
-            self.unjournalled.discard(generation)
-            on_disk(seq)
+    def _submitted(self, entries: list[Entry], on_disk: Callable[[int], None]) -> bool:
+        """Queue entries for the disk; return False, with an alarm, if the queue is full."""
+        generations = {route_generation(entry) or 0 for entry in entries}
+        self.unjournalled |= generations
 
-        return written
+        def written(numbers: Sequence[int]) -> None:
+            self.unjournalled -= generations
+            for seq in numbers:
+                on_disk(seq)
+
+        if self._deps.journal.submit(*entries, on_done=written):
+            return True
+        self._deps.alarms.up("journal_overflow", f"{entries[0].type} of {self.name} is not kept", self.name)
+        return False
 
     # -- the steps of both
     def _entries(self, commands: list[Command], now_ns: int) -> list[Entry]:

@@ -11,7 +11,6 @@ from router.control.core.executor import CommandExecutor
 from router.control.monitors.alarms import Alarms
 from router.control.store.in_doubt import COMPLETED, STRUCK_OUT, InDoubtChange
 from router.control.store.journal import Journal
-from router.control.store.journal_rows import row
 from router.control.store.records.effective import effective_entries, uncommitted_entries
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
@@ -39,16 +38,16 @@ class InDoubtAlarm:
         self._alarms.up(CODE, f"the disk may have these changes, which are not in effect: {listed}", change.service)
 
 
-def outcome(change: InDoubtChange, entries: Sequence[Entry], stored: int | None) -> str | None:
+def outcome(change: InDoubtChange, entries: Sequence[Entry], checksum: int | None, stored: int | None) -> str | None:
     """Return the outcome of a change that the previous control has left in doubt; None while it is being struck out.
 
-    `entries` are the entries that the start has found. The change is completed if its row is intact and no later change
-    has overtaken it. `stored` is the generation of its service in shared memory, if shared memory has outlived control.
-    If the route was never stored there, the start abandons the entry. The change stays in doubt until the disk has the
-    `abandoned` entry.
+    `entries` are the entries that the start has found, `checksum` is the stored one of the row of the change. The change is
+    completed if its row is intact and no later change has overtaken it. `stored` is the generation of its service in shared
+    memory, if shared memory has outlived control. If the route was never stored there, the start abandons the entry. The change
+    stays in doubt until the disk has the `abandoned` entry.
     """
     found = next((entry for entry in entries if entry.seq == change.seq), None)
-    if found is None or (change.crc and row(found.seq, found)[-1] != change.crc):
+    if found is None or (change.crc and checksum != change.crc):
         return STRUCK_OUT
     own = [entry for entry in entries if entry.service == found.service]
     if found not in effective_entries(own):
@@ -65,7 +64,8 @@ def decide_all(
     for change in journal.left_in_doubt:
         if change.outcome is not None:  # struck out already
             continue
-        decided = outcome(change, entries, stored.get(change.service))
+        checksum = journal.found_checksums.get(change.seq)
+        decided = outcome(change, entries, checksum, stored.get(change.service))
         if decided is None:
             journal.record_in_doubt(change)
             continue

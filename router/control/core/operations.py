@@ -7,7 +7,9 @@ route, or after `confirm_timeout_s` with the list of the workers that have not.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from router.control.addon import Document
 from router.control.core.executor import ANYTHING, Change, Preconditions
@@ -15,35 +17,50 @@ from router.control.core.loop import ControlLoop
 from router.control.core.model_resolver import ModelResolver
 from router.control.core.service_controller import ServiceController
 from router.control.core.workers import Confirmation
+from router.control.store.records.earlier_changes import EarlierChange
+from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.incidents.timeline_text import describe
 from router.rollout.machine.registry import Registry
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
-from router.rollout.model.entry import Entry
+from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.rewrite import NO_REWRITE
 from router.rollout.model.target import WATCHED, State
+from router.runtime import clock
 
 
 class Operations:
     """The operators' changes of the services of this router."""
 
-    def __init__(self, control_loop: ControlLoop) -> None:
+    def __init__(self, control_loop: ControlLoop, earlier: Mapping[str, EarlierChange] = MappingProxyType({})) -> None:
+        self.earlier = earlier
+        """The changes made before this start, by the digest of their idempotency key."""
         self.models = ModelResolver()
         self._control_loop = control_loop
         self._services = control_loop.services
 
     async def change(
-        self, service: str, event: ev.Event, preconditions: Preconditions = ANYTHING, *, dry_run: bool = False
+        self,
+        service: str,
+        event: ev.Event,
+        preconditions: Preconditions = ANYTHING,
+        *,
+        dry_run: bool = False,
+        key: RequestKey | None = None,
     ) -> Document:
-        """Make the change that `event` requests and return the answer; raise Refusal without having changed anything."""
+        """Make the change that `event` requests and return the answer; raise Refusal without having changed anything.
+
+        The journal keeps the `key` of the request with the change.
+        """
         service_controller = self._services[service]
         if service in self._control_loop.leaving:
             detail = f"service {service} is removed from the settings, and ends its last requests: it takes no change"
             raise Refusal(RefusalCode.SERVICE_UNKNOWN, detail)
         event = await self._prepared(service_controller, event)
         done = _description(event, service_controller.registry)
-        change = await service_controller.executor.change(event, preconditions, dry_run=dry_run)
+        change = await service_controller.executor.change(event, preconditions, dry_run=dry_run, key=key)
         if change.changed and not dry_run:
             service_controller.watch(self._control_loop.probes)
         match event:
@@ -53,6 +70,34 @@ class Operations:
                 return _registered(service_controller, event, change, dry_run)
             case _:
                 return await self._confirmed(service_controller, event, change, done, dry_run)
+
+    def repeated(self, change: EarlierChange) -> Document:
+        """Return the answer to the repetition of a request that has made this change before the start.
+
+        It has what the record says, with the roles and the confirmation of now; how long the switch took is not known any more.
+        """
+        entry = change.entry
+        service_controller = self._services[entry.service]
+        message = f"done at {clock.iso(entry.at)} already: {describe(entry).text}"
+        if entry.type in (entry_types.DEPLOYED, entry_types.REGISTERED):
+            return _repeated_arrival(service_controller, entry, message)
+        generation = route_generation(entry) or service_controller.registry.generation
+        unconfirmed = self._control_loop.workers.unconfirmed(service_controller.executor.index, generation)
+        return {
+            "service": service_controller.name,
+            "generation": generation,
+            **service_controller.roles(),
+            "changed": True,
+            "confirmed": not unconfirmed,
+            "workers_unconfirmed": unconfirmed,
+            "swap_us": None,
+            "confirmed_ms": None,
+            "journalled": True,
+            "incident": entry.data.get("incident"),
+            "awaits": entry.data["proposal"] if entry.type == entry_types.PROPOSED else None,
+            "dry_run": False,
+            "message": message,
+        }
 
     # -- before the machine decides
     async def _prepared(self, service_controller: ServiceController, event: ev.Event) -> ev.Event:
@@ -206,6 +251,25 @@ def _registered(
         "dry_run": dry_run,
         "message": f"{_named(version, source)} {verb} registered" + ("" if change.changed else " already"),
     }
+
+
+def _repeated_arrival(service_controller: ServiceController, entry: Entry, message: str) -> Document:
+    """Return the answer to a repeated deployment or registration; a version that was forgotten since then is retired."""
+    version = entry.data["target"]["version"]
+    answer: Document = {
+        "service": service_controller.name,
+        "version": version,
+        "source": entry.data.get("source"),
+        "changed": True,
+        "journalled": True,
+        "dry_run": False,
+        "message": message,
+    }
+    if entry.type == entry_types.REGISTERED:
+        return answer
+    known = service_controller.registry.targets.get(version)
+    state = State.RETIRED if known is None else known.state
+    return {**answer, "state": state.value, "generation": route_generation(entry)}
 
 
 def _description(event: ev.Event, registry: Registry) -> str:

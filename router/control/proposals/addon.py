@@ -13,6 +13,8 @@ from router.control.core.loop import ControlLoop
 from router.control.core.operations import Operations
 from router.control.core.service_controller import ServiceController
 from router.control.proposals.links import ProposalLinks
+from router.control.store.records.earlier_changes import EarlierChange
+from router.control.store.records.request_key import RequestKey
 from router.control.views.metric_table import gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
@@ -118,10 +120,11 @@ class ProposalsAddon(Addon):
         override: Override | None = None,
         authenticated: bool = False,
         dry_run: bool = False,
+        key: RequestKey | None = None,
     ) -> Document:
         """Approve or deny; return the result. Raise Refusal, without any change, if that is not possible.
 
-        `authenticated`: the actor's name was proven, so different actors are different persons.
+        `authenticated`: the actor's name was proven, so different actors are different persons. `key` is that of the request.
         """
         proposal, service_controller = self.find(proposal_id)
         event = ProposalDecided(
@@ -135,12 +138,16 @@ class ProposalsAddon(Addon):
             impact=_impact(proposal, service_controller),
         )
         try:
-            answer = await self._operations.change(service_controller.name, event, dry_run=dry_run)
+            answer = await self._operations.change(service_controller.name, event, dry_run=dry_run, key=key)
         except Refusal as refusal:
             if not dry_run:
                 self._journal_refusal(refusal, proposal, service_controller, event)
             raise
         return {**answer, "proposal": self.document(proposal.id)}
+
+    def repeated(self, proposal_id: str, change: EarlierChange) -> Document:
+        """Return the answer to a request that has decided a proposal before the start of control."""
+        return {**self._operations.repeated(change), "proposal": self.document(proposal_id)}
 
     def check_link(self, proposal: Proposal, verb: str) -> None:
         """Raise Refusal if a valid link cannot decide this proposal, or not any more; journal nothing.

@@ -24,6 +24,7 @@ from router.control.proposals import page
 from router.control.proposals.addon import ProposalsAddon
 from router.control.proposals.answers import DecisionAnswer, ProposalsList
 from router.control.proposals.links import VERBS
+from router.control.store.records.earlier_changes import EarlierChange
 from router.control.views.addon_answers import ProposalDocument
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
@@ -75,6 +76,9 @@ def operations(addon: ProposalsAddon) -> tuple[Operation, ...]:
     async def deny(call: Call) -> Document:
         return await _decide(addon, call, "deny")
 
+    def repeated(call: Call, change: EarlierChange) -> Document:
+        return addon.repeated(call.request.match_info["proposal"], change)
+
     async def show_page(call: Call) -> web.Response:
         return await _show_page(addon, call.request)
 
@@ -82,6 +86,7 @@ def operations(addon: ProposalsAddon) -> tuple[Operation, ...]:
         return await _submit(addon, call.request)
 
     proposal = "/v1/proposals/{proposal}"
+    decision = partial(Operation, "POST", role="operator", body=Decide, query=ChangeQuery, repeated=repeated)
     page_of_link = partial(Operation, role=None, query=LinkQuery, media_type="text/html")
     return (
         Operation(
@@ -94,28 +99,8 @@ def operations(addon: ProposalsAddon) -> tuple[Operation, ...]:
             answer=ProposalsList,
         ),
         Operation("GET", proposal, one, "One proposal with its evidence", name="getProposal", answer=ProposalDocument),
-        Operation(
-            "POST",
-            f"{proposal}/approve",
-            approve,
-            "Approve a proposal",
-            "operator",
-            Decide,
-            ChangeQuery,
-            name="approveProposal",
-            answer=DecisionAnswer,
-        ),
-        Operation(
-            "POST",
-            f"{proposal}/deny",
-            deny,
-            "Deny a proposal",
-            "operator",
-            Decide,
-            ChangeQuery,
-            name="denyProposal",
-            answer=DecisionAnswer,
-        ),
+        decision(f"{proposal}/approve", approve, "Approve a proposal", name="approveProposal", answer=DecisionAnswer),
+        decision(f"{proposal}/deny", deny, "Deny a proposal", name="denyProposal", answer=DecisionAnswer),
         page_of_link("GET", _PATH, show_page, "The page of a signed link; decides nothing", name="showDecisionPage"),
         page_of_link("POST", _PATH, submit, "Decide by a signed link", name="decideByLink"),
     )
@@ -131,6 +116,7 @@ async def _decide(addon: ProposalsAddon, call: Call, verb: str) -> Document:
         override=bodies.signed(body.override, call.principal),
         authenticated=call.principal.authenticated,
         dry_run=call.dry_run,
+        key=call.key,
     )
 
 

@@ -1,4 +1,4 @@
-"""The entries of one transaction on their way to the disk.
+"""The entries of one record on their way to the disk.
 
 The caller of `append` runs on the event loop, the writer on its own thread. Each may end a batch; the lock of the batch makes
 the first of the two count.
@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Final
 
 from router.control.store.in_doubt import InDoubtChange
+from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.model import entry as entry_types
@@ -68,13 +69,15 @@ class Batch:
     """Entries that are written together.
 
     `done` gets the numbers of the entries, `failed` gets the reason; both run on the writer's thread. `failed` is None if no
-    caller waits. `doubt` describes the batch; it is set when the entries get their numbers.
+    caller waits. `doubt` describes the batch; it is set when the entries get their numbers. `key` is that of the request that has
+    led to them, if it had one.
     """
 
     entries: tuple[Entry, ...]
     done: Callable[[Sequence[int]], None]
     failed: Callable[[JournalUnavailable], None] | None = None
     doubt: InDoubtChange | None = None
+    key: RequestKey | None = None
     phase: Phase = Phase.WAITING
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -1,7 +1,8 @@
 """The journal: append-only entries in one SQLite file (WAL, `synchronous=FULL`), written by one thread (journal_writer.py).
 
 When `append` returns, its entries are on the disk: the commit is an fsync of the WAL. `submit` returns at once; its entries are
-written in their order and retried with back-off until the disk takes them. On the event loop only `append`, `strike_out` and
+written in their order and retried with back-off until the disk takes them. The entries of one call are one record, which is on
+the disk whole or not at all. On the event loop only `append`, `strike_out` and
 `entries` wait for the disk, each with a timeout.
 
 Every row has a CRC over all its members, and rows are numbered without gaps. Every start verifies both, after SQLite's own
@@ -24,11 +25,13 @@ from pathlib import Path
 from typing import Final
 
 from router.control.loop_calls import on_loop
-from router.control.store import mark
+from router.control.store import journal_rows, mark
 from router.control.store.batch import Batch, JournalUnavailable, Phase, compensation
 from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
 from router.control.store.journal_rows import Selection
 from router.control.store.journal_writer import JournalWriter
+from router.control.store.records.earlier_changes import KEPT_S, KEYS_MAX
+from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.model.entry import Entry
@@ -86,17 +89,25 @@ class Journal:
         found = _found(_mark_path(database))
         self.left_in_doubt: tuple[InDoubtChange, ...] = found.doubts if found else ()
         """Changes that the previous process left in doubt; `decide` resolves them."""
+        doubted = [doubt.seq for doubt in self.left_in_doubt]
+        self.found_checksums = journal_rows.checksums(database, *doubted)
+        """The stored checksums of the rows that are in doubt, by number, as this start has found them."""
+        self.found_keys = journal_rows.keyed(database, clock.wall_s() - KEPT_S, KEYS_MAX)
+        """The idempotency keys of the records that this start has found (journal_rows.py, `keyed`)."""
         marked = mark.MarkFile(_mark_path(database), on_loop(self._loop, self._mark_changed))
         self._writer = JournalWriter(
             database, last_seq, fail_point, marked, found, self._disk_changed, self, generation
         )
 
     # -- on the event loop
-    async def append(self, *entries: Entry, timeout_s: float = APPEND_TIMEOUT_S) -> list[int]:
-        """Write `entries` in one transaction; return their numbers when they are on the disk.
+    async def append(
+        self, *entries: Entry, key: RequestKey | None = None, timeout_s: float = APPEND_TIMEOUT_S
+    ) -> list[int]:
+        """Write `entries` as one record; return their numbers when they are on the disk.
 
-        Raise JournalUnavailable if the disk refuses them or does not answer within `timeout_s`. Entries that were handed to
-        the disk without an answer are in doubt. If they are written late, they are struck out.
+        `key` is that of the request that has led to them. Raise JournalUnavailable if the disk refuses them or does not answer
+        within `timeout_s`. Entries that were handed to the disk without an answer are in doubt. If they are written late, they
+        are struck out.
         """
         answer: asyncio.Future[list[int]] = self._loop.create_future()
 
@@ -108,7 +119,7 @@ class Journal:
             if not answer.done():
                 answer.set_exception(error)
 
-        batch = Batch(entries, on_loop(self._loop, written), on_loop(self._loop, refused))
+        batch = Batch(entries, on_loop(self._loop, written), on_loop(self._loop, refused), key=key)
         self._writer.put(batch)
         try:
             await asyncio.wait({answer}, timeout=timeout_s)
@@ -157,19 +168,23 @@ class Journal:
             self.record_in_doubt(doubt)
             raise JournalUnavailable(f"no answer from the disk within {timeout_s:g} s", doubt=doubt)
 
-    def submit(self, entry: Entry, on_done: Callable[[int], None] = lambda seq: None) -> bool:
-        """Queue `entry` for the disk and return at once: False if BACKLOG_MAX entries wait already."""
+    def submit(self, *entries: Entry, on_done: Callable[[Sequence[int]], None] = lambda numbers: None) -> bool:
+        """Queue `entries` for the disk as one record and return at once: False if BACKLOG_MAX entries wait already.
+
+        `on_done` gets their numbers when they are on the disk.
+        """
         if self.waiting >= BACKLOG_MAX:
-            log.error("journal: %d entries wait for the disk; %s is not kept", self.waiting, entry.type)
+            log.error("journal: %d entries wait for the disk; %s is not kept", self.waiting, entries[0].type)
             self._complete = False
             return False
-        self._submitted_ns.append(clock.now_ns())
+        self._submitted_ns.extend([clock.now_ns()] * len(entries))
 
         def written(numbers: Sequence[int]) -> None:
-            self._submitted_ns.popleft()
-            on_done(numbers[0])
+            for _ in numbers:
+                self._submitted_ns.popleft()
+            on_done(numbers)
 
-        self._writer.put(Batch((entry,), on_loop(self._loop, written)))
+        self._writer.put(Batch(entries, on_loop(self._loop, written)))
         return True
 
     @property

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import orjson
+
 from router.control.store import journal_rows, mark
-from router.control.store.journal_rows import FILE, Corrupt
+from router.control.store.journal_rows import FILE, Corrupt, JournalRow
 from router.control.store.mark import Mark
 from router.control.store.set_aside import set_aside
 from router.errors import StartError
@@ -68,6 +69,7 @@ def _verified(path: Path) -> tuple[sqlite3.Connection, list[Entry]]:
         entries = journal_rows.verified(database)
         if found is not None:
             _refuse_incomplete(found, entries, journal_rows.checksums(database, 1, found.seq))
+        journal_rows.raise_schema(database)
         return database, entries
     except BaseException:  # raised again; only the descriptor must not stay open
         _close_without_checkpoint(database, path)
@@ -110,17 +112,18 @@ def corrupt(state_dir: Path, error: Exception, at_s: float) -> StartError:
     path = state_dir / FILE
     if isinstance(error, sqlite3.OperationalError) and (refused := _by_file_system(path, error)) is not None:
         return refused
-    entries = journal_rows.readable(path)
+    rows = journal_rows.readable(path)
     copy = path.with_name(f"journal-readable-{clock.file_stamp(at_s)}.jsonl")
     try:
-        journal_rows.export(entries, copy)
+        journal_rows.export(rows, copy)
     except OSError as failed:
         return StartError(StartCode.JOURNAL_CORRUPT, f"{path} is corrupt ({error}), and no copy can be made: {failed}")
-    last = next((entry for entry in reversed(entries) if "to" in entry.data), None)
+    entries = (row.entry() for row in reversed(rows))
+    last = next((entry for entry in entries if "to" in entry.data), None)
     version = last.data["to"] if last else "VERSION"
     return StartError(
         StartCode.JOURNAL_CORRUPT,
-        f"{path} is corrupt ({error}). {counted(len(entries), 'entry')} can be read: {copy}"
+        f"{path} is corrupt ({error}). {counted(len(rows), 'entry')} can be read: {copy}"
         + (f"; the last switch among them made {version} active in {last.service}. " if last else ". ")
         + "Find out which version serves, then continue with: "
         + Hints().text("`run --assume-active VERSION --journal-from COPY`", VERSION=version, COPY=str(copy))
@@ -178,29 +181,41 @@ def begun_anew(
             raise StartError(
                 StartCode.JOURNAL_SOUND, f"{path} is sound: start without --journal-from, or with --fresh to archive it"
             )
-    found = renumbered(sieve(journal_rows.imported(copy)))
+    found = _sifted(journal_rows.imported(copy), sieve)
     set_aside(path, at_s)
     database = journal_rows.connect(path)
     try:
         journal_rows.prepare(database, path)
         database.execute("BEGIN IMMEDIATE")
-        database.executemany(journal_rows.INSERT, [journal_rows.row(entry.seq, entry) for entry in found])
+        database.executemany(journal_rows.INSERT, found)
         database.execute("COMMIT")
         # The old mark goes last: until then a start without --journal-from is refused, because rows that it names are missing.
         set_aside(path.with_name(mark.FILE), at_s)
     except BaseException:  # raised again; only the descriptor must not stay open
         database.close()
         raise
-    return database, found, True
+    return database, [row.entry() for row in found], True
 
 
-def renumbered(entries: list[Entry]) -> list[Entry]:
-    """Return entries numbered from 1 without gaps; references between entries (`abandons`) are renumbered, too."""
-    numbers = {entry.seq: number for number, entry in enumerate(entries, 1)}
-    result = []
-    for number, entry in enumerate(entries, 1):
-        data = entry.data
-        if "abandons" in data:
-            data = {**data, "abandons": numbers.get(data["abandons"], 0)}
-        result.append(replace(entry, seq=number, data=data))
+def _sifted(rows: list[JournalRow], sieve: Callable[[list[Entry]], list[Entry]]) -> list[JournalRow]:
+    """Return the rows whose entries `sieve` keeps, numbered anew."""
+    entries = [row.entry() for row in rows]
+    kept = {id(entry) for entry in sieve(entries)}
+    return renumbered([row for row, entry in zip(rows, entries, strict=True) if id(entry) in kept])
+
+
+def renumbered(rows: list[JournalRow]) -> list[JournalRow]:
+    """Return rows numbered from 1 without gaps, and so their records; references between rows (`abandons`) follow."""
+    numbers = {row.seq: number for number, row in enumerate(rows, 1)}
+    result: list[JournalRow] = []
+    position, before = 0, None
+    for number, row in enumerate(rows, 1):
+        if row.position is None or row.position != before:
+            position, before = position + 1, row.position
+        data = row.data
+        if row.type == entry_types.ABANDONED:
+            members = orjson.loads(data)
+            members["abandons"] = numbers.get(members["abandons"], 0)
+            data = orjson.dumps(members, option=orjson.OPT_SORT_KEYS).decode()
+        result.append(row._replace(seq=number, data=data, position=position).sealed())
     return result

@@ -7,16 +7,16 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from router.control.loop_calls import on_loop
 from router.control.store import journal_rows
 from router.control.store.batch import Batch, JournalUnavailable, Phase, compensation
 from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
-from router.control.store.journal_rows import Selection
+from router.control.store.journal_rows import JournalRow, Selection
 from router.control.store.mark import Mark, MarkFile
 from router.control.store.writer_thread import WriterThread
 from router.rollout.model import entry as entry_types
@@ -78,6 +78,7 @@ class JournalWriter:
         self.backlog: deque[Batch] = deque()
         self._database = database
         self._last_seq = last_seq
+        self._last_position = journal_rows.last_position(database)
         self._fail_point = fail_point
         self._mark = mark
         self._found = found
@@ -181,11 +182,11 @@ class JournalWriter:
         """Write the backlog; return whether it is empty now."""
         while self.backlog:
             batches = list(islice(self.backlog, MERGED_MAX))
-            numbered = self._numbered([entry for batch in batches for entry in batch.entries])
-            if self._commit(numbered, lambda: True) is not None:
+            rows = self._rows(batches)
+            if self._commit(batches, rows, lambda: True) is not None:
                 return False
             self._keep_mark()
-            first = self._last_seq - len(numbered) + 1
+            first = rows[0].seq
             for batch in batches:
                 self.backlog.popleft()
                 batch.done(range(first, first + len(batch.entries)))
@@ -197,18 +198,17 @@ class JournalWriter:
         if not self._flush():
             self._refuse(batch, self._error or "what came before waits for the disk")
             return
-        numbered = self._numbered(batch.entries)
-        first = numbered[0]
-        crc = journal_rows.row(first.seq, first)[-1]
+        rows = self._rows([batch])
+        first = rows[0]
         doubt = batch.doubt = InDoubtChange(
-            first.seq, len(numbered), crc, first.type, first.service, first.actor, first.at
+            first.seq, len(rows), first.crc, first.type, first.service, first.actor, first.at
         )
 
         def hand_over() -> bool:
             self._add_to_mark(doubt)
             return batch.hand_over()
 
-        failure = self._commit(numbered, hand_over)
+        failure = self._commit([batch], rows, hand_over)
         if failure is not None:
             self._failed(batch, doubt, failure)
         elif batch.ended(Phase.WRITTEN):
@@ -217,7 +217,7 @@ class JournalWriter:
             batch.done(doubt.numbers)
         else:
             self._keep_mark()
-            self._compensate(doubt, first)
+            self._compensate(doubt, batch.entries[0])
 
     def _failed(self, batch: Batch, doubt: InDoubtChange, failure: Failure) -> None:
         if not failure.whole:
@@ -251,18 +251,24 @@ class JournalWriter:
         self._in_doubt.append(doubt)
         self._keep_mark()
 
-    def _numbered(self, entries: Sequence[Entry]) -> list[Entry]:
-        return [replace(entry, seq=seq) for seq, entry in enumerate(entries, self._last_seq + 1)]
+    def _rows(self, batches: Sequence[Batch]) -> list[JournalRow]:
+        """Return the next rows: a record for each batch."""
+        rows: list[JournalRow] = []
+        for position, batch in enumerate(batches, self._last_position + 1):
+            for key, entry in zip((batch.key, *([None] * len(batch.entries))), batch.entries, strict=False):
+                rows.append(journal_rows.row(self._last_seq + len(rows) + 1, entry, position, key))
+        return rows
 
-    def _commit(self, numbered: Sequence[Entry], hand_over: Callable[[], bool]) -> Failure | None:
-        """Commit entries unless `hand_over`, which is called last before the commit, returns False.
+    def _commit(
+        self, batches: Sequence[Batch], rows: Sequence[JournalRow], hand_over: Callable[[], bool]
+    ) -> Failure | None:
+        """Commit the rows of batches unless `hand_over`, which is called last before the commit, returns False.
 
         Return None if they are written, else the failure.
         """
         self._fail_point.hit("journal.before")
-        written = [journal_rows.row(entry.seq, entry) for entry in numbered]
         with self._thread.at_disk():
-            failure = self._transact(written, hand_over)
+            failure = self._transact(rows, hand_over)
             if failure is None:
                 self._fail_point.hit("journal.after")
         if failure is not None:
@@ -270,18 +276,20 @@ class JournalWriter:
                 self._report(failure.why)
             return failure
         self._unchecked += 1
-        self._last_seq, self._crc = numbered[-1].seq, written[-1][-1]
-        self._first = self._first or written[0][-1]
-        self._generation = max([self._generation, *(route_generation(entry) or 0 for entry in numbered)])
+        self._last_seq, self._last_position = rows[-1].seq, rows[-1].position or 0
+        self._crc = rows[-1].crc
+        self._first = self._first or rows[0].crc
+        entries = [entry for batch in batches for entry in batch.entries]
+        self._generation = max([self._generation, *(route_generation(entry) or 0 for entry in entries)])
         self._report(None)
-        self._resolve_struck_out({entry.data["abandons"] for entry in numbered if entry.type == entry_types.ABANDONED})
+        self._resolve_struck_out({entry.data["abandons"] for entry in entries if entry.type == entry_types.ABANDONED})
         return None
 
-    def _transact(self, written: Sequence[tuple[Any, ...]], hand_over: Callable[[], bool]) -> Failure | None:
+    def _transact(self, rows: Sequence[JournalRow], hand_over: Callable[[], bool]) -> Failure | None:
         committing = False
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany(journal_rows.INSERT, written)
+            self._database.executemany(journal_rows.INSERT, rows)
             if not hand_over():
                 self._roll_back()
                 return Failure("", whole=False)

@@ -190,7 +190,9 @@ async def test_a_full_disk_holds_nothing_up_and_the_sender_comes_again(
         hooks.warm()
         await hooks.control.until_idle()
         took: list[Any] = []
-        monkeypatch.setattr(hooks.control.journal, "submit", lambda entry, done: took.append((entry, done)) or True)
+        monkeypatch.setattr(
+            hooks.control.journal, "submit", lambda entry, on_done: took.append((entry, on_done)) or True
+        )
         alert = firing()
         for result in ("counts", "duplicate"):
             status, problem = await hooks.post(AM, webhook(alert))
@@ -201,7 +203,7 @@ async def test_a_full_disk_holds_nothing_up_and_the_sender_comes_again(
         assert hooks.control.states()["v2"] == "active", "the alert counts although no disk has it"
         monkeypatch.undo()
         for entry, done in took:
-            hooks.control.journal.submit(entry, done)
+            hooks.control.journal.submit(entry, on_done=done)
         await hooks.control.until_idle()
         assert await results(hooks, alert) == ["duplicate"]
         assert [entry["type"] for entry in (await hooks.get("/v1/journal"))["entries"]].count(entry_types.ALERT) == 1
@@ -211,7 +213,7 @@ async def test_an_end_that_no_disk_has_is_sent_again_as_well(tmp_path: Path, mon
     async with hook_harness(tmp_path, limits={"append_timeout_s": 0.5}) as hooks:
         alert = firing()
         assert await results(hooks, alert) == ["counts"]
-        monkeypatch.setattr(hooks.control.journal, "submit", lambda entry, done: True)
+        monkeypatch.setattr(hooks.control.journal, "submit", lambda entry, on_done: True)
         for _ in range(2):
             status, problem = await hooks.post(AM, webhook({**alert, "status": "resolved"}))
             assert (status, problem["code"]) == (503, "journal_unavailable")
@@ -223,7 +225,7 @@ async def test_what_a_full_queue_did_not_keep_is_kept_at_the_repeat(
 ) -> None:
     async with hook_harness(tmp_path, limits={"append_timeout_s": 0.5}) as hooks:
         hooks.warm()
-        monkeypatch.setattr(hooks.control.journal, "submit", lambda entry, done: False)
+        monkeypatch.setattr(hooks.control.journal, "submit", lambda entry, on_done: False)
         alert = firing()
         for _ in range(2):
             status, problem = await hooks.post(AM, webhook(alert))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from router.control.store.journal_rows import FILE, export
+from router.control.store.journal_rows import FILE, export, row
 from router.errors import StartError
 from router.rollout.model.entry import Entry
 from router.rollout.model.events import ReleaseAsked, Ticked, VerdictReached
@@ -256,7 +256,7 @@ async def test_a_corrupt_journal_goes_on_from_its_copy_with_what_the_operator_as
     with pytest.raises(StartError, match="corrupt"):
         await machine.start()
     copy = machine.folder / "copy.jsonl"
-    export(entries, copy)
+    export([row(entry.seq, entry) for entry in entries], copy)
     control = await machine.start(str(copy), "v1")
     assert control.states() == {"v1": "active", "v2": "draining"}
     assert control.service_controller.executor.cell.read() == Route(first_generation(2) + 1, active=0)
@@ -275,7 +275,7 @@ async def test_entries_that_make_no_sense_without_lost_ones_are_left_out(machine
     corrupt(machine)
     machine.fresh_memory()
     copy = machine.folder / "copy.jsonl"
-    export([entry for entry in entries if entry.data.get("states") != {"v1": "active"}], copy)
+    export([row(entry.seq, entry) for entry in entries if entry.data.get("states") != {"v1": "active"}], copy)
     control = await machine.start(str(copy), "v2")
     assert control.states() == {"v2": "active"}
     await control.end()

@@ -14,7 +14,7 @@ import pytest
 
 from router.control.store.journal import Journal, JournalUnavailable
 from router.control.store.journal_opening import begun_anew, corrupt, opened
-from router.control.store.journal_rows import FILE, export
+from router.control.store.journal_rows import FILE, SCHEMA_VERSION, export, row
 from router.errors import Refusal, StartError
 from router.rollout.model.entry import Entry
 from router.runtime.exit_codes import exit_code
@@ -89,7 +89,7 @@ async def test_a_busy_disk_refuses_people_and_keeps_the_verdict_for_later(tmp_pa
         other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
         numbers: list[int] = []
-        assert kept.submit(entry("rolled_back"), numbers.append)
+        assert kept.submit(entry("rolled_back"), on_done=numbers.extend)
         with pytest.raises(JournalUnavailable) as caught:
             await kept.append(entry("switched"))
         assert (caught.value.code, caught.value.in_doubt) == ("journal_unavailable", False)
@@ -142,7 +142,7 @@ async def main():
     except JournalUnavailable as error:
         print(error.code)
     numbers = []
-    journal.submit(entry, numbers.append)
+    journal.submit(entry, on_done=numbers.extend)
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     while not numbers:
         await asyncio.sleep(0.01)
@@ -253,7 +253,7 @@ def test_a_file_that_is_no_journal(tmp_path: Path, content: bytes) -> None:
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     database, _ = opened(tmp_path, 0.0)
-    database.execute("PRAGMA user_version = 2")
+    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     database.close()
     with pytest.raises(StartError, match="newer release"):
         opened(tmp_path, 0.0)
@@ -262,7 +262,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
 async def test_a_sound_journal_is_never_replaced(tmp_path: Path) -> None:
     await fill(tmp_path, 2)
     copy = tmp_path / "copy.jsonl"
-    export([entry()], copy)
+    export([row(1, entry())], copy)
     with pytest.raises(StartError) as caught:
         begun_anew(tmp_path, copy, 0.0, lambda found: found)
     assert (caught.value.code, exit_code(caught.value)) == ("journal_sound", 2)
@@ -270,7 +270,7 @@ async def test_a_sound_journal_is_never_replaced(tmp_path: Path) -> None:
 
 async def test_the_same_start_again_goes_on_with_the_journal_that_it_began(tmp_path: Path) -> None:
     copy = tmp_path / "copy.jsonl"
-    export([replace(entry(), seq=7)], copy)
+    export([row(7, entry())], copy)
     database, entries, begun = begun_anew(tmp_path, copy, 0.0, lambda found: found)
     assert (begun, [found.seq for found in entries]) == (True, [1])
     kept = Journal(database, 1, FailPoint())
@@ -296,7 +296,7 @@ def test_a_copy_that_is_none(tmp_path: Path, content: str | None, code: str) -> 
 
 async def test_what_names_another_entry_follows_it_when_numbers_move(tmp_path: Path) -> None:
     copy = tmp_path / "copy.jsonl"
-    export([replace(entry(), seq=5), replace(entry("abandoned", abandons=5), seq=9)], copy)
+    export([row(5, entry()), row(9, entry("abandoned", abandons=5))], copy)
     database, entries, _ = begun_anew(tmp_path, copy, 0.0, lambda found: found)
     assert entries[1].data == {"abandons": 1}
     database.close()

@@ -1,1 +1,1 @@
-"""The records of the journal: which of their entries are effective."""
+"""The records of the journal: the key that a record may have, which records are effective, and the changes made by key."""
