@@ -121,7 +121,7 @@ STATE: Final = (
           'Record(entry_types.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost'),
     Guard(9, "control/core/test_recovery.py::test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_journal_it",
           "control/core/executor.py", "CommandExecutor._apply",
-          "self.pending_entry.write(generation, orjson.dumps(entry))"),
+          "self.pending_entry.write(generation, orjson.dumps(entry.as_dict()))"),
     Guard(9, "control/core/test_recovery.py::test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_journal_it",
           "control/core/recovery.py", "_adopt_memory",
           "found = _pending_entry(executor, word, named) or recovered("),

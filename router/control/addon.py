@@ -11,8 +11,8 @@ from typing import Any
 from prometheus_client.metrics_core import Metric
 
 from router.rollout.cases.promotion_check import PromotionCheck
+from router.rollout.facts.entry import Entry
 from router.rollout.judge.verdict import TriggerResult
-from router.rollout.model.entry import Entry
 from router.settings.settings import Settings
 
 Document = dict[str, Any]

@@ -32,7 +32,7 @@ from router.control.monitors.alarms import Alarms
 from router.control.start_heartbeat import StartHeartbeat
 from router.control.wiring import AddonDeps, Core, CoreDeps, add_addons, build_core, open_journal
 from router.errors import Refusal, StartError
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.runtime import clock, fd_limits, logs
 from router.runtime.child_args import ControlArgs, decode
 from router.runtime.exit_codes import exit_code

@@ -57,7 +57,7 @@ from router.control.versions.mlflow_addon import MlflowAddon
 from router.control.views.queries import Queries
 from router.errors import Refusal, StartError
 from router.errors.codes import StartCode
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.runtime import clock
 from router.runtime.child_args import ControlArgs
 from router.runtime.failpoint import FailPoint

@@ -10,10 +10,10 @@ from typing import Any
 
 from router.control.drills.addon import DrillsAddon
 from router.control.drills.answers import DrillDocument, DrillDryRun
+from router.rollout.facts.entry import Entry
 from router.rollout.judge.baseline import estimate
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry
 from router.rollout.outcome import Outcome
 from router.runtime.printable_json import json_bytes
 from router.shm.segment import Segment

@@ -16,7 +16,7 @@ from router.control.admin import app
 from router.control.alerts import routes as alert_routes
 from router.control.alerts.addon import AlertsAddon
 from router.control.store.journal_opening import opened
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.runtime import clock
 from router.settings.settings import Settings
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings

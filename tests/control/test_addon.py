@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
 from router.control.views import metrics
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.rollout.units import SECOND_NS
 from tests.control.control_harness import ControlHarness
 

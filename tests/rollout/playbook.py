@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
+from router.rollout.facts.entry import Entry
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.machine import Machine
 from router.rollout.machine.registry import Registry
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Command, Effect, Record
-from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.events import Event, ProbeCompleted, VerdictReached
 from router.rollout.model.route import first_generation
 from router.rollout.placement.effects import effects
@@ -31,12 +30,12 @@ class Playbook:
         self.entries: list[Entry] = []
         self.table = SlotTable()
         self.now_ns = 10 * SECOND
-        self.fold(Entry(entry_types.BOOT, "", "control", {"boot": 1}, 0.0, 0, 1))
+        self.fold(Entry.of(entry_types.BOOT, "", "control", {"boot": 1}, 0.0, 0, 1))
 
     def fold(self, *entries: Entry) -> list[Effect]:
         """Fold the entries of one record; return its effects."""
         numbered = [
-            replace(entry, data=json.loads(json.dumps(entry.data)), seq=seq)
+            Entry.of(**(json.loads(json.dumps(entry.as_dict())) | {"seq": seq}))
             for seq, entry in enumerate(entries, len(self.entries) + 1)
         ]
         before = self.registry.targets
@@ -50,10 +49,10 @@ class Playbook:
         return self.fold(*(self._entry(record) for record in records))
 
     def _entry(self, record: Record) -> Entry:
-        entry = Entry(record.type, "svc", record.actor, dict(record.data), self.now_ns / SECOND, self.now_ns, 1)
-        if route_generation(entry) is not None:
-            entry.data.setdefault("base", self.registry.generation)
-        return entry
+        data = dict(record.data)
+        if "states" in data and data.get("generation") is not None:
+            data.setdefault("base", self.registry.generation)
+        return Entry.of(record.type, "svc", record.actor, data, self.now_ns / SECOND, self.now_ns, 1)
 
     def seed(self, active: str = "v1", standby: str | None = "v2") -> Playbook:
         for version, state in ((active, "active"), (standby, "standby")):

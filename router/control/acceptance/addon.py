@@ -9,10 +9,11 @@ from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.automation import CriterionLearned
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import record_of
+from router.rollout.facts.switches import RolledBack
 from router.rollout.judge.criteria import NOT_LATE, learned
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry
 from router.rollout.model.events import CriterionRemoved, CriterionSet, Event
 from router.runtime import clock
 
@@ -29,25 +30,28 @@ class AcceptanceAddon(Addon):
         self._learn_from_last((service,), entries)
 
     def _learn_from_last(self, services: Iterable[str], entries: Sequence[Entry]) -> None:
-        known = {entry.data["origin"] for entry in entries if entry.type == entry_types.CRITERION_ADDED}
+        known = {entry.fact.origin for entry in entries if isinstance(entry.fact, CriterionLearned)}
         for name in services:
-            rollbacks = [entry for entry in entries if entry.service == name and entry.type == entry_types.ROLLED_BACK]
-            if rollbacks and rollbacks[-1].data["incident"] not in known:
-                self.on_entry(rollbacks[-1])
+            rollbacks = [e.fact for e in entries if e.service == name and isinstance(e.fact, RolledBack)]
+            if rollbacks and rollbacks[-1].incident not in known:
+                self._learn(name, rollbacks[-1])
 
     def on_entry(self, entry: Entry) -> None:
         """Learn from a rollback with a trigger: an automatic one, or a proposal that an operator approved."""
-        service_controller = self._control_loop.services.get(entry.service)
-        trigger = entry.data.get("trigger") if entry.type == entry_types.ROLLED_BACK else None
+        if isinstance(entry.fact, RolledBack):
+            self._learn(entry.service, entry.fact)
+
+    def _learn(self, service: str, rollback: RolledBack) -> None:
+        service_controller, trigger = self._control_loop.services.get(service), rollback.trigger
         if service_controller is None or not trigger or not service_controller.service.acceptance.learn:
             return
         rules = service_controller.service.rules
         if (found := learned(trigger, rules.error_rate.rate_floor, rules.latency.slo_share)) is None:
             return
         metric, limit = found
-        reason = f"{entry.data['from']} was rolled back: {entry.data['reason']}"
-        data = {"metric": metric, "limit": limit, "origin": entry.data["incident"], "reason": reason}
-        service_controller.executor.perform([Record(entry_types.CRITERION_ADDED, "control", data)], clock.now_ns())
+        reason = f"{rollback.left} was rolled back: {rollback.reason}"
+        fact = CriterionLearned(metric=metric, limit=limit, origin=rollback.incident or "", reason=reason)
+        service_controller.executor.perform([record_of(fact, "control")], clock.now_ns())
 
     # -- for operators
     def show(self, service: str) -> Document:

@@ -49,16 +49,15 @@ from router.rollout.alerts.alert_store import (
     AlertStore,
     Key,
     StoredAlert,
-    entry_data,
+    fact_of_alert,
     key_of,
     not_configured,
     result,
     standing_alerts,
 )
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import record_of
 from router.rollout.judge.verdict import TriggerResult
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry
 from router.rollout.model.events import ProposalDue
 from router.rollout.text import shorten_line
 from router.runtime import clock
@@ -210,7 +209,7 @@ class AlertsAddon(Addon):
         """Return an alert whose sender gives no start with the start of the same alert that still fires, else with now."""
         newest = self._store.newest(alert.service, alert.fingerprint)
         if newest is not None and (not newest.ended or alert.status == "resolved"):
-            return replace(alert, starts_at=newest.data["starts_at"])
+            return replace(alert, starts_at=newest.fact.starts_at)
         return alert if alert.status == "resolved" else replace(alert, starts_at=clock.wall_s())
 
     def _take_one(self, service_controller: ServiceController, alert: Alert, batch: _Batch) -> AlertResult:
@@ -225,7 +224,7 @@ class AlertsAddon(Addon):
             self._store.mark_seen(alert, clock.wall_s())
         if (unwritten := self._unwritten.get(key)) is not None:
             batch.wait_for(unwritten)
-        detail = f"known since {clock.iso(known.at)}: {known.data['fate']}"
+        detail = f"known since {clock.iso(known.at)}: {known.fact.fate}"
         return AlertResult(alert.fingerprint, "duplicate", detail, service_controller.name)
 
     def _limited(self, alert: Alert, batch: _Batch) -> AlertResult | None:
@@ -267,7 +266,7 @@ class AlertsAddon(Addon):
                 del self._unwritten[key]
             written.set_result(seq)
 
-        record = Record(entry_types.ALERT, sender, entry_data(alert, found))
+        record = record_of(fact_of_alert(alert, found), sender)
         self._not_kept.discard(key)
         self._unwritten[key] = written
         change = service_controller.executor.perform([record], clock.now_ns(), on_disk)
@@ -314,12 +313,13 @@ class AlertsAddon(Addon):
                 if found_result.action != "ask" or found_result.state != "fail":
                     continue
                 for found in standing_alerts(self._firing(service_controller, kind), self.settings.stands_for_s, now_s):
-                    cause = f"{kind}:{found.data['name']}"
-                    if not service_controller.registry.proposals.is_new(found.data["about"], cause, now_ns):
+                    cause = f"{kind}:{found.fact.name}"
+                    about = found.fact.about or ""
+                    if not service_controller.registry.proposals.is_new(about, cause, now_ns):
                         continue
                     cost = service_controller.impact(found_result.as_dict(), now_ns)
-                    alert = {name: found.data[name] for name in ("name", "summary", "fingerprint", "labels")}
-                    due = ProposalDue(found.data["about"], cause, found_result.as_dict(), alert, cost, found.actor)
+                    alert = {name: getattr(found.fact, name) for name in ("name", "summary", "fingerprint", "labels")}
+                    due = ProposalDue(about, cause, found_result.as_dict(), alert, cost, found.actor)
                     service_controller.handle(due, now_ns)
 
     # -- the add-on
@@ -375,17 +375,17 @@ def _not_taken(raw_alert: RawAlert, code: RefusalCode, detail: str) -> AlertResu
 
 def as_document(found: StoredAlert) -> Document:
     """Return a remembered alert with times in RFC 3339."""
-    starts_at = found.data["starts_at"]
+    fact, starts_at = found.fact, found.fact.starts_at
     return {
         "service": found.service,
-        **{name: found.data[name] for name in ("kind", "name", "summary", "fingerprint", "version", "about")},
+        **{name: getattr(fact, name) for name in ("kind", "name", "summary", "fingerprint", "version", "about")},
         "status": "resolved" if found.ended else "firing",
-        "fate": found.data["fate"],
-        "detail": found.data["detail"],
+        "fate": fact.fate,
+        "detail": fact.detail,
         "sender": found.actor,
         "starts_at": None if starts_at is None else clock.iso(starts_at),
         "at": clock.iso(found.at),
         "heard_at": clock.iso(found.last_seen_at),
-        "labels": found.data["labels"],
+        "labels": fact.labels,
         "seq": found.seq or None,
     }

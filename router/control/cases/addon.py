@@ -32,11 +32,12 @@ from router.errors import Refusal, StartError
 from router.errors.codes import RefusalCode
 from router.rollout.cases.comparison import ComparisonLimits
 from router.rollout.cases.promotion_check import PromotionCheck, SuiteResult
+from router.rollout.facts.cases import CasesChecked, CasesFrozen, SuiteExtended, SuiteReduced
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import record_of
+from router.rollout.facts.versions import Verified
 from router.rollout.incidents.incident import INCIDENTS_MAX
 from router.rollout.incidents.timeline_text import cases_text
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry
 from router.rollout.model.target import State, Target
 from router.rollout.text import shorten
 from router.runtime import clock
@@ -73,8 +74,8 @@ class CasesAddon(Addon):
         self.checks = Checks(control_loop.tasks)
         self.builder = CaseBuilder(control_loop, self.captured, self.store, control_loop.segment.words[at.H_BOOT])
         self._summaries: dict[str, Summary] = {}
-        self._built: dict[str, dict[str, Any]] = {name: {} for name in control_loop.services}
-        """By service and incident: the data of its `cases_frozen` entry, the oldest first."""
+        self._built: dict[str, dict[str, CasesFrozen]] = {name: {} for name in control_loop.services}
+        """By service and incident: the last fact about its cases, the oldest incident first."""
         self._promotion_parts: dict[str, tuple[tuple[Any, ...], PromotionCheck]] = {}
         self._checked: dict[str, dict[str, SuiteResult]] = {name: {} for name in control_loop.services}
         self._next_load_ns = self._next_tidy_ns = 0
@@ -91,7 +92,7 @@ class CasesAddon(Addon):
         """Fold an entry. A rollback makes cases due; a change of the suite makes a reload due."""
         self.builder.on_entry(entry)
         self._fold(entry)
-        if entry.type == entry_types.VERIFIED and entry.service in self.control_loop.services:
+        if isinstance(entry.fact, Verified) and entry.service in self.control_loop.services:
             self._check_candidate(self.control_loop.services[entry.service])
 
     def service_added(self, service: str, entries: Sequence[Entry]) -> None:
@@ -164,12 +165,12 @@ class CasesAddon(Addon):
 
     def _cases_built(self, service: str, record: dict[str, Any]) -> dict[str, Any]:
         incident, version = record["id"], record["from"]
-        data = self._built[service].get(incident)
-        if data is None:
+        fact = self._built[service].get(incident)
+        if fact is None:
             why = self._why_none(service, record)
             return {"incident": incident, "version": version, "seen": None, "made": None, "left_out": {}, "why": why}
-        made = {"seen": data["seen"], "made": len(data["cases"]), "left_out": data.get("left_out", {})}
-        return {"incident": incident, "version": data["version"], **made, "why": cases_text(data)}
+        made = {"seen": fact.seen, "made": len(fact.cases), "left_out": fact.left_out or {}}
+        return {"incident": incident, "version": fact.version, **made, "why": cases_text(fact)}
 
     def _why_none(self, service: str, record: dict[str, Any]) -> str:
         if not self.control_loop.services[service].service.cases.capture:
@@ -248,24 +249,23 @@ class CasesAddon(Addon):
         self.control_loop.alarms.down("cases_not_deleted")
         for service, count in gone.items():
             if service in self.control_loop.services:
-                record = Record(entry_types.CASES_REMOVED, "control", {"count": count, "why": "expired"})
+                record = record_of(SuiteReduced(count=count, why="expired"), "control")
                 self.control_loop.services[service].executor.perform([record], clock.now_ns())
 
     # -- the promotion check
     def _fold(self, entry: Entry) -> None:
-        if entry.type in (entry_types.CASES_FROZEN, entry_types.CASES_ADDED, entry_types.CASES_REMOVED):
+        fact = entry.fact
+        if isinstance(fact, CasesFrozen | SuiteExtended | SuiteReduced):
             self._next_load_ns = 0
             self._changes[entry.service] += 1
-        if entry.type == entry_types.CASES_FROZEN and entry.service in self._built:
+        if isinstance(fact, CasesFrozen) and entry.service in self._built:
             built = self._built[entry.service]
-            built[entry.data["incident"]] = entry.data
+            built[fact.incident] = fact
             if len(built) > INCIDENTS_MAX:
                 del built[next(iter(built))]
-        if entry.type == entry_types.CASES_CHECKED and entry.service in self._checked:
-            data = entry.data
-            self._checked[entry.service][data["version"]] = SuiteResult(
-                *(data["version"], data.get("deployment"), data["revision"], data["cases"], data["failed"]),
-                tuple(data["failing"]),
+        if isinstance(fact, CasesChecked) and entry.service in self._checked:
+            self._checked[entry.service][fact.version] = SuiteResult(
+                fact.version, fact.deployment, fact.revision, fact.cases, fact.failed, fact.failing
             )
 
     def promotion_checks(self) -> dict[str, Callable[[], PromotionCheck]]:
@@ -360,16 +360,16 @@ class CasesAddon(Addon):
         self, service_controller: ServiceController, target: Target, check: CheckRun, revision: str
     ) -> None:
         failing = check.failing
-        data = {
-            "version": target.version,
-            "deployment": target.deployment,
-            "revision": revision,
-            "cases": check.total,
-            "passed": sum(result.state == "pass" for result in check.results),
-            "failed": len(failing),
-            "failing": failing[:FAILING_NAMED_MAX],
-        }
-        service_controller.executor.perform([Record(entry_types.CASES_CHECKED, check.by, data)], clock.now_ns())
+        fact = CasesChecked(
+            version=target.version,
+            deployment=target.deployment,
+            revision=revision,
+            cases=check.total,
+            passed=sum(result.state == "pass" for result in check.results),
+            failed=len(failing),
+            failing=tuple(failing[:FAILING_NAMED_MAX]),
+        )
+        service_controller.executor.perform([record_of(fact, check.by)], clock.now_ns())
 
     async def _run_target(self, service_controller: ServiceController, target: Target) -> RunTarget:
         rewrite = service_controller.sent_rewrite(target.rewrite)

@@ -23,11 +23,14 @@ from router.control.core.loop import ControlLoop
 from router.control.store.case_store import CaseStore
 from router.control.store.cases_file import Added, Caps
 from router.errors import Refusal
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry
+from router.rollout.facts.cases import CasesFrozen
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import record_of
+from router.rollout.facts.router_itself import Abandoned
+from router.rollout.facts.switches import RolledBack
 from router.rollout.model.route import BOOT_SHIFT
 from router.rollout.stats.figures import CAPTURED_AFTER_NS
+from router.rollout.units import SECOND_NS
 from router.runtime import clock
 
 log = logging.getLogger(__name__)
@@ -54,7 +57,7 @@ CASES_MAX: Final = 50
 class PendingBuild:
     """The cases of one rollback, as far as they are built. Captures from `since_ns` to `until_ns` are read next, at `next_ns`.
 
-    `busy`: a try is under way. `frozen`: the data of the last `cases_frozen` entry; `found`: captures that were read since, by
+    `busy`: a try is under way. `frozen`: the last fact about them; `found`: captures that were read since, by
     what became of them (`seen`, and the reasons for no case). `generation`: the route of the rollback.
     """
 
@@ -67,7 +70,7 @@ class PendingBuild:
     until_ns: int
     next_ns: int
     busy: bool = False
-    frozen: dict[str, Any] | None = None
+    frozen: CasesFrozen | None = None
     seen: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -92,7 +95,7 @@ class CaseBuilder:
 
     def restore(self, entries: Sequence[Entry]) -> None:
         """Fold the entries of the journal, without the changes that were abandoned."""
-        abandoned = {entry.data.get("abandons") for entry in entries if entry.type == entry_types.ABANDONED}
+        abandoned = {entry.fact.abandons for entry in entries if isinstance(entry.fact, Abandoned)}
         for entry in entries:
             if entry.seq not in abandoned:
                 self.on_entry(entry)
@@ -105,39 +108,36 @@ class CaseBuilder:
 
     def on_entry(self, entry: Entry) -> None:
         """Fold an entry: a rollback becomes pending; after its first cases only late requests are waited for."""
-        if entry.type == entry_types.CASES_FROZEN:
-            self._frozen(entry.data)
-        elif (
-            entry.type == entry_types.ROLLED_BACK
-            and entry.boot == self._boot
-            and entry.service in self._control_loop.services
-        ):
-            data = entry.data
-            if data.get("from") and self._control_loop.services[entry.service].service.cases.capture:
-                self.pending.setdefault(data["incident"], self._begun(entry))
+        fact = entry.fact
+        if isinstance(fact, CasesFrozen):
+            self._frozen(fact, entry.monotonic_ns)
+        elif isinstance(fact, RolledBack) and entry.boot == self._boot and entry.service in self._control_loop.services:
+            if fact.left and self._control_loop.services[entry.service].service.cases.capture:
+                self.pending.setdefault(fact.incident or "", self._begun(entry, fact))
 
-    def _begun(self, entry: Entry) -> PendingBuild:
-        data, at_ns = entry.data, entry.monotonic_ns
+    def _begun(self, entry: Entry, rollback: RolledBack) -> PendingBuild:
+        at_ns = entry.monotonic_ns
         window_ns = int(self._control_loop.services[entry.service].service.cases.freeze_window_s * 1e9)
         due_ns = at_ns + DELAY_NS
         return PendingBuild(
             service=entry.service,
-            version=data["from"],
-            incident=data["incident"],
+            version=rollback.left or "",
+            incident=rollback.incident or "",
             rolled_back_ns=at_ns,
-            generation=data["generation"],
+            generation=rollback.generation or 0,
             since_ns=at_ns - window_ns,
             until_ns=due_ns,
             next_ns=due_ns + SETTLE_NS,
         )
 
-    def _frozen(self, data: dict[str, Any]) -> None:
-        incident = data["incident"]
+    def _frozen(self, fact: CasesFrozen, at_ns: int) -> None:
+        incident = fact.incident
         build = self.pending.pop(incident, None) or self.late.pop(incident, None)
         if build is None:
             return
-        build.frozen, build.seen, build.left_out = data, 0, Counter()
-        build.until_ns = data.get("until_ns", build.until_ns)
+        build.frozen, build.seen, build.left_out = fact, 0, Counter()
+        if fact.until_s is not None:
+            build.until_ns = at_ns - round(fact.until_s * SECOND_NS)
         if not build.last:
             self.late[incident] = build
             _read_later(build)
@@ -175,7 +175,7 @@ class CaseBuilder:
                 build.service, build.since_ns, build.until_ns, FAILURES_MAX, build.version
             )
             failures = [failure for failure in failures if failure["generation"] < build.generation]
-            made = len(build.frozen["cases"]) if build.frozen is not None else 0
+            made = len(build.frozen.cases) if build.frozen is not None else 0
             cases_max = max(min(CASES_MAX, settings.cases_max) - made, 0)
             cases = await asyncio.to_thread(cases_of, failures, build.version, build.incident, cases_max)
             left_out = await asyncio.to_thread(left_out_reasons, failures, build.version, build.incident)
@@ -195,8 +195,9 @@ class CaseBuilder:
         build.seen += len(failures)
         build.left_out.update(left_out)
         if build.frozen is None or added.added or added.refused or (build.last and build.seen):
-            data = _entry_data(build, added, settings.freeze_window_s)
-            service_controller.executor.perform([Record(entry_types.CASES_FROZEN, "control", data)], clock.now_ns())
+            frozen_ns = clock.now_ns()
+            fact = _fact(build, added, settings.freeze_window_s, frozen_ns)
+            service_controller.executor.perform([record_of(fact, "control")], frozen_ns)
             log.info("incident %s: %d cases of %d failing requests", build.incident, len(added.added), len(failures))
         elif build.last:
             self.late.pop(build.incident, None)
@@ -211,20 +212,19 @@ def _read_later(build: PendingBuild) -> None:
     build.next_ns = build.until_ns + SETTLE_NS
 
 
-def _entry_data(build: PendingBuild, added: Added, window_s: float) -> dict[str, Any]:
-    """Return the data of a `cases_frozen` entry: the counts of the whole incident."""
-    before = build.frozen or {"seen": 0, "cases": [], "dropped": 0, "refused": 0, "left_out": {}}
-    cases = dict.fromkeys((*before["cases"], *added.added, *added.known))
-    data = {
-        "incident": build.incident,
-        "version": build.version,
-        "seen": before["seen"] + build.seen,
-        "cases": list(cases),
-        "dropped": before["dropped"] + len(added.dropped),
-        "refused": before["refused"] + len(added.refused),
-        "left_out": dict(Counter(before.get("left_out", {})) + build.left_out),
-        "window_s": window_s,
-        "until_ns": build.until_ns,
-    }
-    late = before.get("late", 0) + (build.seen if build.frozen is not None else 0)
-    return data | ({"late": late} if late else {})
+def _fact(build: PendingBuild, added: Added, window_s: float, now_ns: int) -> CasesFrozen:
+    """Return the counts of the whole incident as of now."""
+    before = build.frozen or CasesFrozen(incident=build.incident, version=build.version, seen=0)
+    cases = dict.fromkeys((*before.cases, *added.added, *added.known))
+    return CasesFrozen(
+        incident=build.incident,
+        version=build.version,
+        seen=before.seen + build.seen,
+        cases=tuple(cases),
+        dropped=before.dropped + len(added.dropped),
+        refused=before.refused + len(added.refused),
+        left_out=dict(Counter(before.left_out or {}) + build.left_out),
+        window_s=window_s,
+        until_s=(now_ns - build.until_ns) / SECOND_NS,
+        late=before.late + (build.seen if build.frozen is not None else 0),
+    )

@@ -14,8 +14,9 @@ from router.control.views.addon_answers import CheckProgress
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.cases.case import Case
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
+from router.rollout.facts.cases import SuiteExtended, SuiteReduced
+from router.rollout.facts.fact import Fact
+from router.rollout.facts.record import record_of
 from router.runtime import clock
 
 
@@ -57,7 +58,8 @@ class CaseOperations:
         done = await self._store.call(lambda file: file.add(service, signed, caps, now_s, whole=True, dry_run=dry_run))
         result = {"added": list(done.added), "known": list(done.known), "dropped": list(done.dropped)}
         if not dry_run:
-            self._journal(service_controller, entry_types.CASES_ADDED, actor, result)
+            fact = SuiteExtended(added=tuple(done.added), known=tuple(done.known), dropped=tuple(done.dropped))
+            self._journal(service_controller, actor, fact)
         return {"service": service, **result, "dry_run": dry_run}
 
     async def remove(self, service: str, name: str, actor: str) -> Document:
@@ -65,9 +67,7 @@ class CaseOperations:
         service_controller = self._service_controller(service)
         if not await self._store.call(lambda file: file.remove(service, [name])):
             raise _unknown_cases(service, [name])
-        self._journal(
-            service_controller, entry_types.CASES_REMOVED, actor, {"count": 1, "cases": [name], "why": "removed"}
-        )
+        self._journal(service_controller, actor, SuiteReduced(count=1, cases=(name,), why="removed"))
         return {"service": service, "removed": [name]}
 
     async def check(
@@ -103,8 +103,8 @@ class CaseOperations:
         self._addon.checks.cancel(check)
         return check.progress()
 
-    def _journal(self, service_controller: ServiceController, kind: str, actor: str, data: Document) -> None:
-        service_controller.executor.perform([Record(kind, actor, data)], clock.now_ns())
+    def _journal(self, service_controller: ServiceController, actor: str, fact: Fact) -> None:
+        service_controller.executor.perform([record_of(fact, actor)], clock.now_ns())
 
 
 def as_document(stored: Stored, expire_after_s: float, *, full: bool) -> Document:

@@ -33,6 +33,7 @@ from router.control.store.journal import APPEND_TIMEOUT_S, Journal
 from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.entry import Entry, route_generation
 from router.rollout.incidents.timeline_text import describe
 from router.rollout.machine.machine import Machine
 from router.rollout.model import entry as entry_types
@@ -46,7 +47,7 @@ from router.rollout.model.commands import (
     RaiseAlarm,
     Record,
 )
-from router.rollout.model.entry import SWITCHES, Entry, route_generation
+from router.rollout.model.entry import SWITCHES
 from router.rollout.model.events import Event
 from router.rollout.model.route import SLOTS, generation_text
 from router.rollout.placement.effects import CUT_FOR_SLOT, Effects, adopted, effects, first
@@ -340,10 +341,9 @@ class CommandExecutor:
     def _entry(self, record: Record, now_ns: int) -> Entry:
         # Through JSON and back: the entry that is applied now equals, to the bit, the entry that a restart will read.
         data: dict[str, Any] = orjson.loads(orjson.dumps(record.data))
-        entry = Entry(record.type, self.name, record.actor, data, clock.wall_s(), now_ns, self._deps.boot)
-        if route_generation(entry) is not None:
+        if "states" in data and data.get("generation") is not None:
             data.setdefault("base", self.registry.generation)
-        return entry
+        return Entry.of(record.type, self.name, record.actor, data, clock.wall_s(), now_ns, self._deps.boot)
 
     def _reserve(self, entries: list[Entry]) -> None:
         self.machine.reserve(*(route_generation(entry) or 0 for entry in entries))
@@ -361,7 +361,7 @@ class CommandExecutor:
             if (generation := route_generation(entry)) is not None:
                 self._last_published = entry
                 if pending:  # shared memory outlives this process
-                    self.pending_entry.write(generation, orjson.dumps(entry))
+                    self.pending_entry.write(generation, orjson.dumps(entry.as_dict()))
         if not publish:
             return None
         return self._carry_out(effects(before, self.registry, entries, self.held.table), decided_ns)

@@ -12,9 +12,9 @@ from router.control.monitors.alarms import Alarms
 from router.control.store.in_doubt import COMPLETED, STRUCK_OUT, InDoubtChange
 from router.control.store.journal import Journal
 from router.control.store.records.effective import effective_entries, uncommitted_entries
+from router.rollout.facts.entry import Entry
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry
 from router.runtime import clock
 
 CODE = "change_in_doubt"

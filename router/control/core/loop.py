@@ -23,11 +23,11 @@ from router.control.monitors.switch_stats import SwitchStats
 from router.control.store.header_files import HeaderFiles
 from router.control.store.journal import Journal
 from router.names.resolver import Resolver
+from router.rollout.facts.entry import Entry
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import CheckStandby, Record
 from router.rollout.model.endpoint import parse_endpoint
-from router.rollout.model.entry import Entry
 from router.rollout.model.route import generation_text
 from router.runtime import clock
 from router.runtime.tasks import Tasks

@@ -21,11 +21,11 @@ from router.control.store.records.earlier_changes import EarlierChange
 from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.entry import Entry, route_generation
 from router.rollout.incidents.timeline_text import describe
 from router.rollout.machine.registry import Registry
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
-from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.rewrite import NO_REWRITE
 from router.rollout.model.target import WATCHED, State
 from router.runtime import clock

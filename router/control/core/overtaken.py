@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.entry import Entry, route_generation
 from router.rollout.machine.registry import Registry
 from router.rollout.model.commands import Command, Record
-from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.route import generation_text
 from router.rollout.text import shorten
 

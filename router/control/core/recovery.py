@@ -22,12 +22,12 @@ from router.control.store.journal_opening import begun_anew, corrupt, opened
 from router.control.store.records.effective import effective_of, uncommitted_entries
 from router.errors import InternalError, Refusal, StartError
 from router.errors.codes import StartCode
+from router.rollout.facts.entry import Entry, route_generation
 from router.rollout.machine.reconcile import Named, assumed, named_roles, recovered, versions_of
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.route import NO_SLOT, Route
 from router.rollout.model.target import State
 from router.runtime import clock
@@ -93,10 +93,10 @@ def _foldable(entries: list[Entry]) -> list[Entry]:
 def boot_entries(past: JournalState) -> list[Entry]:
     """Return the entries that a cold start journals before anything else."""
     now_ns, now_s = clock.now_ns(), clock.wall_s()
-    entries = [Entry(entry_types.BOOT, "", "control", {"boot": past.boot}, now_s, now_ns, past.boot)]
+    entries = [Entry.of(entry_types.BOOT, "", "control", {"boot": past.boot}, now_s, now_ns, past.boot)]
     if past.begun_from is not None:
         data: dict[str, Any] = {"copy": str(past.begun_from), "entries": len(past.entries)}
-        entries.insert(0, Entry(entry_types.IMPORTED, "", "operator", data, now_s, now_ns, past.boot))
+        entries.insert(0, Entry.of(entry_types.IMPORTED, "", "operator", data, now_s, now_ns, past.boot))
     return entries
 
 
@@ -257,7 +257,7 @@ def _pending_entry(executor: CommandExecutor, word: Route, named: Named) -> Entr
     if pending is None or pending[0] != word.generation or word.generation == registry.generation:
         return None
     try:
-        entry = Entry(**orjson.loads(pending[1]))
+        entry = Entry.of(**orjson.loads(pending[1]))
         trial = registry.after([entry])
     except (orjson.JSONDecodeError, InternalError, KeyError, TypeError, ValueError) as error:
         log.warning("%s: the note of route %d does not fit the journal: %r", executor.name, word.generation, error)

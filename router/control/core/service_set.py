@@ -18,12 +18,12 @@ from router.control.core.service_controller import ServiceController, limits
 from router.control.store.records.effective import effective_of
 from router.errors import InternalError, StartError
 from router.errors.codes import StartCode
+from router.rollout.facts.entry import Entry
 from router.rollout.machine.machine import Machine
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry
 from router.runtime import clock
 from router.settings.settings import Settings
 from router.shm.sample_ring import SampleRing

@@ -19,9 +19,9 @@ from router.errors.codes import RefusalCode
 from router.rollout.drills.drill import DrillPhase, DrillPlan, Mode
 from router.rollout.drills.log import DrillLog
 from router.rollout.drills.preconditions import Objection
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry
+from router.rollout.facts.drills import DrillRefused
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import record_of
 from router.runtime import clock
 from router.settings.settings import Settings
 
@@ -136,9 +136,9 @@ class DrillsAddon(Addon):
         found = runner.objections(self.under_way(), now_ns)
         plan = runner.plan(settings.mode, settings.hold_s, "schedule", "schedule", settings.schedule)
         if found:
-            data = {**plan.as_dict(), "result": "refused", "reasons": [refusal.detail for refusal in found]}
-            data["codes"] = [refusal.code for refusal in found]
-            runner.service_controller.executor.perform([Record(entry_types.DRILL_REFUSED, "schedule", data)], now_ns)
+            why = {"reasons": [refusal.detail for refusal in found], "codes": [str(refusal.code) for refusal in found]}
+            fact = DrillRefused.from_data({**plan.as_dict(), **why})
+            runner.service_controller.executor.perform([record_of(fact, "schedule")], now_ns)
             return
         self._starting = plan.id
         self._control_loop.tasks.spawn(self._scheduled(runner, plan), f"drill {plan.id}")

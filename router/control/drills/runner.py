@@ -10,12 +10,13 @@ from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
 from router.control.core.workers import Workers
 from router.rollout.drills.comparison import Performance, late_after_ms, performance_of, regressions
-from router.rollout.drills.drill import Drill, DrillEnd, DrillPhase, DrillPlan, Mode, Observation, Result, SwapBack
+from router.rollout.drills.drill import Drill, DrillEnd, DrillPhase, DrillPlan, Mode, Observation, SwapBack
 from router.rollout.drills.log import DrillLog
 from router.rollout.drills.preconditions import RECENT_S, Objection, SafetyRules, Situation, objections
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry
+from router.rollout.facts.drills import DrillEnded, DrillResult, DrillStarted, DrillSwitched
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import record_of
+from router.rollout.facts.switches import Confirmed
 from router.rollout.model.events import DrillMoveAsked
 from router.rollout.model.route import successor
 from router.rollout.model.target import State
@@ -132,7 +133,7 @@ class DrillRunner:
     # -- a real drill
     async def begin(self, plan: DrillPlan) -> Drill:
         """Journal the drill durably, and send the event of its first swap; raise JournalUnavailable."""
-        record = Record(entry_types.DRILL_STARTED, plan.actor, plan.as_dict())
+        record = record_of(DrillStarted.from_data(plan.as_dict()), plan.actor)
         await self.service_controller.executor.append_and_apply(record)
         now_ns = self._now_ns()
         self._before = Performance()
@@ -164,17 +165,17 @@ class DrillRunner:
         drill = self.drill
         if drill is None:
             return
-        data = entry.data
-        if entry.type == entry_types.DRILL_SWITCHED and data["drill"] == drill.plan.id:
-            if not data["home"]:
+        fact = entry.fact
+        if isinstance(fact, DrillSwitched) and fact.drill == drill.plan.id:
+            if not fact.home:
                 self._gate_ms = round((entry.monotonic_ns - drill.begun_ns) / 1e6, 3)
-            swap = {"home": data["home"], "generation": data["generation"], "at": clock.iso(entry.at)}
-            drill.swapped(swap, data["reason"] if data["home"] else "", entry.monotonic_ns)
-            if data["home"] and drill.away_since_ns is not None:
+            swap = {"home": fact.home, "generation": fact.generation, "at": clock.iso(entry.at)}
+            drill.swapped(swap, fact.reason if fact.home else "", entry.monotonic_ns)
+            if fact.home and drill.away_since_ns is not None:
                 away_s = (entry.monotonic_ns - drill.away_since_ns) / 1e9
                 self._during = self._performance_of(drill.plan.other, away_s, self._now_ns())
-        elif entry.type == entry_types.CONFIRMED:
-            drill.confirmed(data)
+        elif isinstance(fact, Confirmed):
+            drill.confirmed(fact)
 
     def _move(self, home: bool, why: str, now_ns: int) -> None:
         assert self.drill is not None
@@ -210,11 +211,11 @@ class DrillRunner:
             found.append(f"the last probes of {target.version} failed: {streaks.detail(target.version)}")
         return [*found, service_controller.unwell] if service_controller.unwell else found
 
-    def _end(self, drill: Drill, result: Result, now_ns: int) -> None:
+    def _end(self, drill: Drill, result: DrillResult, now_ns: int) -> None:
         """Journal the result. The report is part of the entry; its size does not depend on the traffic."""
         data = {**drill.plan.as_dict(), **self._report(drill, now_ns), "result": result, "reasons": drill.reasons}
         self.drill = None
-        self.service_controller.executor.perform([Record(entry_types.DRILL_ENDED, "control", data)], now_ns)
+        self.service_controller.executor.perform([record_of(DrillEnded.from_data(data), "control")], now_ns)
 
     def _report(self, drill: Drill, now_ns: int) -> Document:
         """Return the measurements so far."""
@@ -246,7 +247,7 @@ class DrillRunner:
         """Do everything but the swap; journal the report and return it; raise JournalUnavailable."""
         service_controller, began_ns = self.service_controller, clock.now_ns()
         await service_controller.executor.append_and_apply(
-            Record(entry_types.DRILL_STARTED, plan.actor, plan.as_dict())
+            record_of(DrillStarted.from_data(plan.as_dict()), plan.actor)
         )
         journalled_ms = _ms_since(began_ns)
         reasons, measurements = await self._perform_shadow(plan)
@@ -257,7 +258,7 @@ class DrillRunner:
             "result": "refused" if reasons else "passed",
             "reasons": reasons,
         }
-        service_controller.executor.perform([Record(entry_types.DRILL_ENDED, "control", data)], self._now_ns())
+        service_controller.executor.perform([record_of(DrillEnded.from_data(data), "control")], self._now_ns())
         return data
 
     async def _perform_shadow(self, plan: DrillPlan) -> tuple[list[str], Document]:

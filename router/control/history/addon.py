@@ -26,9 +26,10 @@ from router.control.store.history_store import HistoryStore, Readings
 from router.control.views.metric_table import counter, gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.versions import VersionFact
 from router.rollout.history.period import Period, period
 from router.rollout.history.row import FAILED, PASSED, ROLES, SERVICE_SLOT, UNDECIDED, Reading, Work
-from router.rollout.model.entry import Entry
 from router.rollout.placement.slot_table import SlotHolder
 from router.rollout.stats.work_counts import WorkCounts
 from router.runtime import clock
@@ -124,7 +125,8 @@ class HistoryAddon(Addon):
     def on_entry(self, entry: Entry) -> None:
         """End the row if roles have changed."""
         service_controller = self._control_loop.services.get(entry.service)
-        if service_controller is not None and "states" in entry.data:
+        changes_states = isinstance(entry.fact, VersionFact) and entry.fact.states is not None
+        if service_controller is not None and changes_states:
             interval = self._intervals[service_controller.name]
             self._record_verdict(service_controller, interval)
             self._read(service_controller, interval, service_controller.judge.seen_ns)

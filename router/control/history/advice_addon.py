@@ -18,10 +18,10 @@ from router.control.history.report_addon import ReportAddon
 from router.control.store.history_store import HistoryStore, HistoryUnavailable
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.versions import BaselineEstimated, VersionAccepted
 from router.rollout.history.advice import KnownRollback
 from router.rollout.history.period import Period
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 from router.runtime import clock, interpreter
 
 BASELINES_MAX: Final = 100
@@ -57,9 +57,9 @@ class AdviceAddon(Addon):
 
     def on_entry(self, entry: Entry) -> None:
         """Remember each baseline and the time from which it applied."""
-        if entry.type in (entry_types.BASELINE, entry_types.ACCEPTED) and entry.service in self._baselines:
-            if plain := entry.data.get("baseline"):
-                self._baselines[entry.service].append((int(entry.at * 1000), plain))
+        fact = entry.fact
+        if isinstance(fact, BaselineEstimated | VersionAccepted) and entry.service in self._baselines and fact.baseline:
+            self._baselines[entry.service].append((int(entry.at * 1000), fact.baseline))
 
     async def advise(self, service: str, days: float, per_month_max: float) -> Document:
         """Return the results of other limits in the last `days`, and which limits to set.

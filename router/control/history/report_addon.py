@@ -17,10 +17,10 @@ from router.control.store.history_store import HistoryStore
 from router.control.views.metric_table import PERIOD_DAYS, gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.entry import Entry
 from router.rollout.history.deployment_log import DeploymentLog, DeploymentSummary, Timestamp
 from router.rollout.history.period import Period, period
 from router.rollout.history.service_report import Price, report
-from router.rollout.model.entry import Entry
 from router.runtime import clock
 from router.shm import layout as at
 

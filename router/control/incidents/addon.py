@@ -31,13 +31,13 @@ from router.control.views import status
 from router.control.views.metric_table import gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import record_of
+from router.rollout.facts.switches import RolledBack
 from router.rollout.incidents.impact import SampleSnapshot
-from router.rollout.incidents.incident import opens
+from router.rollout.incidents.incident import rollback_in
 from router.rollout.incidents.review import Edit, Reviews
 from router.rollout.incidents.timeline import Timeline, Timelines
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry
 from router.rollout.units import SECOND_NS
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
@@ -116,8 +116,9 @@ class IncidentsAddon(Addon):
         changed = self._timelines.apply(entry)
         self._reviews.apply(entry)
         self._changed |= changed
-        if opens(entry) and entry.service in self._control_loop.services:
-            timeline = self._timelines.timelines[entry.data["incident"]]
+        rollback = rollback_in(entry.fact)
+        if rollback is not None and entry.service in self._control_loop.services:
+            timeline = self._timelines.timelines[rollback.incident or ""]
             self._open_incidents[timeline.incident] = open_incident = _OpenIncident(timeline, entry.monotonic_ns)
             # An entry older than this control was stored by its predecessor as a pending entry, and journalled only now.
             self._take_snapshot(
@@ -210,7 +211,7 @@ class IncidentsAddon(Addon):
         """Return whether the workers' confirmation is still to come. A start repeats a confirmation that was not
         journalled.
         """
-        if timeline.confirmed is not None or timeline.opening.type != entry_types.ROLLED_BACK:
+        if timeline.confirmed is not None or not isinstance(timeline.rollback, RolledBack):
             return False
         wait_s = self._control_loop.settings.timeouts.confirm_timeout_s + CONFIRM_WAIT_S
         return now_ns - max(timeline.opening.monotonic_ns, self._since_ns) < int(wait_s * SECOND_NS)
@@ -409,7 +410,7 @@ class IncidentsAddon(Addon):
                 detail = f"incident {incident} is at revision {review.revision}, not {revision}: read it again, then decide again"
                 raise Refusal(RefusalCode.REVISION_STALE, detail, facts={"revision": review.revision})
             executor = self._control_loop.services[known["service"]].executor
-            record = Record(entry_types.INCIDENT_EDITED, actor, {"incident": incident, **review.checked(edit)})
+            record = record_of(review.checked(incident, edit), actor)
             for entry in await executor.append_and_apply(record):
                 self._reviews.apply(entry)
         return await self.document(incident)

@@ -318,8 +318,8 @@ def _timeline(sources: Sources, times: dict[str, float | None]) -> Iterator[Docu
 
 
 def _workers(sources: Sources, swapped: float | None) -> list[Document]:
-    confirmed = (sources.timeline.confirmed if sources.timeline else None) or {}
-    if swapped is None:
+    confirmed = sources.timeline.confirmed if sources.timeline else None
+    if swapped is None or confirmed is None:
         return []
     return [
         {
@@ -329,7 +329,7 @@ def _workers(sources: Sources, swapped: float | None) -> list[Document]:
             "actor": None,
             "seq": None,
         }
-        for index, ms in confirmed.get("workers_ms") or ()
+        for index, ms in confirmed.workers_ms or ()
     ]
 
 

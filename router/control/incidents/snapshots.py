@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.control.core.service_controller import ServiceController
+from router.rollout.facts.evidence_time import in_memory
+from router.rollout.facts.fact import Document
+from router.rollout.facts.switches import RolledBack
 from router.rollout.incidents.impact import SampleSnapshot, merge, summarize
 from router.rollout.incidents.impact import beginning_ns as fault_beginning_ns
 from router.rollout.incidents.timeline import Timeline
@@ -41,7 +44,7 @@ class Snapshot:
         known, decided_ns = self.known, self.timeline.opening.monotonic_ns
         start_ns = known["start_ns"] if known else beginning_ns(self.timeline)
         if known is None:
-            trigger = self.timeline.opening.data.get("trigger") or {}
+            trigger = _trigger(self.timeline)
             start_ns = fault_beginning_ns(start_ns, trigger, self.trails[0], decided_ns)
         seen_now = [
             summarize(trail, start_ns, decided_ns, known and known[role])
@@ -58,10 +61,17 @@ class Snapshot:
         }
 
 
+def _trigger(timeline: Timeline) -> Document:
+    """Return the trigger of a rollback, with the monotonic time of its first fault; empty without one."""
+    rollback = timeline.rollback
+    trigger = rollback.trigger if isinstance(rollback, RolledBack) else None
+    return in_memory(trigger, timeline.opening.monotonic_ns) or {}
+
+
 def beginning_ns(timeline: Timeline) -> int:
     """Return when the incident began: at the first fault of the evidence, else at the promotion, at most BEFORE_S back."""
     opening, promoted = timeline.opening, timeline.promoted
-    if since_ns := (opening.data.get("trigger") or {}).get("evidence_since_ns"):
+    if since_ns := _trigger(timeline).get("evidence_since_ns"):
         return int(since_ns)
     earliest_ns = opening.monotonic_ns - int(BEFORE_S * SECOND_NS)
     if promoted is None or promoted.boot != opening.boot:

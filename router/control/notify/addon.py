@@ -28,8 +28,8 @@ from router.control.store.outbox import Outbox, Stock
 from router.control.views.metric_table import counter, gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.router_itself import Abandoned
 from router.rollout.notifications.feed import NotificationFeed
 from router.rollout.notifications.notification import Notification, from_dict, record_completed
 from router.runtime import clock
@@ -128,7 +128,7 @@ class NotifyAddon(Addon):
         """Announce entries that the predecessor did not: it may have died between an entry and its notification."""
         since = clock.wall_s() - CATCH_UP_S
         recent = [entry for entry in entries if entry.at >= since] if self.deliveries else []
-        abandoned = {entry.data["abandons"] for entry in recent if entry.type == entry_types.ABANDONED}
+        abandoned = {entry.fact.abandons for entry in recent if isinstance(entry.fact, Abandoned)}
         for entry in recent:
             try:
                 if entry.seq not in abandoned:

@@ -18,9 +18,9 @@ from router.control.store.records.request_key import RequestKey
 from router.control.views.metric_table import gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.proposals import DecisionRefused
+from router.rollout.facts.record import record_of
 from router.rollout.machine import proposal_rules
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
 from router.rollout.model.events import Override, ProposalDecided
 from router.rollout.notifications.notification import Notification
 from router.rollout.proposals.proposal import Proposal
@@ -172,8 +172,8 @@ class ProposalsAddon(Addon):
         if problems.is_temporary(refusal) or self._refused.get(proposal.id, 0) >= REFUSALS_MAX:
             return
         self._refused[proposal.id] = self._refused.get(proposal.id, 0) + 1
-        data = {"proposal": proposal.id, "verb": event.verb, "code": refusal.code, "reason": refusal.detail}
-        service_controller.executor.perform([Record(entry_types.DECISION_REFUSED, event.actor, data)], clock.now_ns())
+        fact = DecisionRefused(proposal=proposal.id, verb=event.verb, code=str(refusal.code), reason=refusal.detail)
+        service_controller.executor.perform([record_of(fact, event.actor)], clock.now_ns())
 
 
 def _impact(proposal: Proposal, service_controller: ServiceController) -> dict[str, Any] | None:

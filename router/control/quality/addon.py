@@ -22,11 +22,12 @@ from router.control.core.service_controller import ServiceController
 from router.control.quality.answers import RelearnAnswer
 from router.control.views.addon_answers import DriftFinding, ReferenceSummary
 from router.control.views.metric_table import gauge
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.fact import Fact
+from router.rollout.facts.inputs import InputDrift, InputsForgotten, InputsLearned
+from router.rollout.facts.record import record_of
 from router.rollout.judge.rules import Action
 from router.rollout.judge.verdict import TriggerResult
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry
 from router.rollout.quality.drift import DriftContext, DriftJudge, DriftRules, DriftStatus, Finding
 from router.rollout.quality.reference import Reference, reference_from_dict
 from router.rollout.units import SECOND_NS
@@ -158,24 +159,17 @@ class QualityAddon(Addon):
     def _apply(self, state: DriftState, now: DriftContext, status: DriftStatus, now_ns: int) -> None:
         state.status, state.about, state.evaluated_ns = status, (now.version, now.since_ns), now_ns
         if status.reference is not None:
-            self._journal(state, entry_types.INPUTS_LEARNED, {"reference": status.reference.as_dict()}, now_ns)
+            self._journal(state, InputsLearned(reference=status.reference.as_dict()), now_ns)
         if status.drifted and not state.drifting and status.worst is not None:
             state.drifting = True
-            self._journal(
-                state, entry_types.INPUT_DRIFT, {"state": "began", **self._drift_data(state, now.version)}, now_ns
-            )
+            self._journal(state, _drift_began(state, status.worst, now.version), now_ns)
         elif state.drifting and (status.state in ("pass", "not_configured")):
             state.drifting = False
-            self._journal(state, entry_types.INPUT_DRIFT, {"state": "over", "version": now.version}, now_ns)
+            self._journal(state, InputDrift(state="over", version=now.version), now_ns)
         self._alarm(state)
 
-    def _drift_data(self, state: DriftState, version: str) -> Document:
-        worst = state.status.worst
-        assert worst is not None
-        return {"version": version, "action": state.action, "reason": state.status.reason, **as_document(worst)}
-
-    def _journal(self, state: DriftState, kind: str, data: Document, now_ns: int) -> None:
-        state.service_controller.executor.perform([Record(kind, "control", data)], now_ns)
+    def _journal(self, state: DriftState, fact: Fact, now_ns: int) -> None:
+        state.service_controller.executor.perform([record_of(fact, "control")], now_ns)
 
     def _alarm(self, state: DriftState) -> None:
         name, alarms = state.service_controller.name, self._control_loop.alarms
@@ -233,9 +227,7 @@ class QualityAddon(Addon):
     async def relearn(self, *, service: str, actor: str, reason: str) -> RelearnAnswer:
         """Forget the reference and learn a new one; raise Refusal if that cannot be journalled."""
         state = self._states[self._control_loop.services[service].name]
-        await state.service_controller.executor.append_and_apply(
-            Record(entry_types.INPUTS_FORGOTTEN, actor, {"reason": reason})
-        )
+        await state.service_controller.executor.append_and_apply(record_of(InputsForgotten(reason=reason), actor))
         state.forget = True
         return {"service": service, "message": "the reference is deleted, and a new one is learned"}
 
@@ -245,13 +237,18 @@ def _bodies(executor: CommandExecutor, captures: Mapping[int, Sequence[Capture]]
     return [one.payload for one in captures.get(executor.index, ()) if one.at_ns >= executor.since_ns]
 
 
+def _drift_began(state: DriftState, worst: Finding, version: str) -> InputDrift:
+    members = {"state": "began", "version": version, "action": state.action, "reason": state.status.reason}
+    return InputDrift.from_data({**members, **as_document(worst)})
+
+
 def _references(entries: Sequence[Entry]) -> dict[str, Reference]:
     """Return the reference of each service: a fold of the journal's entries."""
     known: dict[str, Reference] = {}
     for entry in entries:
-        if entry.type == entry_types.INPUTS_LEARNED:
-            known[entry.service] = reference_from_dict(entry.data["reference"])
-        elif entry.type == entry_types.INPUTS_FORGOTTEN:
+        if isinstance(entry.fact, InputsLearned):
+            known[entry.service] = reference_from_dict(entry.fact.reference)
+        elif isinstance(entry.fact, InputsForgotten):
             known.pop(entry.service, None)
     return known
 

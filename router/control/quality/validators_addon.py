@@ -14,7 +14,7 @@ from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.monitors.alarms import Alarms
 from router.control.views.metric_table import counter
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.rollout.units import SECOND_NS
 from router.runtime.text.plurals import counted
 from router.shm.worker_stats import WorkerStats

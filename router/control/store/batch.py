@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -18,8 +18,8 @@ from router.control.store.in_doubt import InDoubtChange
 from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.router_itself import Abandoned
 from router.runtime import clock
 
 NOTHING: Final = "nothing was changed, traffic and automatic rollback go on"
@@ -101,7 +101,7 @@ class Batch:
 
 def compensation(doubt: InDoubtChange, entry: Entry) -> Batch:
     """Return the compensating entries (`abandoned`) of a change, one for each of its entries; `entry` is one of these."""
-    like = replace(
-        entry, type=entry_types.ABANDONED, actor="control", at=clock.wall_s(), monotonic_ns=clock.now_ns(), seq=0
-    )
-    return Batch(tuple(replace(like, data={"abandons": seq}) for seq in doubt.numbers), lambda numbers: None)
+    now_s, now_ns = clock.wall_s(), clock.now_ns()
+    abandoned = (Abandoned(abandons=seq) for seq in doubt.numbers)
+    entries = tuple(Entry(fact, entry.service, "control", now_s, now_ns, entry.boot) for fact in abandoned)
+    return Batch(entries, lambda numbers: None)

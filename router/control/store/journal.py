@@ -34,7 +34,7 @@ from router.control.store.records.earlier_changes import KEPT_S, KEYS_MAX
 from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
 

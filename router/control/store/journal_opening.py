@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +16,17 @@ from router.control.store.mark import Mark
 from router.control.store.set_aside import set_aside
 from router.errors import StartError
 from router.errors.codes import StartCode
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.fact import FactInvalid
+from router.rollout.facts.router_itself import Abandoned, Imported
+from router.rollout.facts.switches import SwitchFact
 from router.rollout.model.route import generation_text
 from router.runtime import clock, owned_files
 from router.runtime.host import file_system, mounts
 from router.runtime.text.hints import Hints
 from router.runtime.text.plurals import counted, plural
+
+log = logging.getLogger(__name__)
 
 _REFUSED_BY_FILE_SYSTEM: Final = (
     "SQLITE_FULL",
@@ -118,13 +123,13 @@ def corrupt(state_dir: Path, error: Exception, at_s: float) -> StartError:
         journal_rows.export(rows, copy)
     except OSError as failed:
         return StartError(StartCode.JOURNAL_CORRUPT, f"{path} is corrupt ({error}), and no copy can be made: {failed}")
-    entries = (row.entry() for row in reversed(rows))
-    last = next((entry for entry in entries if "to" in entry.data), None)
-    version = last.data["to"] if last else "VERSION"
+    entries = (entry for row in reversed(rows) if (entry := _entry(row)) is not None)
+    switches = ((entry.service, entry.fact.to) for entry in entries if isinstance(entry.fact, SwitchFact))
+    service, version = next(switches, (None, "VERSION"))
     return StartError(
         StartCode.JOURNAL_CORRUPT,
         f"{path} is corrupt ({error}). {counted(len(rows), 'entry')} can be read: {copy}"
-        + (f"; the last switch among them made {version} active in {last.service}. " if last else ". ")
+        + (f"; the last switch among them made {version} active in {service}. " if service is not None else ". ")
         + "Find out which version serves, then continue with: "
         + Hints().text("`run --assume-active VERSION --journal-from COPY`", VERSION=version, COPY=str(copy))
         + " (and your other options)",
@@ -175,7 +180,7 @@ def begun_anew(
         except (sqlite3.DatabaseError, ValueError):
             pass
         else:
-            if any(entry.type == entry_types.IMPORTED and entry.data["copy"] == str(copy) for entry in entries):
+            if any(isinstance(entry.fact, Imported) and entry.fact.copy == str(copy) for entry in entries):
                 return database, entries, False
             database.close()
             raise StartError(
@@ -199,9 +204,18 @@ def begun_anew(
 
 def _sifted(rows: list[JournalRow], sieve: Callable[[list[Entry]], list[Entry]]) -> list[JournalRow]:
     """Return the rows whose entries `sieve` keeps, numbered anew."""
-    entries = [row.entry() for row in rows]
-    kept = {id(entry) for entry in sieve(entries)}
+    entries = [_entry(row) for row in rows]
+    kept = {id(entry) for entry in sieve([entry for entry in entries if entry is not None])}
     return renumbered([row for row, entry in zip(rows, entries, strict=True) if id(entry) in kept])
+
+
+def _entry(row: JournalRow) -> Entry | None:
+    """Return the entry of a row of a copy; None if it cannot be read."""
+    try:
+        return row.entry()
+    except FactInvalid as error:
+        log.warning("entry %d is left out: %s", row.seq, error)
+        return None
 
 
 def renumbered(rows: list[JournalRow]) -> list[JournalRow]:
@@ -213,7 +227,7 @@ def renumbered(rows: list[JournalRow]) -> list[JournalRow]:
         if row.position is None or row.position != before:
             position, before = position + 1, row.position
         data = row.data
-        if row.type == entry_types.ABANDONED:
+        if row.type == Abandoned.TYPE:
             members = orjson.loads(data)
             members["abandons"] = numbers.get(members["abandons"], 0)
             data = orjson.dumps(members, option=orjson.OPT_SORT_KEYS).decode()

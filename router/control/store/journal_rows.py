@@ -22,7 +22,8 @@ import orjson
 from router.control.store.records.request_key import RequestKey
 from router.errors import StartError
 from router.errors.codes import StartCode
-from router.rollout.model.entry import Entry, route_generation
+from router.rollout.facts.entry import Entry, route_generation
+from router.rollout.facts.fact import FactInvalid
 from router.runtime import owned_files
 
 FILE: Final = "journal.sqlite"
@@ -87,17 +88,9 @@ class JournalRow(NamedTuple):
         return self._replace(crc=_crc(self))
 
     def entry(self) -> Entry:
-        """Return the entry of the row."""
-        return Entry(
-            self.type,
-            self.service,
-            self.actor,
-            orjson.loads(self.data),
-            self.at,
-            self.monotonic_ns,
-            self.boot,
-            self.seq,
-        )
+        """Return the entry of the row; raise FactInvalid if its members do not fit their type."""
+        members = (self.type, self.service, self.actor, self.data, self.at, self.monotonic_ns, self.boot, self.seq)
+        return Entry.of_json(*members)
 
 
 def row(seq: int, entry: Entry, position: int | None = None, key: RequestKey | None = None) -> JournalRow:
@@ -115,11 +108,14 @@ def _crc(values: tuple[Any, ...]) -> int:
 
 
 def entry_of(values: tuple[Any, ...]) -> Entry:
-    """Return the entry of a row; raise Corrupt if its checksum does not fit."""
+    """Return the entry of a row; raise Corrupt if its checksum does not fit, or its members do not fit their type."""
     seq, at, monotonic_ns, boot, service, kind, actor, data, crc, *_ = values
     if crc != _crc(values):
         raise Corrupt(f"entry {seq} has a wrong checksum")
-    return Entry(kind, service, actor, orjson.loads(data), at, monotonic_ns, boot, seq)
+    try:
+        return Entry.of_json(kind, service, actor, data, at, monotonic_ns, boot, seq)
+    except FactInvalid as error:
+        raise Corrupt(f"entry {seq} is invalid: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
 from router.control.store.journal_rows import JournalRow, Selection
 from router.control.store.mark import Mark, MarkFile
 from router.control.store.writer_thread import WriterThread
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry, route_generation
+from router.rollout.facts.entry import Entry, route_generation
+from router.rollout.facts.router_itself import Abandoned
 from router.runtime.failpoint import FailPoint
 
 log = logging.getLogger(__name__)
@@ -282,7 +282,7 @@ class JournalWriter:
         entries = [entry for batch in batches for entry in batch.entries]
         self._generation = max([self._generation, *(route_generation(entry) or 0 for entry in entries)])
         self._report(None)
-        self._resolve_struck_out({entry.data["abandons"] for entry in entries if entry.type == entry_types.ABANDONED})
+        self._resolve_struck_out({entry.fact.abandons for entry in entries if isinstance(entry.fact, Abandoned)})
         return None
 
     def _transact(self, rows: Sequence[JournalRow], hand_over: Callable[[], bool]) -> Failure | None:

@@ -22,10 +22,10 @@ from router.control.versions.mlflow_client import Mlflow, ModelVersion
 from router.control.views.metric_table import gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.mlflow import MlflowFact, MlflowGivenUp, MlflowUpdated
+from router.rollout.facts.record import record_of
 from router.rollout.machine.registry import Registry
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry
 from router.rollout.model.events import Origin, Override
 from router.rollout.versions import model_uri as mu
 from router.rollout.versions.model_uri import ModelUri
@@ -175,7 +175,8 @@ class MlflowAddon(Addon):
                     if update.service in self._control_loop.services and not self._failed(update, error):
                         return
                     continue
-                self._journal_end(entry_types.MLFLOW_TOLD, update, {"tags": dict(_tags(update)), "alias": alias})
+                ended = MlflowUpdated(**_named_update(update), tags=dict(_tags(update)), alias=alias)
+                self._journal_end(ended, update)
                 self._control_loop.alarms.down(GIVEN_UP, update.service)
             self._wait_s = RETRY_MIN_S
             self._control_loop.alarms.down(UNREACHABLE)
@@ -203,7 +204,8 @@ class MlflowAddon(Addon):
         age_s, limits = clock.wall_s() - update.since, self._settings.mlflow
         final = isinstance(error, MlflowRefused) and error.final
         if final or age_s > limits.give_up_after_s:
-            self._journal_end(entry_types.MLFLOW_GIVEN_UP, update, {"reason": error.detail, "after_s": round(age_s, 1)})
+            given_up = MlflowGivenUp(**_named_update(update), reason=error.detail, after_s=round(age_s, 1))
+            self._journal_end(given_up, update)
             self._control_loop.alarms.up(
                 GIVEN_UP, f"the update of {update.model} was given up: {error.detail}", update.service
             )
@@ -214,14 +216,13 @@ class MlflowAddon(Addon):
         self._wait_s = min(2 * self._wait_s, limits.retry_max_s)
         return False
 
-    def _journal_end(self, kind: str, update: PendingUpdate, facts: dict[str, Any]) -> None:
+    def _journal_end(self, fact: MlflowFact, update: PendingUpdate) -> None:
         """Journal the end of an update and remove it now: `on_entry` gets the entry only at a later tick."""
         self._updates.remove(update)
         service_controller = self._control_loop.services.get(update.service)
         if service_controller is None:  # it was removed meanwhile; when it comes back, the update is sent again
             return
-        data = {"version": update.version, "token": update.token, "model": str(update.model), **facts}
-        service_controller.executor.perform([Record(kind, "control", data)], clock.now_ns())
+        service_controller.executor.perform([record_of(fact, "control")], clock.now_ns())
 
     # -- views
     def status(self, service: str) -> dict[str, Any]:
@@ -248,6 +249,10 @@ def _label(found: ModelVersion) -> str:
         return version_label(label)
     except ValueError as error:
         raise Refusal(RefusalCode.VERSION_INVALID, f"the tag {mu.TAG_LABEL} of {found.uri}: {error}") from None
+
+
+def _named_update(update: PendingUpdate) -> dict[str, str]:
+    return {"version": update.version, "token": update.token, "model": str(update.model)}
 
 
 def _tags(update: PendingUpdate) -> list[tuple[str, str]]:

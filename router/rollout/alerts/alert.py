@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from router.errors.codes import RefusalCode
 from router.rollout.alerts.label_pattern import matches
@@ -90,19 +90,6 @@ class Alert:
     name: str
     summary: str
     labels: Mapping[str, str]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the members of the journal entry without the disposition; the entry itself has the service."""
-        return {
-            "fingerprint": self.fingerprint,
-            "status": self.status,
-            "starts_at": self.starts_at,
-            "kind": self.kind,
-            "version": self.version,
-            "name": self.name,
-            "summary": self.summary,
-            "labels": dict(self.labels),
-        }
 
 
 @dataclass(frozen=True, slots=True)

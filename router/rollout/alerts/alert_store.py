@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from router.rollout.alerts.alert import Alert, Decision, Kind
+from router.rollout.facts.alerts import AlertReceived
+from router.rollout.facts.entry import Entry
 from router.rollout.judge.rules import Action
 from router.rollout.judge.verdict import TriggerResult
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 from router.rollout.units import SECOND_NS
 
 FIRING_MAX: Final = 1000
@@ -34,7 +34,7 @@ class StoredAlert:
     """One alert with its disposition. `at`: first arrival, `last_seen_at`: last arrival (wall seconds)."""
 
     service: str
-    data: dict[str, Any]
+    fact: AlertReceived
     at: float
     last_seen_at: float
     actor: str
@@ -46,8 +46,7 @@ class StoredAlert:
     @property
     def title(self) -> str:
         """Its name and summary."""
-        name, summary = str(self.data["name"]), str(self.data["summary"])
-        return f"{name}: {summary}" if summary else name
+        return f"{self.fact.name}: {self.fact.summary}" if self.fact.summary else self.fact.name
 
 
 def key_of(service: str, fingerprint: str, starts_at: float | None) -> Key:
@@ -55,9 +54,21 @@ def key_of(service: str, fingerprint: str, starts_at: float | None) -> Key:
     return service, fingerprint, None if starts_at is None else round(starts_at, 3)
 
 
-def entry_data(alert: Alert, decision: Decision) -> dict[str, Any]:
-    """Return the data of the `alert` entry."""
-    return {**alert.as_dict(), "fate": decision.disposition, "detail": decision.detail, "about": decision.about}
+def fact_of_alert(alert: Alert, decision: Decision) -> AlertReceived:
+    """Return the fact of an alert with its disposition; the entry has its service."""
+    return AlertReceived(
+        fingerprint=alert.fingerprint,
+        status=alert.status,
+        starts_at=alert.starts_at,
+        kind=alert.kind,
+        version=alert.version,
+        name=alert.name,
+        summary=alert.summary,
+        labels=dict(alert.labels),
+        fate=decision.disposition,
+        detail=decision.detail,
+        about=decision.about,
+    )
 
 
 class AlertStore:
@@ -79,31 +90,30 @@ class AlertStore:
 
     def apply(self, entry: Entry) -> None:
         """Apply a journal entry; only `alert` entries have an effect."""
-        if entry.type != entry_types.ALERT:
+        fact = entry.fact
+        if not isinstance(fact, AlertReceived):
             return
-        data = entry.data
-        key = key_of(entry.service, data["fingerprint"], data["starts_at"])
+        key = key_of(entry.service, fact.fingerprint, fact.starts_at)
         known = self._known.get(key)
         if known is not None:
-            known.ended = known.ended or data["status"] == "resolved"
+            known.ended = known.ended or fact.status == "resolved"
             known.last_seen_at = max(known.last_seen_at, entry.at)
             known.seq = known.seq or entry.seq
-            if data["fate"] == "resolved" and known.data["fate"] != "resolved":
-                known.data = {**known.data, "status": "resolved"}
+            if fact.fate == "resolved" and known.fact.fate != "resolved":
+                known.fact = replace(known.fact, status="resolved")
         else:
-            self._add(key, entry)
+            self._add(key, entry, fact)
         self._known.move_to_end(key)
 
-    def _add(self, key: Key, entry: Entry) -> None:
-        data = entry.data
-        ended = data["status"] == "resolved"
+    def _add(self, key: Key, entry: Entry, fact: AlertReceived) -> None:
+        ended = fact.status == "resolved"
         if (before := self._newest.get(key[:2])) is not None:
             self._known[before].ended = True
         self._newest[key[:2]] = key
-        stored = StoredAlert(entry.service, dict(data), entry.at, entry.at, entry.actor, ended, entry.seq)
+        stored = StoredAlert(entry.service, fact, entry.at, entry.at, entry.actor, ended, entry.seq)
         self._known[key] = stored
-        counting = self._counting.setdefault((entry.service, data["kind"]), {})
-        if data["about"] is not None and len(counting) < FIRING_MAX:
+        counting = self._counting.setdefault((entry.service, fact.kind), {})
+        if fact.about is not None and len(counting) < FIRING_MAX:
             counting[key] = stored
         while len(self._known) > self._remembered_max:
             self._drop_oldest()
@@ -112,7 +122,7 @@ class AlertStore:
         key, stored = self._known.popitem(last=False)
         if self._newest.get(key[:2]) == key:
             del self._newest[key[:2]]
-        self._counting.get((stored.service, stored.data["kind"]), {}).pop(key, None)
+        self._counting.get((stored.service, stored.fact.kind), {}).pop(key, None)
 
     def known(self, alert: Alert) -> StoredAlert | None:
         """Return the stored alert of `alert`, or None."""
@@ -151,7 +161,7 @@ class AlertStore:
             return []
         for key, stored in list(counting.items()):
             # Alerts from before the promotion do not count for a version that becomes active again.
-            if stored.ended or stored.data["about"] != active or stored.at < active_since:
+            if stored.ended or stored.fact.about != active or stored.at < active_since:
                 del counting[key]
         return list(counting.values())
 
@@ -184,7 +194,7 @@ def standing_alerts(firing: Sequence[StoredAlert], stands_for_s: float, now_s: f
 
 def _failing(kind: Kind, action: Action, firing: Sequence[StoredAlert], now_s: float, now_ns: int) -> TriggerResult:
     first, more = firing[0], f" (and {len(firing) - 1} more)" if len(firing) > 1 else ""
-    began_s = min(stored.at if stored.data["starts_at"] is None else stored.data["starts_at"] for stored in firing)
+    began_s = min(stored.at if stored.fact.starts_at is None else stored.fact.starts_at for stored in firing)
     return _result(
         kind,
         "fail",

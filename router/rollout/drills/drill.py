@@ -32,6 +32,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal
 
+from router.rollout.facts.drills import DrillResult
+from router.rollout.facts.switches import Confirmed
 from router.rollout.units import SECOND_NS
 
 ASKED_WAIT_S: Final = 10.0
@@ -42,7 +44,6 @@ CONFIRM_WAIT_S: Final = 10.0
 """Wait for the entry `confirmed` of a swap; control waits for the workers for confirm_timeout_s (1 s)."""
 
 Mode = Literal["real", "shadow"]
-Result = Literal["passed", "stopped", "aborted", "failed", "refused", "stayed", "overtaken"]
 
 
 class DrillPhase(StrEnum):
@@ -107,7 +108,7 @@ class SwapBack:
 class DrillEnd:
     """The drill is over."""
 
-    result: Result
+    result: DrillResult
 
 
 @dataclass(slots=True)
@@ -147,15 +148,14 @@ class Drill:
             self.away_since_ns = now_ns
             self._enter(DrillPhase.AWAY, now_ns)
 
-    def confirmed(self, data: dict[str, Any]) -> None:
-        """Record the data of the `confirmed` entry of a swap."""
+    def confirmed(self, fact: Confirmed) -> None:
+        """Record the confirmation of a swap."""
         for swap in self.swaps:
-            if swap["generation"] == data["generation"]:
-                swap.update({name: data[name] for name in ("swap_us", "confirmed_ms", "workers_unconfirmed")})
-                if data["workers_unconfirmed"]:
-                    self._add_reason(
-                        f"workers {data['workers_unconfirmed']} did not confirm {data['generation']}", harm=True
-                    )
+            if swap["generation"] == fact.generation:
+                late = list(fact.workers_unconfirmed)
+                swap.update(swap_us=fact.swap_us, confirmed_ms=fact.confirmed_ms, workers_unconfirmed=late)
+                if late:
+                    self._add_reason(f"workers {late} did not confirm {fact.generation}", harm=True)
 
     # -- deciding
     def step(self, observation: Observation, now_ns: int) -> SwapBack | DrillEnd | None:
@@ -207,7 +207,7 @@ class Drill:
             return self._end("failed", now_ns) if self.is_confirmed or age_s >= CONFIRM_WAIT_S else None
         return self._end(self._home_result(), now_ns)
 
-    def _home_result(self) -> Result:
+    def _home_result(self) -> DrillResult:
         return "aborted" if self.harmed else "stopped" if self.reasons else "passed"
 
     def _add_reason(self, reason: str, *, harm: bool = False) -> None:
@@ -218,7 +218,7 @@ class Drill:
     def _enter(self, phase: DrillPhase, now_ns: int) -> None:
         self.phase, self.begun_ns = phase, now_ns
 
-    def _end(self, result: Result, now_ns: int) -> DrillEnd:
+    def _end(self, result: DrillResult, now_ns: int) -> DrillEnd:
         self._enter(DrillPhase.OVER, now_ns)
         return DrillEnd(result)
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
+from router.rollout.facts.drills import DrillEnded, DrillFact, DrillRefused, DrillStarted
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.switches import SwitchFact
+from router.rollout.facts.versions import Retired, VersionAccepted
 
 DRILLS_MAX: Final = 200
 
@@ -39,29 +41,29 @@ class DrillLog:
 
     def apply(self, entry: Entry) -> None:
         """Apply the next entry."""
-        match entry.type:
-            case entry_types.DRILL_STARTED:
-                self._begin(entry)
-            case entry_types.DRILL_ENDED | entry_types.DRILL_REFUSED:
-                self._end(entry)
-            case entry_types.ACCEPTED if self.first_accepted_at is None:
+        match entry.fact:
+            case DrillStarted() as fact:
+                self._begin(entry, fact)
+            case DrillEnded() | DrillRefused() as fact:
+                self._end(entry, fact)
+            case VersionAccepted() if self.first_accepted_at is None:
                 self.first_accepted_at = entry.at
-            case entry_types.PROMOTED | entry_types.SWITCHED | entry_types.ROLLED_BACK | entry_types.RETIRED:
+            case SwitchFact() | Retired():
                 self.last_result = None
             case _:
                 pass
 
-    def _begin(self, entry: Entry) -> None:
+    def _begin(self, entry: Entry, fact: DrillFact) -> None:
         self.number += 1
-        drill = {**entry.data, "actor": entry.actor, "started_at": entry.at, "ended_at": None, "result": None}
+        drill = {**fact.to_data(), "actor": entry.actor, "started_at": entry.at, "ended_at": None, "result": None}
         self.drills = [*self.drills, drill][-DRILLS_MAX:]
 
-    def _end(self, entry: Entry) -> None:
-        drill = self.find(entry.data["drill"])
+    def _end(self, entry: Entry, fact: DrillFact) -> None:
+        drill = self.find(fact.drill)
         if drill is None:
-            self._begin(entry)
+            self._begin(entry, fact)
             drill = self.drills[-1]
-        drill |= {**entry.data, "ended_at": entry.at}
+        drill |= {**fact.to_data(), "ended_at": entry.at}
         result = drill["result"]
         if result == "passed":
             self.passed_at[drill["mode"]] = entry.at

@@ -10,27 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
+from router.rollout.facts.entry import Entry, route_generation
+from router.rollout.facts.evidence_time import seconds_before
+from router.rollout.facts.router_itself import Abandoned
+from router.rollout.facts.switches import Confirmed, Promoted, Recovered, RolledBack, Switched
+from router.rollout.facts.versions import VersionFact
 from router.rollout.history.period import Period
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry, route_generation
+from router.rollout.model.target import State
 
 ENTRIES_MAX: Final = 10_000
 """Entries kept of a service, about 1 KB each: enough for a thousand deployments."""
-_MEMBERS: Final = (
-    "states",
-    "generation",
-    "base",
-    "from",
-    "to",
-    "incident",
-    "automatic",
-    "unreachable",
-    "swap_us",
-    "confirmed_ms",
-)
-_SERVED: Final = frozenset({"active", "standby", "unreachable", "draining"})
+_SERVED: Final = frozenset({State.ACTIVE, State.STANDBY, State.UNREACHABLE, State.DRAINING})
+_TRIGGER_MEMBERS: Final = ("kind", "detail", "evidence_since_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +112,15 @@ class DeploymentLog:
 
     def add(self, entry: Entry) -> None:
         """Add the next entry of any service; entries that it overtakes or abandons are removed."""
-        if entry.type == entry_types.ABANDONED and entry.service == self.service:
-            abandoned = entry.data["abandons"]
-            self._entries = [known for known in self._entries if known.seq != abandoned or not known.seq]
+        fact = entry.fact
+        if entry.service != self.service:
             return
-        if entry.service != self.service or not ("states" in entry.data or entry.type == entry_types.CONFIRMED):
+        if isinstance(fact, Abandoned):
+            self._entries = [known for known in self._entries if known.seq != fact.abandons or not known.seq]
             return
-        base = entry.data.get("base")
+        if not isinstance(fact, Confirmed) and not (isinstance(fact, VersionFact) and fact.states is not None):
+            return
+        base = fact.base if isinstance(fact, VersionFact) else None
         while base is not None and self._entries and (route_generation(self._entries[-1]) or 0) > base:
             self._entries.pop()
         self._entries.append(_reduced(entry))
@@ -139,38 +134,52 @@ class DeploymentLog:
 
 
 def _reduced(entry: Entry) -> Entry:
-    data: dict[str, Any] = {name: entry.data[name] for name in _MEMBERS if name in entry.data}
-    if trigger := entry.data.get("trigger"):
-        data["trigger"] = {name: trigger.get(name) for name in ("kind", "detail", "evidence_since_ns")}
-    if entry.type == entry_types.RECOVERED and entry.data.get("quarantine"):
+    """Return the entry without documents that the summary does not need."""
+    fact = entry.fact
+    if isinstance(fact, RolledBack):
+        trigger = {name: fact.trigger.get(name) for name in _TRIGGER_MEMBERS} if fact.trigger else None
+        fact = replace(fact, trigger=trigger, evidence=None)
+    elif isinstance(fact, Recovered) and fact.quarantine:
         # Control died after it had stored a rollback and before it had journalled it: incident and trigger are unknown.
-        left = next(iter(entry.data["quarantine"]))
-        to = next((version for version, state in data["states"].items() if state == "active"), "")
-        data |= {"from": left, "to": to, "incident": "", "automatic": True}
-    return replace(entry, data=data)
+        left, states = next(iter(fact.quarantine)), fact.states
+        fact = RolledBack(
+            generation=fact.generation,
+            base=fact.base,
+            states=states,
+            left=left,
+            to=fact.activated or "",
+            automatic=True,
+        )
+    return replace(entry, fact=fact)
+
+
+def _states(entry: Entry) -> dict[str, State]:
+    return entry.fact.new_states if isinstance(entry.fact, VersionFact) else {}
 
 
 def _final_states(entries: Iterable[Entry]) -> list[Entry]:
     """Return one entry with the final states of all these entries."""
-    states: dict[str, str] = {}
+    states: dict[str, State] = {}
     last: Entry | None = None
     for entry in entries:
-        states |= entry.data.get("states", {})
+        states |= _states(entry)
         last = entry
-    standby_periods = {version: state for version, state in states.items() if state not in ("retired", "failed")}
-    return [] if last is None else [replace(last, type=entry_types.RECOVERED, data={"states": standby_periods})]
+    standby_periods: dict[str, State] = {
+        v: state for v, state in states.items() if state not in (State.RETIRED, State.FAILED)
+    }
+    return [] if last is None else [replace(last, fact=Recovered(states=standby_periods))]
 
 
 class _Summarizer:
     """One pass over the entries."""
 
     def __init__(self, entries: list[Entry]) -> None:
-        self._states: dict[str, str] = {}
+        self._states: dict[str, State] = {}
         self._deployments: list[Deployment] = []
         self._latest: dict[str, int] = {}
         self._rollbacks: list[PastRollback] = []
-        self._by_generation: dict[int, Entry] = {
-            entry.data["generation"]: entry for entry in entries if entry.type == entry_types.CONFIRMED
+        self._by_generation: dict[int, Confirmed] = {
+            entry.fact.generation: entry.fact for entry in entries if isinstance(entry.fact, Confirmed)
         }
         self._back_and_forth: list[float] = []
         self._standby_periods: list[StandbyPeriod] = []
@@ -191,23 +200,25 @@ class _Summarizer:
         )
 
     def _take(self, entry: Entry) -> None:
-        if entry.type in (entry_types.PROMOTED, entry_types.SWITCHED):
-            self._switched(entry)
-        elif entry.type == entry_types.ROLLED_BACK or (entry.type == entry_types.RECOVERED and "from" in entry.data):
-            self._rolled_back(entry)
-        self._states |= entry.data.get("states", {})
+        match entry.fact:
+            case Promoted(to=version) | Switched(to=version):
+                self._switched(version, entry.at)
+            case RolledBack() as fact:
+                self._rolled_back(fact, entry.at)
+            case _:
+                pass
+        self._states |= _states(entry)
         self._update_standby(entry)
 
-    def _switched(self, entry: Entry) -> None:
-        version = entry.data["to"]
+    def _switched(self, version: str, at: float) -> None:
         if self._states.get(version) in _SERVED:
-            self._back_and_forth.append(entry.at)
+            self._back_and_forth.append(at)
             return
         self._latest[version] = len(self._deployments)
-        self._deployments.append(Deployment(entry.at, version))
+        self._deployments.append(Deployment(at, version))
 
-    def _rolled_back(self, entry: Entry) -> None:
-        rollback = _rollback(entry, self._by_generation.get(entry.data["generation"]))
+    def _rolled_back(self, fact: RolledBack, at: float) -> None:
+        rollback = _rollback(fact, at, self._by_generation.get(fact.generation or 0))
         self._rollbacks.append(rollback)
         number = self._latest.pop(rollback.left, None)
         if number is not None:
@@ -215,7 +226,7 @@ class _Summarizer:
 
     def _update_standby(self, entry: Entry) -> None:
         now = Timestamp(entry.at, entry.monotonic_ns, entry.boot)
-        standby = next((version for version, state in self._states.items() if state == "standby"), None)
+        standby = next((version for version, state in self._states.items() if state is State.STANDBY), None)
         if self._standby is not None and self._standby[0] != standby:
             self._standby_periods.append(StandbyPeriod(*self._standby, now))
             self._standby = None
@@ -223,26 +234,24 @@ class _Summarizer:
             self._standby = (standby, now)
 
 
-def _rollback(entry: Entry, confirmed: Entry | None) -> PastRollback:
-    data = entry.data
-    trigger: dict[str, Any] = data.get("trigger") or {}
-    since_ns = trigger.get("evidence_since_ns")
-    detect_s = max(0.0, (entry.monotonic_ns - since_ns) / 1e9) if since_ns else None
+def _rollback(fact: RolledBack, at: float, confirmed: Confirmed | None) -> PastRollback:
+    trigger = fact.trigger or {}
+    detect_s = seconds_before(fact.trigger)
     restore_s = None
-    if detect_s is not None and confirmed is not None and confirmed.data.get("confirmed_ms") is not None:
-        restore_s = detect_s + (confirmed.data.get("swap_us") or 0) / 1e6 + confirmed.data["confirmed_ms"] / 1e3
+    if detect_s is not None and confirmed is not None and confirmed.confirmed_ms is not None:
+        restore_s = detect_s + (confirmed.swap_us or 0) / 1e6 + confirmed.confirmed_ms / 1e3
     return PastRollback(
-        entry.at,
-        data["from"],
-        data["to"],
-        data["incident"],
-        bool(data["automatic"]),
-        bool(data.get("unreachable")),
-        ".".join(filter(None, (trigger.get("kind"), trigger.get("detail")))) or _decided_by(entry),
+        at,
+        fact.left or "",
+        fact.to,
+        fact.incident or "",
+        fact.automatic,
+        fact.unreachable,
+        ".".join(filter(None, (trigger.get("kind"), trigger.get("detail")))) or _decided_by(fact),
         detect_s,
         restore_s,
     )
 
 
-def _decided_by(entry: Entry) -> str:
-    return "unknown" if entry.data["automatic"] else "an operator"
+def _decided_by(fact: RolledBack) -> str:
+    return "unknown" if fact.automatic else "an operator"

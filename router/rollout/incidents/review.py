@@ -1,10 +1,8 @@
 """The review of an incident by operators: status, severity, owner, root cause, actions, comments.
 
-An edit is a journal entry `incident_edited`. Its data; all members but the first three are optional:
+An edit by an operator is a document; all members but the first are optional:
 
-    data member     meaning
-    incident        the id of the incident
-    revision        the number of the review after this edit, from 1
+    member          meaning
     edit            a unique id, so that an entry that is applied twice counts once
     set             {status, severity, owner, root_cause}
     add_actions     [{id, kind, what, owner, due}]; an id is never used again
@@ -25,8 +23,8 @@ from typing import Any, Final
 
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.incidents import IncidentEdited
 
 MOVES: Final = {"open": ("reviewed",), "reviewed": ("closed", "open"), "closed": ("open",)}
 ACTIONS_MAX: Final = 50
@@ -55,8 +53,8 @@ class Review:
         """Return plain data."""
         return asdict(self)
 
-    def checked(self, edit: Edit) -> Edit:
-        """Return `edit` as it may be journalled, with revision and ids; raise Refusal if it is refused."""
+    def checked(self, incident: str, edit: Edit) -> IncidentEdited:
+        """Return the fact of `edit`, with revision and ids; raise Refusal if it is refused."""
         status = edit.get("set", {}).get("status")
         if status is not None and status != self.status and status not in MOVES[self.status]:
             todo = " or ".join(MOVES[self.status])
@@ -78,19 +76,20 @@ class Review:
             {**action, "id": f"a{number}"}
             for number, action in enumerate(edit.get("add_actions", ()), len(self.actions) + 1)
         ]
-        return {**edit, "revision": self.revision + 1, **({"add_actions": added} if added else {})}
+        members = {**edit, "incident": incident, "revision": self.revision + 1}
+        return IncidentEdited.from_data(members | ({"add_actions": added} if added else {}))
 
-    def edited(self, edit: Edit, actor: str, at: float) -> Review:
+    def edited(self, edit: IncidentEdited, actor: str, at: float) -> Review:
         """Return the review after an edit that `checked` has returned."""
-        changed = {change["id"]: change for change in edit.get("change_actions", ())}
+        changed = {change["id"]: change for change in edit.change_actions}
         actions = [{**action, **changed.get(action["id"], {})} for action in self.actions]
-        actions += [{"state": "open", **action} for action in edit.get("add_actions", ())]
+        actions += [{"state": "open", **action} for action in edit.add_actions]
         comments = self.comments
-        if text := edit.get("comment"):
-            comments = (*comments, {"at": at, "actor": actor, "text": text})
+        if edit.comment:
+            comments = (*comments, {"at": at, "actor": actor, "text": edit.comment})
         return replace(
             self,
-            **edit.get("set", {}),
+            **(edit.changes or {}),
             revision=self.revision + 1,
             actions=tuple(actions),
             comments=comments,
@@ -112,11 +111,11 @@ class Reviews:
 
     def apply(self, entry: Entry) -> None:
         """Apply an entry; other entry types and repeated edits have no effect."""
-        if entry.type != entry_types.INCIDENT_EDITED or entry.data["edit"] in self._seen:
+        fact = entry.fact
+        if not isinstance(fact, IncidentEdited) or fact.edit in self._seen:
             return
-        self._seen.append(entry.data["edit"])
-        incident = entry.data["incident"]
-        self._reviews[incident] = self.of(incident).edited(entry.data, entry.actor, entry.at)
+        self._seen.append(fact.edit)
+        self._reviews[fact.incident] = self.of(fact.incident).edited(fact, entry.actor, entry.at)
 
     def with_root_cause(self) -> set[str]:
         """Return the incidents with a root cause."""

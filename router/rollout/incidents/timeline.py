@@ -7,12 +7,15 @@ after FOLLOWED_S. Edits of the incident by operators are added at any time.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from router.rollout.incidents.incident import opens
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.incidents import IncidentEdited
+from router.rollout.facts.router_itself import Abandoned, Imported
+from router.rollout.facts.switches import Confirmed, Recovered, RolledBack, SwitchFact
+from router.rollout.facts.versions import BaselineEstimated, Seeded
+from router.rollout.incidents.incident import rollback_in
 from router.rollout.incidents.timeline_text import TimelineEntry, describe
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import SWITCHES, Entry
 
 LINES_MAX: Final = 200
 """Lines of one timeline. The first and the newest lines are kept."""
@@ -21,7 +24,7 @@ FOLLOWED_S: Final = 3600.0
 """Later entries are not about this rollback, and each would cause its files to be written again."""
 INCIDENTS_MAX: Final = 200
 """Timelines of all services that are kept; the oldest is dropped first."""
-_OMITTED: Final = frozenset({entry_types.BASELINE, entry_types.ABANDONED, entry_types.IMPORTED})
+_OMITTED: Final = (BaselineEstimated, Abandoned, Imported)
 
 
 @dataclass(slots=True)
@@ -45,14 +48,17 @@ class Lines:
 
 @dataclass(slots=True)
 class Timeline:
-    """The timeline of one rollback. `opening` is its entry. `closed`: it has ended, and only edits by operators are added."""
+    """The timeline of one rollback. `opening` is its entry, `rollback` the fact in it. `closed`: it has ended, and only edits by
+    operators are added.
+    """
 
     incident: str
     opening: Entry
+    rollback: RolledBack | Recovered
     lines: Lines
     promoted: TimelineEntry | None = None
     """The promotion of the failed version; None if it is not in the journal."""
-    confirmed: dict[str, Any] | None = None
+    confirmed: Confirmed | None = None
     closed: bool = False
 
     @property
@@ -63,7 +69,7 @@ class Timeline:
     @property
     def ends(self) -> tuple[str | None, str | None]:
         """The failed version and the standby."""
-        return self.opening.data.get("from"), self.opening.data.get("to")
+        return self.rollback.left, self.rollback.to
 
 
 @dataclass(slots=True)
@@ -82,19 +88,20 @@ class Timelines:
 
     def apply(self, entry: Entry) -> set[str]:
         """Apply one entry; return the incidents whose timeline has changed."""
-        if entry.type == entry_types.INCIDENT_EDITED:
-            return self._edited(entry)
-        if entry.type in _OMITTED:
+        fact = entry.fact
+        if isinstance(fact, IncidentEdited):
+            return self._edited(fact, entry)
+        if isinstance(fact, _OMITTED):
             return set()
         if not entry.service:
             return set().union(*(self._entries_of(known, entry) for known in self._services.values()))
         service = self._services.setdefault(entry.service, _Service())
         changed = self._entries_of(service, entry)
-        if opens(entry):
-            changed |= self._opened(service, entry)
-        elif entry.type in SWITCHES:
+        if (rollback := rollback_in(fact)) is not None:
+            changed |= self._opened(service, entry, rollback)
+        elif isinstance(fact, SwitchFact):
             _restart(service, entry)
-        if entry.type == entry_types.SEEDED and "active" in entry.data.get("states", {}).values():
+        if isinstance(fact, Seeded) and fact.activated is not None:
             service.promoted = describe(entry)
         return changed
 
@@ -106,24 +113,23 @@ class Timelines:
         if timeline is None or timeline.closed:
             return set()
         timeline.lines.add(line)
-        if entry.type == entry_types.CONFIRMED and entry.data.get("generation") == timeline.opening.data.get(
-            "generation"
-        ):
-            timeline.confirmed = entry.data
-        timeline.closed = entry.type in SWITCHES or opens(entry)
+        fact = entry.fact
+        if isinstance(fact, Confirmed) and fact.generation == timeline.rollback.generation:
+            timeline.confirmed = fact
+        timeline.closed = isinstance(fact, SwitchFact) or rollback_in(fact) is not None
         return {timeline.incident}
 
-    def _opened(self, service: _Service, entry: Entry) -> set[str]:
-        incident = entry.data["incident"]
-        service.timeline = Timeline(incident, entry, service.recent.copy(), service.promoted)
+    def _opened(self, service: _Service, entry: Entry, rollback: RolledBack | Recovered) -> set[str]:
+        incident = rollback.incident or ""
+        service.timeline = Timeline(incident, entry, rollback, service.recent.copy(), service.promoted)
         self.timelines[incident] = service.timeline
         while len(self.timelines) > INCIDENTS_MAX:
             del self.timelines[next(iter(self.timelines))]
         _restart(service, entry)
         return {incident}
 
-    def _edited(self, entry: Entry) -> set[str]:
-        timeline = self.timelines.get(entry.data["incident"])
+    def _edited(self, fact: IncidentEdited, entry: Entry) -> set[str]:
+        timeline = self.timelines.get(fact.incident)
         if timeline is None:
             return set()
         timeline.lines.add(describe(entry))

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
+from router.rollout.facts import automation, cases, drills, inputs, mlflow, proposals, router_itself, switches, versions
+from router.rollout.facts.alerts import AlertReceived
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.fact import Fact
+from router.rollout.facts.incidents import IncidentEdited
+from router.rollout.facts.known import OtherFact
 from router.rollout.text import shorten
 from router.runtime.text.plurals import counted, plural
 
 TEXT_CHARS_MAX: Final = 400
 WINDOW_S: Final = 300.0
 """Default: failing requests within this time before the decision are listed."""
-_Data = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,12 @@ class TimelineEntry:
 
 
 def describe(entry: Entry) -> TimelineEntry:
-    """Return the line of `entry`. An entry type without a text of its own has its name and reason."""
+    """Return the line of `entry`. A fact without a text of its own has its type and reason."""
+    fact = entry.fact
     try:
-        text = _TEXTS[entry.type](entry.data)
-    except (KeyError, TypeError, AttributeError):  # another release may have written other members
-        text = entry.type.replace("_", " ") + _because(entry.data)
-    version = entry.data.get("to") or entry.data.get("version") or (entry.data.get("target") or {}).get("version")
+        text = _TEXTS[type(fact)](fact)
+    except (KeyError, TypeError):  # a type of another release, or a document of one
+        text = entry.type.replace("_", " ") + _because(fact)
     return TimelineEntry(
         entry.at,
         entry.monotonic_ns,
@@ -46,158 +49,171 @@ def describe(entry: Entry) -> TimelineEntry:
         entry.type,
         entry.actor,
         shorten(text, TEXT_CHARS_MAX),
-        version if isinstance(version, str) else None,
+        _version(fact),
         entry.seq,
     )
 
 
-def _because(data: _Data) -> str:
-    return f": {data['reason']}" if data.get("reason") else ""
+def _version(fact: Fact) -> str | None:
+    """Return the version that `fact` is about."""
+    if isinstance(fact, OtherFact):
+        named = fact.data.get("to") or fact.data.get("version")
+    else:
+        named = getattr(fact, "to", None) or getattr(fact, "version", None)
+    if not named and isinstance(fact, versions.VersionFact) and fact.target is not None:
+        named = fact.target.version
+    return named if isinstance(named, str) else None
 
 
-def _switched(data: _Data) -> str:
-    return f"{data['to']} became active, {data['from'] or 'no version'} was active before{_because(data)}"
+def _because(fact: Fact) -> str:
+    reason = fact.data.get("reason") if isinstance(fact, OtherFact) else getattr(fact, "reason", None)
+    return f": {reason}" if reason else ""
 
 
-def _rolled_back(data: _Data) -> str:
-    after = "tagged unreachable" if data.get("unreachable") else "quarantined"
-    return f"decided: rollback from {data['from']} to {data['to']}; {data['from']} is {after}{_because(data)}"
+def _switched(fact: switches.SwitchFact) -> str:
+    return f"{fact.to} became active, {fact.left or 'no version'} was active before{_because(fact)}"
 
 
-def _confirmed(data: _Data) -> str:
-    late = data.get("workers_unconfirmed") or []
-    if late:
-        return f"workers {', '.join(map(str, late))} have not confirmed the route yet"
-    if data.get("confirmed_ms") is None:
+def _rolled_back(fact: switches.RolledBack) -> str:
+    after = "tagged unreachable" if fact.unreachable else "quarantined"
+    return f"decided: rollback from {fact.left} to {fact.to}; {fact.left} is {after}{_because(fact)}"
+
+
+def _confirmed(fact: switches.Confirmed) -> str:
+    if fact.workers_unconfirmed:
+        return f"workers {', '.join(map(str, fact.workers_unconfirmed))} have not confirmed the route yet"
+    if fact.confirmed_ms is None:
         return "every worker is on the new route; when the last one followed is not known"
-    return f"every worker is on the new route, the last one {data['confirmed_ms']:.3g} ms after the store"
+    return f"every worker is on the new route, the last one {fact.confirmed_ms:.3g} ms after the store"
 
 
-def _drained(data: _Data) -> str:
-    return f"{', '.join(data.get('freed', ())) or 'the version'} has ended its last request ({data['after_s']:g} s)"
+def _drained(fact: router_itself.Drained) -> str:
+    return f"{fact.version or ', '.join(fact.freed) or 'the version'} has ended its last request ({fact.after_s:g} s)"
 
 
-def _edited(data: _Data) -> str:
-    parts = [f"{name.replace('_', ' ')} set" for name in data.get("set", {}) if name != "status"]
-    parts += [f"now {data['set']['status']}"] if "status" in data.get("set", {}) else []
-    parts += [f"action {action['id']} added: {action['what']}" for action in data.get("add_actions", ())]
-    parts += [f"action {action['id']} changed" for action in data.get("change_actions", ())]
-    parts += [f"comment: {data['comment']}"] if data.get("comment") else []
+def _edited(fact: IncidentEdited) -> str:
+    changes = fact.changes or {}
+    parts = [f"{name.replace('_', ' ')} set" for name in changes if name != "status"]
+    parts += [f"now {changes['status']}"] if "status" in changes else []
+    parts += [f"action {action['id']} added: {action['what']}" for action in fact.add_actions]
+    parts += [f"action {action['id']} changed" for action in fact.change_actions]
+    parts += [f"comment: {fact.comment}"] if fact.comment else []
     return "; ".join(parts) or "edited"
 
 
-def _alert(data: _Data) -> str:
-    about = f", against {data['about']}" if data["about"] else f": {data['detail']}"
-    return f"{data['kind']} alert {data['name']} {data['status']}{_summary(data)}{about}"
+def _alert(fact: AlertReceived) -> str:
+    about = f", against {fact.about}" if fact.about else f": {fact.detail}"
+    summary = f" ({fact.summary})" if fact.summary else ""
+    return f"{fact.kind} alert {fact.name} {fact.status}{summary}{about}"
 
 
-def _summary(data: _Data) -> str:
-    return f" ({data['summary']})" if data.get("summary") else ""
+def _proposed(fact: proposals.Proposed) -> str:
+    what = f"roll back from {fact.version} to {fact.to}?"
+    if fact.kind == "promotion":
+        what = f"promote {fact.to}?"
+    return f"proposal {fact.proposal}: {what}" + (f" ({fact.reason})" if fact.reason else "")
 
 
-def _proposed(data: _Data) -> str:
-    what = f"roll back from {data['version']} to {data['to']}?"
-    if data["kind"] == "promotion":
-        what = f"promote {data['to']}?"
-    return f"proposal {data['proposal']}: {what}" + (f" ({data['reason']})" if data.get("reason") else "")
+def _decided(how: str) -> Callable[[Any], str]:
+    return lambda fact: f"proposal {fact.proposal} {how}{_because(fact)}"
 
 
-def _decided(how: str) -> Callable[[_Data], str]:
-    return lambda data: f"proposal {data['proposal']} {how}{_because(data)}"
-
-
-def cases_text(data: _Data) -> str:
+def cases_text(fact: cases.CasesFrozen) -> str:
     """Return how many cases were built from the failing requests of a version, and why others were not."""
-    made, seen = len(data["cases"]), data["seen"]
-    window_s = data.get("window_s", WINDOW_S)
+    made, seen = len(fact.cases), fact.seen
+    window_s = WINDOW_S if fact.window_s is None else fact.window_s
     span = f" in the {window_s:g} s before the decision and the 4 s after it" if window_s != WINDOW_S else ""
     if not seen:
-        return f"no regression case was made: no failing request of {data['version']} was captured{span}"
-    reasons = [f"{count} {reason}" for reason, count in data.get("left_out", {}).items()]
-    if same := max(0, seen - made - sum(data["left_out"].values())) if "left_out" in data else 0:
+        return f"no regression case was made: no failing request of {fact.version} was captured{span}"
+    left_out = fact.left_out or {}
+    reasons = [f"{count} {reason}" for reason, count in left_out.items()]
+    if same := max(0, seen - made - sum(left_out.values())) if fact.left_out is not None else 0:
         reasons.append(f"{same} duplicate, or above the limit")
     text = f"{counted(made, 'regression case')} {plural('was', made)} made of {counted(seen, 'failing request')} "
-    text += f"of {data['version']}{span}"
-    if late := data.get("late", 0):
-        text += f", {late} of which ended more than 4 s after it"
+    text += f"of {fact.version}{span}"
+    if fact.late:
+        text += f", {fact.late} of which ended more than 4 s after it"
     return text + (f"; no case: {', '.join(reasons)}" if reasons else "")
 
 
-def _checked_cases(data: _Data) -> str:
-    return f"{data['version']} fails {data['failed']} of {data['cases']} regression cases"
+def _checked_cases(fact: cases.CasesChecked) -> str:
+    return f"{fact.version} fails {fact.failed} of {fact.cases} regression cases"
 
 
-def _criterion(data: _Data) -> str:
-    return f"to be accepted, versions need {data['metric']} of at most {data['limit']:g}{_because(data)}"
+def _criterion(fact: automation.CriterionFact) -> str:
+    return f"to be accepted, versions need {fact.metric} of at most {fact.limit:g}{_because(fact)}"
 
 
-def _drift(data: _Data) -> str:
-    if data["state"] == "over":
-        return f"requests to {data['version']} match the reference again"
-    return f"requests to {data['version']} have drifted{_because(data)}"
+def _drift(fact: inputs.InputDrift) -> str:
+    if fact.state == "over":
+        return f"requests to {fact.version} match the reference again"
+    return f"requests to {fact.version} have drifted{_because(fact)}"
 
 
-_TEXTS: Final[dict[str, Callable[[_Data], str]]] = {
-    entry_types.BOOT: lambda data: f"the router was started (boot {data['boot']})",
-    entry_types.SEEDED: lambda data: f"{data['target']['version']} came in by the settings",
-    entry_types.DEPLOYED: lambda data: f"{data['target']['version']} was deployed as candidate",
-    entry_types.IDENTIFIED: lambda data: f"the server of {data['version']} is known by its probe's answer",
-    entry_types.VERIFIED: lambda data: f"{', '.join(data['states'])} is ready",
-    entry_types.FAILED: lambda data: f"{', '.join(data['states'])} was not ready in time{_because(data)}",
-    entry_types.PROMOTED: _switched,
-    entry_types.SWITCHED: _switched,
-    entry_types.ROLLED_BACK: _rolled_back,
-    entry_types.CONFIRMED: _confirmed,
-    entry_types.STANDBY_RESTORED: lambda data: f"{', '.join(data['states'])} answers again and is the standby",
-    entry_types.RETIRED: lambda data: f"{', '.join(data.get('states', ())) or data.get('version')} was retired",
-    entry_types.DRAINED: _drained,
-    entry_types.DRAIN_CUT: lambda data: (
-        f"the remaining requests of {data['version']} were cut after {data['after_s']:g} s"
+def _placed(fact: versions.VersionFact) -> str:
+    return fact.target.version if fact.target is not None else "a version"
+
+
+def _changed(fact: versions.VersionFact) -> str:
+    return ", ".join(fact.new_states)
+
+
+_TEXTS: Final[dict[type[Fact], Callable[[Any], str]]] = {
+    router_itself.Booted: lambda fact: f"the router was started (boot {fact.boot})",
+    versions.Seeded: lambda fact: f"{_placed(fact)} came in by the settings",
+    versions.Deployed: lambda fact: f"{_placed(fact)} was deployed as candidate",
+    versions.Identified: lambda fact: f"the server of {fact.version} is known by its probe's answer",
+    versions.Verified: lambda fact: f"{_changed(fact)} is ready",
+    versions.Failed: lambda fact: f"{_changed(fact)} was not ready in time{_because(fact)}",
+    switches.Promoted: _switched,
+    switches.Switched: _switched,
+    switches.RolledBack: _rolled_back,
+    switches.Confirmed: _confirmed,
+    switches.StandbyRestored: lambda fact: f"{_changed(fact)} answers again and is the standby",
+    versions.Retired: lambda fact: f"{_changed(fact) or fact.version} was retired",
+    router_itself.Drained: _drained,
+    router_itself.DrainCut: lambda fact: f"the remaining requests of {fact.version} were cut after {fact.after_s:g} s",
+    versions.EndpointsMoved: lambda fact: (
+        f"the endpoints of {_placed(fact)} moved from {', '.join(fact.former)} to {', '.join(fact.target.endpoints)}"
     ),
-    entry_types.MOVED: lambda data: (
-        f"the endpoints of {data['target']['version']} moved from {', '.join(data['from'])} "
-        f"to {', '.join(data['target']['endpoints'])}"
+    versions.Quarantined: lambda fact: f"{', '.join(fact.quarantine)} was quarantined{_because(fact)}",
+    versions.Released: lambda fact: f"{', '.join(fact.released)} was released{_because(fact)}",
+    automation.Frozen: lambda fact: f"automation was frozen{_because(fact)}",
+    automation.Unfrozen: lambda fact: f"automation was enabled again{_because(fact)}",
+    switches.Recovered: lambda fact: (
+        "control was restarted and took over the route that shared memory held" + _because(fact)
     ),
-    entry_types.QUARANTINED: lambda data: f"{', '.join(data['quarantine'])} was quarantined{_because(data)}",
-    entry_types.RELEASED: lambda data: f"{', '.join(data['release'])} was released{_because(data)}",
-    entry_types.FROZEN: lambda data: f"automation was frozen{_because(data)}",
-    entry_types.UNFROZEN: lambda data: f"automation was enabled again{_because(data)}",
-    entry_types.RECOVERED: lambda data: (
-        "control was restarted and took over the route that shared memory held" + _because(data)
+    versions.VersionAccepted: lambda fact: f"{fact.version} was accepted",
+    switches.NoBetterTarget: lambda fact: f"blocked: {fact.active} fails and {'; '.join(fact.obstacles)}",
+    router_itself.ServiceAdded: lambda fact: "the running router got the service by its settings",
+    router_itself.ServiceRemoved: lambda fact: "the service was removed from the settings of the running router",
+    router_itself.SettingsChanged: lambda fact: f"the settings were reloaded (version {fact.version})",
+    IncidentEdited: _edited,
+    versions.Registered: lambda fact: f"{_placed(fact)} was registered",
+    versions.QuarantineReturned: lambda fact: f"the quarantine of {', '.join(fact.quarantine)} is back{_because(fact)}",
+    AlertReceived: _alert,
+    proposals.Proposed: _proposed,
+    proposals.EvidenceAdded: lambda fact: (
+        f"proposal {fact.proposal} has more evidence: {fact.evidence['trigger']['reason']}"
     ),
-    entry_types.ACCEPTED: lambda data: f"{data['version']} was accepted",
-    entry_types.NO_BETTER_TARGET: lambda data: f"blocked: {data['active']} fails and {'; '.join(data['obstacles'])}",
-    entry_types.SERVICE_ADDED: lambda data: "the running router got the service by its settings",
-    entry_types.SERVICE_REMOVED: lambda data: "the service was removed from the settings of the running router",
-    entry_types.SETTINGS_CHANGED: lambda data: f"the settings were reloaded (version {data['version']})",
-    entry_types.INCIDENT_EDITED: _edited,
-    entry_types.REGISTERED: lambda data: f"{data['target']['version']} was registered",
-    entry_types.QUARANTINE_RETURNED: lambda data: (
-        f"the quarantine of {', '.join(data['quarantine'])} is back{_because(data)}"
+    proposals.Approved: _decided("was approved"),
+    proposals.Denied: _decided("was denied"),
+    proposals.ProposalExpired: _decided("has expired"),
+    proposals.Withdrawn: _decided("was withdrawn"),
+    proposals.DecisionRefused: _decided("could not be decided"),
+    cases.CasesFrozen: cases_text,
+    cases.CasesChecked: _checked_cases,
+    automation.CriterionLearned: _criterion,
+    automation.CriterionChosen: _criterion,
+    automation.CriterionDropped: lambda fact: f"the criterion {fact.metric} was removed{_because(fact)}",
+    drills.DrillStarted: lambda fact: f"drill {fact.drill} began",
+    drills.DrillSwitched: lambda fact: f"drill {fact.drill}: {fact.to} became active",
+    drills.DrillEnded: lambda fact: f"drill {fact.drill} ended: {fact.result}",
+    drills.DrillRefused: lambda fact: f"drill {fact.drill} was refused: {'; '.join(fact.reasons)}",
+    inputs.InputsLearned: lambda fact: (
+        f"the reference was learned from {counted(fact.reference['samples'], 'request')}"
     ),
-    entry_types.ALERT: _alert,
-    entry_types.PROPOSED: _proposed,
-    entry_types.EVIDENCE_ADDED: lambda data: (
-        f"proposal {data['proposal']} has more evidence: {data['evidence']['trigger']['reason']}"
-    ),
-    entry_types.APPROVED: _decided("was approved"),
-    entry_types.DENIED: _decided("was denied"),
-    entry_types.PROPOSAL_EXPIRED: _decided("has expired"),
-    entry_types.WITHDRAWN: _decided("was withdrawn"),
-    entry_types.DECISION_REFUSED: _decided("could not be decided"),
-    entry_types.CASES_FROZEN: cases_text,
-    entry_types.CASES_CHECKED: _checked_cases,
-    entry_types.CRITERION_ADDED: _criterion,
-    entry_types.CRITERION_SET: _criterion,
-    entry_types.CRITERION_REMOVED: lambda data: f"the criterion {data['metric']} was removed{_because(data)}",
-    entry_types.DRILL_STARTED: lambda data: f"drill {data['drill']} began",
-    entry_types.DRILL_SWITCHED: lambda data: f"drill {data['drill']}: {data['to']} became active",
-    entry_types.DRILL_ENDED: lambda data: f"drill {data['drill']} ended: {data['result']}",
-    entry_types.DRILL_REFUSED: lambda data: f"drill {data['drill']} was refused: {'; '.join(data['reasons'])}",
-    entry_types.INPUTS_LEARNED: lambda data: (
-        f"the reference was learned from {counted(data['reference']['samples'], 'request')}"
-    ),
-    entry_types.INPUT_DRIFT: _drift,
-    entry_types.MLFLOW_TOLD: lambda data: "MLflow was updated",
-    entry_types.MLFLOW_GIVEN_UP: lambda data: f"MLflow could not be updated{_because(data)}",
+    inputs.InputDrift: _drift,
+    mlflow.MlflowUpdated: lambda fact: "MLflow was updated",
+    mlflow.MlflowGivenUp: lambda fact: f"MLflow could not be updated{_because(fact)}",
 }

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.entry import Entry
 from router.rollout.judge.criteria import METRICS, SHARES
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry
 
 LIMIT_MAX: Final = 1e9
 

@@ -33,11 +33,12 @@ import orjson
 
 from router.errors import InternalError, Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.entry import Entry, route_generation
 from router.rollout.incidents.incident import confirmed, incidents_after
 from router.rollout.machine.added_criteria import AddedCriteria
 from router.rollout.machine.roles import Roles
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import SWITCHES, Entry, route_generation
+from router.rollout.model.entry import SWITCHES
 from router.rollout.model.identity import Identity, from_dict
 from router.rollout.model.rewrite import from_dict as rewrite_of
 from router.rollout.model.route import first_generation

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from router.rollout.facts.entry import Entry
 from router.rollout.machine.registry import Registry
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 
 
 def rebuild(service: str, entries: Iterable[Entry]) -> Registry:

@@ -1,9 +1,8 @@
-"""One journal entry. The state of a service is the fold of its entries (machine/registry.py) and nothing else."""
+"""The types of journal entries. Each has a class of facts (rollout/facts)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 BOOT: Final = "boot"
 
@@ -118,27 +117,4 @@ CASES_ADDED: Final = "cases_added"
 CASES_REMOVED: Final = "cases_removed"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """`at` is wall time in seconds, `monotonic_ns` the same moment on the monotonic clock of `boot`, on which decisions are made.
-
-    `service` is "" for entries of the whole router. `data` is plain JSON data. `seq` is 0 until the journal assigns it.
-    """
-
-    type: str
-    service: str
-    actor: str
-    data: dict[str, Any]
-    at: float
-    monotonic_ns: int
-    boot: int
-    seq: int = 0
-
-
 SWITCHES: Final = frozenset({PROMOTED, SWITCHED, ROLLED_BACK})
-
-
-def route_generation(entry: Entry) -> int | None:
-    """Return the generation of the route that `entry` publishes; None for an entry that changes no route."""
-    generation: int | None = entry.data.get("generation") if "states" in entry.data else None
-    return generation

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import SWITCHES, Entry
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.switches import Confirmed, SwitchFact
 from router.rollout.notifications.notification import Notification, notification_of
 from router.rollout.units import SECOND_NS
 
@@ -32,23 +32,23 @@ class NotificationFeed:
 
     def on_entry(self, entry: Entry, now_ns: int) -> list[Notification]:
         """Return the notifications that `entry` makes due."""
-        if entry.type in SWITCHES:
-            notification_of(entry)  # an entry without the needed members raises now, not after the wait
-            self._waiting[entry.service, entry.data["generation"]] = (entry, now_ns)
+        fact = entry.fact
+        if isinstance(fact, SwitchFact):
+            self._waiting[entry.service, fact.generation or 0] = (entry, now_ns)
             return self._release_oldest() if len(self._waiting) > WAITING_MAX else []
-        if entry.type == entry_types.CONFIRMED:
-            waiting = self._waiting.pop((entry.service, entry.data["generation"]), None)
-            return _notifications([(waiting[0], entry.data)] if waiting else [])
-        return _notifications([(entry, {})])
+        if isinstance(fact, Confirmed):
+            waiting = self._waiting.pop((entry.service, fact.generation), None)
+            return _notifications([(waiting[0], fact)] if waiting else [])
+        return _notifications([(entry, None)])
 
     def due(self, now_ns: int) -> list[Notification]:
         """Return the notifications of switches that have waited CONFIRM_WAIT_S for their confirmation."""
         late_ns = now_ns - int(CONFIRM_WAIT_S * SECOND_NS)
         late = [key for key, (_, since_ns) in self._waiting.items() if since_ns <= late_ns]
-        return _notifications([(self._waiting.pop(key)[0], {}) for key in late])
+        return _notifications([(self._waiting.pop(key)[0], None) for key in late])
 
     def _release_oldest(self) -> list[Notification]:
-        return _notifications([(self._waiting.pop(next(iter(self._waiting)))[0], {})])
+        return _notifications([(self._waiting.pop(next(iter(self._waiting)))[0], None)])
 
     def alarms(self, listing: Iterable[Mapping[str, Any]], now_s: float) -> list[Notification]:
         """Return the notifications of alarms that were not raised at the call before; `now_s` is wall time."""
@@ -65,7 +65,7 @@ class NotificationFeed:
         return found
 
 
-def _notifications(entries: list[tuple[Entry, Mapping[str, Any]]]) -> list[Notification]:
+def _notifications(entries: list[tuple[Entry, Confirmed | None]]) -> list[Notification]:
     return [made for entry, times in entries if (made := notification_of(entry, times)) is not None]
 
 

@@ -6,12 +6,25 @@ The id depends only on the journal entry. After a restart the same entry gives t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple
 
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import SWITCHES, Entry
+from router.rollout.facts.alerts import AlertReceived
+from router.rollout.facts.drills import DrillEnded, DrillRefused
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.evidence_time import seconds_before
+from router.rollout.facts.fact import Fact
+from router.rollout.facts.proposals import Approved, Denied, ProposalExpired, Proposed, Withdrawn
+from router.rollout.facts.switches import (
+    Confirmed,
+    NoBetterTarget,
+    Promoted,
+    Recovered,
+    RolledBack,
+    Switched,
+    SwitchFact,
+)
 from router.rollout.stats.figures import unit
 from router.rollout.text import format_duration, format_micros, format_millis
 
@@ -55,26 +68,41 @@ def is_lasting(notification: Notification) -> bool:
     return notification.topic in LASTING
 
 
-def notification_of(entry: Entry, times: Mapping[str, Any] | None = None) -> Notification | None:
-    """Return the notification of `entry`, or None. `times`: data of the `confirmed` entry of a switch."""
-    if entry.type not in _KINDS:
-        return None
-    topic, describe = _KINDS[entry.type]
-    content = describe(entry, times or {})
-    return None if content is None else _composed(entry, topic, content)
+def notification_of(entry: Entry, times: Confirmed | None = None) -> Notification | None:
+    """Return the notification of `entry`, or None. `times`: the confirmation of a switch."""
+    fact = entry.fact
+    match fact:
+        case RolledBack():
+            return _composed(entry, "rollback", _rolled_back(fact, entry, times))
+        case Promoted() | Switched():
+            return _composed(entry, "switch", _switched(fact, entry, times))
+        case NoBetterTarget():
+            return _composed(entry, "no_better_target", _no_better_target(fact, entry))
+        case AlertReceived(about=str()):
+            return _composed(entry, "alert", _alert(fact, entry))
+        case Proposed():
+            return _composed(entry, "proposal", _proposed(fact, entry))
+        case Approved() | Denied() | ProposalExpired() | Withdrawn():
+            return _composed(entry, "proposal", _decided(fact, entry))
+        case DrillEnded() | DrillRefused():
+            return _composed(entry, "drill", _drilled(fact))
+        case _:
+            return None
 
 
 def notification_id(entry: Entry) -> str:
     """Return a unique id of `entry`: of a switch with its generation, else with boot and monotonic time."""
     service = entry.service or "router"
-    if entry.type in SWITCHES:
-        return f"{service}-{entry.type}-{entry.data['generation']}"
+    if isinstance(entry.fact, SwitchFact):
+        return f"{service}-{entry.type}-{entry.fact.generation}"
     return f"{service}-{entry.type}-{entry.boot}-{entry.monotonic_ns}"
 
 
 def record_completed(opening: Entry, at: float) -> Notification:
     """Return the notification that the record of a rollback is complete; `opening` is the entry of the rollback."""
-    rollback, incident = _composed(opening, "rollback", _rolled_back(opening, {})), opening.data["incident"]
+    fact = opening.fact
+    assert isinstance(fact, RolledBack | Recovered)
+    rollback, incident = _composed(opening, "rollback", _rolled_back(fact, opening, None)), fact.incident
     return replace(
         rollback,
         id=f"{incident}-complete",
@@ -111,132 +139,143 @@ def _composed(entry: Entry, topic: Topic, content: _Content) -> Notification:
 
 
 # -- one function for each content
-def _rolled_back(entry: Entry, times: Mapping[str, Any]) -> _Content:
-    data = entry.data
-    by = "automatically" if data["automatic"] else f"by {entry.actor}"
+def _rolled_back(fact: RolledBack | Recovered, entry: Entry, times: Confirmed | None) -> _Content:
+    by = "automatically" if fact.automatic else f"by {entry.actor}"
+    unreachable = isinstance(fact, RolledBack) and fact.unreachable
     return _Content(
         "critical",
-        f"rolled back {by} from {data['from']} to {data['to']}",
+        f"rolled back {by} from {fact.left} to {fact.to}",
         (
-            ("From", f"{data['from']} ({'unreachable' if data['unreachable'] else 'quarantined'})"),
-            ("To", data["to"]),
-            *trigger_facts(data.get("trigger")),
-            ("Reason", data["reason"]),
-            ("Time taken", _time_taken(entry, times)),
-            ("Incident", data["incident"]),
+            ("From", f"{fact.left} ({'unreachable' if unreachable else 'quarantined'})"),
+            ("To", fact.to),
+            *trigger_facts(_trigger_of(fact)),
+            ("Reason", fact.reason),
+            ("Time taken", _time_taken(fact, times)),
+            ("Incident", fact.incident),
         ),
-        _switch_data(entry, times) | {"incident": data["incident"], "automatic": data["automatic"]},
-        f"/v1/incidents/{data['incident']}",
+        _switch_data(fact, entry, times) | {"incident": fact.incident, "automatic": fact.automatic},
+        f"/v1/incidents/{fact.incident}",
     )
 
 
-def _switched(entry: Entry, times: Mapping[str, Any]) -> _Content:
-    data, verb = entry.data, "promoted" if entry.type == entry_types.PROMOTED else "switched to"
+def _switched(fact: SwitchFact, entry: Entry, times: Confirmed | None) -> _Content:
+    verb = "promoted" if isinstance(fact, Promoted) else "switched to"
     return _Content(
         "info",
-        f"{verb} {data['to']} (was {data['from']}) by {entry.actor}",
+        f"{verb} {fact.to} (was {fact.left}) by {entry.actor}",
         (
-            ("From", str(data["from"])),
-            ("To", data["to"]),
-            ("Reason", data["reason"]),
-            ("Time taken", _time_taken(entry, times)),
+            ("From", str(fact.left)),
+            ("To", fact.to),
+            ("Reason", fact.reason),
+            ("Time taken", _time_taken(fact, times)),
         ),
-        _switch_data(entry, times),
+        _switch_data(fact, entry, times),
         f"/v1/services/{entry.service}",
     )
 
 
-def _no_better_target(entry: Entry, _: Mapping[str, Any]) -> _Content:
-    data = entry.data
+def _no_better_target(fact: NoBetterTarget, entry: Entry) -> _Content:
     return _Content(
         "critical",
-        f"{data['active']} fails and no better version exists",
+        f"{fact.active} fails and no better version exists",
         (
-            ("Active", str(data["active"])),
-            *trigger_facts(data.get("trigger")),
-            ("Obstacles", "; ".join(data["obstacles"])),
+            ("Active", str(fact.active)),
+            *trigger_facts(fact.trigger),
+            ("Obstacles", "; ".join(fact.obstacles)),
         ),
-        {"active": data["active"], "obstacles": data["obstacles"], "trigger": _trigger(data.get("trigger"))},
+        {"active": fact.active, "obstacles": list(fact.obstacles), "trigger": _trigger(fact.trigger)},
         f"/v1/services/{entry.service}/explain",
     )
 
 
-def _alert(entry: Entry, _: Mapping[str, Any]) -> _Content | None:
-    data = entry.data
-    if data["about"] is None:
-        return None
+def _alert(fact: AlertReceived, entry: Entry) -> _Content:
+    members = ("kind", "name", "about", "summary", "fingerprint", "starts_at", "labels")
     return _Content(
         "warning",
-        f"{data['kind']} alert {data['name']} about {data['about']}",
+        f"{fact.kind} alert {fact.name} about {fact.about}",
         (
-            ("Version", data["about"]),
-            ("Alert", data["name"]),
-            ("Summary", data["summary"] or "none"),
+            ("Version", fact.about),
+            ("Alert", fact.name),
+            ("Summary", fact.summary or "none"),
             ("From", entry.actor),
         ),
-        {name: data[name] for name in ("kind", "name", "about", "summary", "fingerprint", "starts_at", "labels")},
+        {name: getattr(fact, name) for name in members},
         "/v1/alerts",
     )
 
 
-def _proposed(entry: Entry, _: Mapping[str, Any]) -> _Content:
-    data = entry.data
-    rollback = data["kind"] == "rollback"
-    back, forward = (
-        f"roll back from {data['version']} to {data['to'] or 'nothing'}?",
-        f"promote {data['version']}?",
-    )
-    evidence = data.get("evidence") or {}
+def _proposed(fact: Proposed, entry: Entry) -> _Content:
+    rollback = fact.kind == "rollback"
+    back, forward = f"roll back from {fact.version} to {fact.to or 'nothing'}?", f"promote {fact.version}?"
+    evidence = fact.evidence or {}
     alert = evidence.get("alert")
-    members = ("proposal", "kind", "version", "from", "to", "reason", "at_expiry", "expire_after_s")
     return _Content(
         "critical" if rollback else "warning",
         back if rollback else forward,
         (
-            ("Active", str(data["from"])),
-            ("Proposed", str(data["to"])),
+            ("Active", str(fact.left)),
+            ("Proposed", str(fact.to)),
             *trigger_facts(evidence.get("trigger")),
             ("Alert", f"{alert['name']}: {alert['summary']}" if alert else None),
-            ("Reason", data["reason"]),
+            ("Reason", fact.reason),
             ("Requested by", entry.actor),
-            ("Decide within", f"{format_duration(data['expire_after_s'])}, else {data['at_expiry']}"),
-            ("Proposal", data["proposal"]),
+            ("Decide within", f"{format_duration(fact.expire_after_s)}, else {fact.at_expiry}"),
+            ("Proposal", fact.proposal),
         ),
-        {name: data[name] for name in members} | {"trigger": _trigger(evidence.get("trigger"))},
-        f"/v1/proposals/{data['proposal']}",
+        {
+            "proposal": fact.proposal,
+            "kind": fact.kind,
+            "version": fact.version,
+            "from": fact.left,
+            "to": fact.to,
+            "reason": fact.reason,
+            "at_expiry": fact.at_expiry,
+            "expire_after_s": fact.expire_after_s,
+            "trigger": _trigger(evidence.get("trigger")),
+        },
+        f"/v1/proposals/{fact.proposal}",
     )
 
 
-def _decided(entry: Entry, _: Mapping[str, Any]) -> _Content:
-    data, what = entry.data, _ENDS[entry.type]
-    by = "" if entry.type in (entry_types.PROPOSAL_EXPIRED, entry_types.WITHDRAWN) else f" by {entry.actor}"
+def _decided(fact: Approved | Denied | ProposalExpired | Withdrawn, entry: Entry) -> _Content:
+    what = _ENDS[type(fact)]
+    by = "" if isinstance(fact, ProposalExpired | Withdrawn) else f" by {entry.actor}"
+    reason = None if isinstance(fact, ProposalExpired) else fact.reason
     return _Content(
         "info",
-        f"proposal {data['proposal']} {what}{by}",
+        f"proposal {fact.proposal} {what}{by}",
         (
-            ("Proposal", data["proposal"]),
-            ("Reason", str(data["reason"]) if data.get("reason") else None),
-            ("Default", str(data["default"]) if data.get("default") else None),
+            ("Proposal", fact.proposal),
+            ("Reason", reason or None),
+            ("Default", fact.default if isinstance(fact, ProposalExpired) else None),
         ),
-        {"proposal": data["proposal"], "outcome": what, "actor": entry.actor, "reason": data.get("reason")},
-        f"/v1/proposals/{data['proposal']}",
+        {"proposal": fact.proposal, "outcome": what, "actor": entry.actor, "reason": reason},
+        f"/v1/proposals/{fact.proposal}",
     )
 
 
-def _drilled(entry: Entry, _: Mapping[str, Any]) -> _Content:
-    data = entry.data
-    swaps = [swap["confirmed_ms"] for swap in data.get("swaps", ()) if swap["confirmed_ms"] is not None]
-    members = ("drill", "mode", "by", "from", "to", "result", "reasons")
+def _drilled(fact: DrillEnded | DrillRefused) -> _Content:
+    swaps = fact.measurements.get("swaps", []) if isinstance(fact, DrillEnded) else []
+    times = [swap["confirmed_ms"] for swap in swaps if swap["confirmed_ms"] is not None]
     return _Content(
-        "info" if data["result"] in ("passed", "stopped") else "warning",
-        f"drill {data['drill']} {data['result']}",
+        "info" if fact.result in ("passed", "stopped") else "warning",
+        f"drill {fact.drill} {fact.result}",
         (
-            ("Drill", f"{data['mode']}, from {data['from']} to {data['to']}"),
-            ("Result", data["result"]),
-            ("Reasons", "; ".join(data["reasons"]) or None),
-            ("Time taken", ", ".join(f"{found:.1f} ms" for found in swaps) + " to the last worker" if swaps else None),
+            ("Drill", f"{fact.mode}, from {fact.left} to {fact.to}"),
+            ("Result", fact.result),
+            ("Reasons", "; ".join(fact.reasons) or None),
+            ("Time taken", ", ".join(f"{found:.1f} ms" for found in times) + " to the last worker" if times else None),
         ),
-        {name: data[name] for name in members} | {"swaps": data.get("swaps", [])},
+        {
+            "drill": fact.drill,
+            "mode": fact.mode,
+            "by": fact.by,
+            "from": fact.left,
+            "to": fact.to,
+            "result": fact.result,
+            "reasons": list(fact.reasons),
+            "swaps": swaps,
+        },
         "/v1/drills",
     )
 
@@ -266,45 +305,39 @@ def _trigger(trigger: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {member: trigger.get(member) for member in TRIGGER_MEMBERS} if trigger else None
 
 
-def _time_taken(entry: Entry, times: Mapping[str, Any]) -> str | None:
+def _trigger_of(fact: Fact) -> dict[str, Any] | None:
+    return fact.trigger if isinstance(fact, RolledBack) else None
+
+
+def _time_taken(fact: SwitchFact | Recovered, times: Confirmed | None) -> str | None:
     parts = []
-    since_ns = (entry.data.get("trigger") or {}).get("evidence_since_ns")
-    if since_ns:
-        parts.append(f"decided {max(0.0, (entry.monotonic_ns - since_ns) / 1e9):.1f} s after the first fault")
-    if times:
-        parts.append(f"swap {format_micros(times['swap_us'])}")
-    if times and times["confirmed_ms"] is not None:
-        parts.append(f"every worker followed within {format_millis(times['confirmed_ms'])}")
-    elif times:
-        parts.append(f"workers {times['workers_unconfirmed']} have not confirmed")
+    if (before_s := seconds_before(_trigger_of(fact))) is not None:
+        parts.append(f"decided {before_s:.1f} s after the first fault")
+    if times is not None:
+        parts.append(f"swap {format_micros(times.swap_us or 0)}")
+        if times.confirmed_ms is not None:
+            parts.append(f"every worker followed within {format_millis(times.confirmed_ms)}")
+        else:
+            parts.append(f"workers {list(times.workers_unconfirmed)} have not confirmed")
     return "; ".join(parts) or None
 
 
-def _switch_data(entry: Entry, times: Mapping[str, Any]) -> dict[str, Any]:
-    data = entry.data
+def _switch_data(fact: SwitchFact | Recovered, entry: Entry, times: Confirmed | None) -> dict[str, Any]:
     return {
-        **{name: data[name] for name in ("from", "to", "reason", "generation")},
+        "from": fact.left,
+        "to": fact.to,
+        "reason": fact.reason,
+        "generation": fact.generation,
         "actor": entry.actor,
-        "trigger": _trigger(data.get("trigger")),
-        "swap_us": times.get("swap_us"),
-        "confirmed_ms": times.get("confirmed_ms"),
+        "trigger": _trigger(_trigger_of(fact)),
+        "swap_us": times.swap_us if times is not None else None,
+        "confirmed_ms": times.confirmed_ms if times is not None else None,
     }
 
 
-_ENDS: Final = {
-    entry_types.APPROVED: "was approved",
-    entry_types.DENIED: "was denied",
-    entry_types.PROPOSAL_EXPIRED: "has expired",
-    entry_types.WITHDRAWN: "was withdrawn",
-}
-_KINDS: Final[dict[str, tuple[Topic, Callable[[Entry, Mapping[str, Any]], _Content | None]]]] = {
-    entry_types.ROLLED_BACK: ("rollback", _rolled_back),
-    entry_types.PROMOTED: ("switch", _switched),
-    entry_types.SWITCHED: ("switch", _switched),
-    entry_types.NO_BETTER_TARGET: ("no_better_target", _no_better_target),
-    entry_types.ALERT: ("alert", _alert),
-    entry_types.PROPOSED: ("proposal", _proposed),
-    entry_types.DRILL_ENDED: ("drill", _drilled),
-    entry_types.DRILL_REFUSED: ("drill", _drilled),
-    **dict.fromkeys(_ENDS, ("proposal", _decided)),
+_ENDS: Final[dict[type[Fact], str]] = {
+    Approved: "was approved",
+    Denied: "was denied",
+    ProposalExpired: "has expired",
+    Withdrawn: "was withdrawn",
 }

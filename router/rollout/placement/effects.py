@@ -18,10 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from router.errors import InternalError
+from router.rollout.facts.entry import Entry, route_generation
 from router.rollout.machine.registry import Registry
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import CutSlot, Effect, FillSlot, PublishRoute, RaiseAlarm
-from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.route import NO_SLOT, Flag, Route
 from router.rollout.model.target import PLACED, ROLES, Target
 from router.rollout.placement.slot_table import SlotTable

@@ -18,11 +18,22 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.evidence_time import in_memory
+from router.rollout.facts.fact import Fact
+from router.rollout.facts.proposals import (
+    Approved,
+    Denied,
+    EvidenceAdded,
+    ProposalExpired,
+    ProposalKind,
+    Proposed,
+    Withdrawn,
+)
+from router.rollout.facts.router_itself import Booted
+from router.rollout.facts.switches import RolledBack
 from router.rollout.units import SECOND_NS
 
-Kind = Literal["rollback", "promotion"]
 Default = Literal["hold", "rollback"]
 State = Literal["open", "due", "approved", "denied", "expired", "withdrawn"]
 
@@ -31,11 +42,12 @@ EVIDENCE_MAX: Final = 10
 """Items of one proposal, one for each cause; later causes are not kept."""
 CLOSED_MAX: Final = 200
 MUTED_MAX: Final = 200
-_ENDS: Final[dict[str, State]] = {
-    entry_types.APPROVED: "approved",
-    entry_types.DENIED: "denied",
-    entry_types.PROPOSAL_EXPIRED: "expired",
-    entry_types.WITHDRAWN: "withdrawn",
+_End = Approved | Denied | ProposalExpired | Withdrawn
+_ENDS: Final[dict[type[Fact], State]] = {
+    Approved: "approved",
+    Denied: "denied",
+    ProposalExpired: "expired",
+    Withdrawn: "withdrawn",
 }
 
 
@@ -61,7 +73,7 @@ class Proposal:
     """
 
     id: str
-    kind: Kind
+    kind: ProposalKind
     version: str
     left: str | None
     to: str | None
@@ -118,11 +130,11 @@ class Proposals:
         """Return the pending proposals, oldest first."""
         return [proposal for proposal in self.known.values() if proposal.pending]
 
-    def about(self, kind: Kind, version: str) -> Proposal | None:
+    def about(self, kind: ProposalKind, version: str) -> Proposal | None:
         """Return the pending proposal of `version`; there is at most one of a kind."""
         return next((p for p in self.pending() if (p.kind, p.version) == (kind, version)), None)
 
-    def next_number(self, kind: Kind) -> int:
+    def next_number(self, kind: ProposalKind) -> int:
         """Return the number of the next proposal of this kind; service, kind and number form the id."""
         return self._numbers.get(kind, 0) + 1
 
@@ -140,68 +152,67 @@ class Proposals:
     # -- the fold
     def apply(self, entry: Entry) -> None:
         """Apply one entry. A second decision on a proposal changes nothing: an entry without effect may be in the journal."""
-        match entry.type:
-            case entry_types.BOOT:
+        match entry.fact:
+            case Booted():
                 self._boot(entry)
-            case entry_types.PROPOSED:
-                self._open(entry)
-            case entry_types.EVIDENCE_ADDED:
-                self._add(entry)
-            case entry_types.ROLLED_BACK:
-                self._rolled_back(entry)
-            case _ if entry.type in _ENDS:
-                self._end(entry)
+            case Proposed() as fact:
+                self._open(entry, fact)
+            case EvidenceAdded() as fact:
+                self._add(entry, fact)
+            case RolledBack() as fact:
+                self._rolled_back(entry, fact)
+            case Approved() | Denied() | ProposalExpired() | Withdrawn() as fact:
+                self._end(entry, fact)
             case _:
                 pass
 
-    def _open(self, entry: Entry) -> None:
-        data = entry.data
-        kind, lasts_s = data["kind"], data["expire_after_s"]
-        self._numbers[kind] = max(self._numbers.get(kind, 0), data["number"])
+    def _open(self, entry: Entry, fact: Proposed) -> None:
+        lasts_s = fact.expire_after_s
+        self._numbers[fact.kind] = max(self._numbers.get(fact.kind, 0), fact.number)
         self._keep(
             Proposal(
-                data["proposal"],
-                kind,
-                data["version"],
-                data["from"],
-                data["to"],
-                data["reason"],
+                fact.proposal,
+                fact.kind,
+                fact.version,
+                fact.left,
+                fact.to,
+                fact.reason,
                 entry.actor,
                 entry.at,
                 entry.at + lasts_s,
                 lasts_s,
                 entry.monotonic_ns + int(lasts_s * SECOND_NS),
-                data["at_expiry"],
-                ({**data["evidence"], "at": entry.at},) if data.get("evidence") else (),
-                data.get("verb", ""),
+                fact.at_expiry,
+                (_item(fact.evidence, entry),) if fact.evidence else (),
+                fact.verb,
             )
         )
 
-    def _add(self, entry: Entry) -> None:
-        known = self.known.get(entry.data["proposal"])
+    def _add(self, entry: Entry, fact: EvidenceAdded) -> None:
+        known = self.known.get(fact.proposal)
         if known is not None and known.pending:
-            self._keep(replace(known, evidence=(*known.evidence, {**entry.data["evidence"], "at": entry.at})))
+            self._keep(replace(known, evidence=(*known.evidence, _item(fact.evidence, entry))))
 
-    def _rolled_back(self, entry: Entry) -> None:
+    def _rolled_back(self, entry: Entry, fact: RolledBack) -> None:
         """The proposed rollback was made: by approval (which has its own entry) or as the default."""
-        known = self.known.get(entry.data.get("proposal") or "")
+        known = self.known.get(fact.proposal or "")
         if known is None or not known.pending:
             return
-        known = replace(known, incident=entry.data["incident"])
+        known = replace(known, incident=fact.incident)
         self._keep(known)
-        if entry.data["automatic"]:
-            self._close(known, "expired", entry)
+        if fact.automatic:
+            self._close(known, "expired", entry, fact.reason)
 
-    def _end(self, entry: Entry) -> None:
-        known = self.known.get(entry.data["proposal"])
+    def _end(self, entry: Entry, fact: _End) -> None:
+        known = self.known.get(fact.proposal)
         if known is None or not known.pending:
             return
-        if entry.type == entry_types.PROPOSAL_EXPIRED and entry.data["default"] == "rollback":
+        if isinstance(fact, ProposalExpired) and fact.default == "rollback":
             self._keep(replace(known, state="due"))
             return
-        self._close(known, _ENDS[entry.type], entry)
-        if (lasts_s := entry.data.get("repeat_after_s")) is not None:
-            self._mute(known, lasts_s, entry)
+        self._close(known, _ENDS[type(fact)], entry, "" if isinstance(fact, ProposalExpired) else fact.reason)
+        if isinstance(fact, Denied | ProposalExpired) and fact.repeat_after_s is not None:
+            self._mute(known, fact.repeat_after_s, entry)
 
     def _mute(self, known: Proposal, lasts_s: float, entry: Entry) -> None:
         for cause in known.causes:
@@ -211,14 +222,14 @@ class Proposals:
         for key in list(self._muted)[: max(0, len(self._muted) - MUTED_MAX)]:
             del self._muted[key]
 
-    def _close(self, known: Proposal, state: State, entry: Entry) -> None:
+    def _close(self, known: Proposal, state: State, entry: Entry, reason: str) -> None:
         self._keep(
             replace(
                 known,
                 state=state,
                 decided_by=entry.actor,
                 decided_at=entry.at,
-                decision_reason=entry.data.get("reason") or None,
+                decision_reason=reason or None,
             )
         )
         self.ended[state] = self.ended.get(state, 0) + 1
@@ -253,6 +264,12 @@ class Proposals:
 def _moved(until_s: float, lasts_s: float, boot: Entry) -> int:
     """Return the wall time `until_s` on the monotonic clock of the new boot; at most `lasts_s` are left."""
     return boot.monotonic_ns + int(min(max(until_s - boot.at, 0.0), lasts_s) * SECOND_NS)
+
+
+def _item(evidence: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    """Return an item of evidence, with its wall time, and with the first fault on the clock of this boot."""
+    trigger = in_memory(evidence.get("trigger"), entry.monotonic_ns)
+    return {**evidence, **({"trigger": trigger} if "trigger" in evidence else {}), "at": entry.at}
 
 
 def _without_monotonic(item: dict[str, Any]) -> dict[str, Any]:

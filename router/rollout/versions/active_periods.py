@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.versions import VersionFact
 
 ACTIVE_PERIODS_MAX: Final = 10_000
 """Periods of one service that are kept; older ones are dropped and counted. The journal keeps all."""
@@ -44,7 +45,7 @@ class ActivePeriods:
         begun = {
             "version": active,
             "since": entry.at,
-            "generation": entry.data.get("generation"),
+            "generation": _generation(entry),
             "begun": _cause(entry),
         }
         self.kept.append({**begun, "until": None, "ended": None, "to": None})
@@ -61,12 +62,17 @@ class ActivePeriods:
         return {period["version"]: now_s if period["until"] is None else period["until"] for period in self.kept}
 
 
+def _generation(entry: Entry) -> int | None:
+    return entry.fact.generation if isinstance(entry.fact, VersionFact) else None
+
+
 def _cause(entry: Entry) -> dict[str, Any]:
     """Return entry type, actor, reason and incident of a change; `verdict` is an actor, too."""
-    reason = entry.data.get("reason")
+    fact = entry.fact
+    reason = fact.reason if isinstance(fact, VersionFact) else None
     return {
         "event": entry.type,
         "actor": entry.actor,
-        "reason": str(reason)[:REASON_CHARS_MAX] if reason else None,
-        "incident": entry.data.get("incident"),
+        "reason": reason[:REASON_CHARS_MAX] if reason else None,
+        "incident": fact.incident if isinstance(fact, VersionFact) else None,
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.switches import RolledBack
+from router.rollout.facts.versions import VersionAccepted, VersionFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +30,15 @@ class Provenance:
 
 def provenances_after(known: dict[str, Provenance], entry: Entry) -> dict[str, Provenance]:
     """Return the provenances after `entry`; `known` itself if the entry changes none."""
-    data = entry.data
-    if placed := data.get("target"):
-        return {**known, placed["version"]: _named(known.get(placed["version"]), entry)}
-    if entry.type == entry_types.ACCEPTED and (provenance := known.get(data["version"])) is not None:
-        return {**known, data["version"]: replace(provenance, accepted_at=entry.at)}
-    if entry.type == entry_types.ROLLED_BACK and (provenance := known.get(data["from"])) is not None:
-        changes = {"at": entry.at, "incident": data["incident"], "reason": data["reason"]}
-        return {**known, data["from"]: replace(provenance, rolled_back=changes)}
+    fact = entry.fact
+    if isinstance(fact, VersionFact) and fact.target is not None:
+        version = fact.target.version
+        provenance = known.get(version) or Provenance(entry.actor, entry.at)
+        artifact, source = fact.artifact or provenance.artifact, fact.source or provenance.source
+        return {**known, version: replace(provenance, artifact=artifact, source=source)}
+    if isinstance(fact, VersionAccepted) and fact.version in known:
+        return {**known, fact.version: replace(known[fact.version], accepted_at=entry.at)}
+    if isinstance(fact, RolledBack) and fact.left is not None and fact.left in known:
+        changes = {"at": entry.at, "incident": fact.incident, "reason": fact.reason}
+        return {**known, fact.left: replace(known[fact.left], rolled_back=changes)}
     return known
-
-
-def _named(known: Provenance | None, entry: Entry) -> Provenance:
-    provenance = known or Provenance(entry.actor, entry.at)
-    changes = {name: entry.data[name] for name in ("artifact", "source") if entry.data.get(name)}
-    return replace(provenance, **changes)

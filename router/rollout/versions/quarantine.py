@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.versions import VersionFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,10 @@ class TemporaryRelease:
 
 def lifted(quarantine: dict[str, Any], entry: Entry, after_s: float) -> TemporaryRelease:
     """Return the release by `entry` for `after_s` seconds."""
-    reason = entry.data.get("reason") or (entry.data.get("override") or {}).get("reason") or ""
-    actor = (entry.data.get("override") or {}).get("actor") or entry.actor
+    fact = entry.fact
+    override, reason = (fact.override, fact.reason) if isinstance(fact, VersionFact) else (None, "")
+    reason = reason or (override.reason if override is not None else "")
+    actor = override.actor if override is not None else entry.actor
     return TemporaryRelease(
         quarantine, actor, reason, entry.at, entry.at + after_s, entry.monotonic_ns + int(after_s * 1e9)
     )

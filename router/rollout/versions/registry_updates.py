@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
-from router.rollout.model.target import State
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.mlflow import MlflowFact
+from router.rollout.facts.switches import Promoted, Recovered, RolledBack, Switched
+from router.rollout.facts.versions import Deployed, VersionFact
 from router.rollout.versions import model_uri
 from router.rollout.versions.model_uri import ModelUri
 from router.rollout.versions.provenance import Provenance
@@ -20,7 +21,6 @@ from router.rollout.versions.provenance import Provenance
 PENDING_UPDATES_MAX: Final = 1000
 """Pending updates of the whole router; beyond it the oldest is dropped and MLflow does not receive it."""
 REASON_CHARS_MAX: Final = 500
-_OVERRIDABLE: Final = (entry_types.DEPLOYED, entry_types.PROMOTED, entry_types.SWITCHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,14 @@ class PendingUpdates:
 
     def apply(self, entry: Entry, provenances: Mapping[str, Provenance]) -> None:
         """Apply one entry; `provenances` are those of its service."""
-        if entry.type in (entry_types.MLFLOW_TOLD, entry_types.MLFLOW_GIVEN_UP):
-            key = (entry.service, entry.data["version"])
+        fact = entry.fact
+        if isinstance(fact, MlflowFact):
+            key = (entry.service, fact.version)
             known = self.open.get(key)
-            if known is not None and known.token == entry.data["token"]:
+            if known is not None and known.token == fact.token:
                 del self.open[key]
             return
-        for update in _updates_of(entry, provenances):
+        for update in _updates_of(entry, fact, provenances) if isinstance(fact, VersionFact) else ():
             key = (update.service, update.version)
             earlier = self.open.pop(key, None)
             if earlier is not None:
@@ -83,24 +84,20 @@ def _merged(earlier: PendingUpdate, later: PendingUpdate) -> PendingUpdate:
     return replace(later, tags=tuple(tags.items()), serves=later.serves or earlier.serves, at=at)
 
 
-def _updates_of(entry: Entry, provenances: Mapping[str, Provenance]) -> list[PendingUpdate]:
-    data = entry.data
-    quarantines: dict[str, dict[str, Any]] = data.get("quarantine", {})
+def _updates_of(entry: Entry, fact: VersionFact, provenances: Mapping[str, Provenance]) -> list[PendingUpdate]:
+    quarantines = fact.quarantine
     tags_by_version = {
         version: _quarantine_tags(quarantine["reason"], quarantine["incident"], True)
         for version, quarantine in quarantines.items()
     }
-    tags_by_version |= {version: {model_uri.TAG_QUARANTINED: "false"} for version in _released(entry)}
-    if entry.type == entry_types.ROLLED_BACK:
-        left = data["from"]
-        tags_by_version[left] = _quarantine_tags(data["reason"], data["incident"], left in quarantines)
+    tags_by_version |= {version: {model_uri.TAG_QUARANTINED: "false"} for version in _released(fact)}
+    if isinstance(fact, RolledBack) and fact.left is not None:
+        tags_by_version[fact.left] = _quarantine_tags(fact.reason, fact.incident, fact.left in quarantines)
     found = []
     for version, tags in tags_by_version.items():
         if (model := _model(provenances, version)) is None:
             continue
-        serving = (
-            _model(provenances, _serves(entry)) if version in quarantines or model_uri.TAG_REASON in tags else None
-        )
+        serving = _model(provenances, _serves(fact)) if version in quarantines or model_uri.TAG_REASON in tags else None
         number = serving.number if serving is not None and serving.name == model.name else None
         token = f"{entry.boot}-{entry.monotonic_ns}"
         at = quarantines.get(version, {}).get("at", entry.at)
@@ -108,13 +105,15 @@ def _updates_of(entry: Entry, provenances: Mapping[str, Provenance]) -> list[Pen
     return found
 
 
-def _released(entry: Entry) -> list[str]:
-    """Return the versions whose quarantine the entry lifts. An override lifts also a quarantine that only the registry has."""
-    released = list(entry.data.get("release", ()))
-    if entry.type in _OVERRIDABLE and "override" in entry.data:
-        data = entry.data
-        version = data["target"]["version"] if entry.type == entry_types.DEPLOYED else data["to"]
-        released += [] if version in released else [version]
+def _released(fact: VersionFact) -> list[str]:
+    """Return the versions whose quarantine the fact lifts. An override lifts also a quarantine that only the registry has."""
+    released = list(fact.released)
+    if fact.override is None:
+        return released
+    if isinstance(fact, Promoted | Switched):
+        released += [] if fact.to in released else [fact.to]
+    elif isinstance(fact, Deployed) and fact.target is not None and fact.target.version not in released:
+        released.append(fact.target.version)
     return released
 
 
@@ -126,12 +125,9 @@ def _quarantine_tags(reason: str, incident: str | None, quarantined: bool) -> di
     }
 
 
-def _serves(entry: Entry) -> str | None:
+def _serves(fact: VersionFact) -> str | None:
     """Return the version that a rollback made active; also for a rollback recovered from shared memory."""
-    if entry.type not in (entry_types.ROLLED_BACK, entry_types.RECOVERED):
-        return None
-    states = entry.data.get("states", {})
-    return next((version for version, state in states.items() if state == State.ACTIVE), None)
+    return fact.activated if isinstance(fact, RolledBack | Recovered) else None
 
 
 def _model(provenances: Mapping[str, Provenance], version: str | None) -> ModelUri | None:

@@ -10,8 +10,9 @@ import pytest
 from router.control.acceptance.addon import AcceptanceAddon
 from router.errors import Refusal
 from router.rollout.cases.promotion_check import PromotionCheck, SuiteResult
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.switches import RolledBack
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 from router.rollout.outcome import Outcome
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 
@@ -41,7 +42,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 def rolled_back(incident: str = "svc-1-4", automatic: bool = True, **trigger: Any) -> Entry:
     entry = {"kind": "hard_failure", "detail": "hang", "limit": 12.0, **trigger}
     data = {"from": "v2", "to": "v1", "reason": "nothing begun for 12 s", "incident": incident, "automatic": automatic}
-    return Entry(
+    return Entry.of(
         entry_types.ROLLED_BACK, "svc", "verdict", {**data, "trigger": entry if automatic else None}, 5.0, 0, 1
     )
 
@@ -73,7 +74,9 @@ async def test_a_verdict_teaches(start: Start) -> None:
 
 async def test_what_a_person_approved_teaches_as_well(start: Start) -> None:
     control, addon = await start()
-    approved = replace(rolled_back(), actor="ann", data={**rolled_back().data, "automatic": False, "proposal": "p-1"})
+    approved = rolled_back()
+    assert isinstance(approved.fact, RolledBack)
+    approved = replace(approved, actor="ann", fact=replace(approved.fact, automatic=False, proposal="p-1"))
     addon.on_entry(approved)
     await control.until_idle()
     assert [(one["metric"], one["limit"]) for one in addon.show("svc")["added"]] == [("longest_wait_s", 12.0)]
@@ -100,7 +103,8 @@ async def test_a_lesson_that_a_kill_has_kept_away_is_caught_up_with_once(start: 
 
 
 async def test_a_lesson_that_was_learnt_is_not_learnt_again(start: Start) -> None:
-    entry = Entry(entry_types.CRITERION_ADDED, "svc", "control", {"origin": "svc-1-4"}, 6.0, 0, 1)
+    known = {"metric": "longest_wait_s", "limit": 12.0, "origin": "svc-1-4", "reason": "x"}
+    entry = Entry.of(entry_types.CRITERION_ADDED, "svc", "control", known, 6.0, 0, 1)
     _, addon = await start([rolled_back(), entry])
     assert addon.show("svc")["added"] == []
 

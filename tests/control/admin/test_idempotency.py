@@ -12,7 +12,7 @@ from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
 from router.control.store.records.earlier_changes import KEPT_S, KEYS_MAX, EarlierChange
 from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 
 
 def key(name: str, request: str = "f") -> RequestKey:
@@ -123,7 +123,7 @@ async def test_a_change_in_doubt_gets_the_same_answer_until_it_is_decided() -> N
 
 
 # -- changes that were made before this start
-MADE = Entry("promoted", "svc", "ann", {"to": "v2"}, 5000.0, 1, 1, seq=7)
+MADE = Entry.of("promoted", "svc", "ann", {"to": "v2"}, 5000.0, 1, 1, seq=7)
 
 
 def of_before(change: EarlierChange) -> StoredAnswer:

@@ -11,8 +11,8 @@ import pytest
 from router.control.alerts.addon import UNUSABLE_ALARM_NS, AlertsAddon
 from router.control.alerts.keys import HookKeys
 from router.rollout.alerts.alert import RawAlert
+from router.rollout.facts.entry import Entry
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 from router.runtime import clock
 from tests.control.hook_harness import OPEN, QUALITY, TOKEN, HookHarness, firing, hook_harness, told, webhook
 
@@ -250,7 +250,7 @@ async def test_the_same_alert_twice_in_a_webhook(tmp_path: Path) -> None:
 
 async def test_an_alert_of_an_edited_journal_costs_no_start(tmp_path: Path) -> None:
     async with hook_harness(tmp_path) as hooks:
-        entry = Entry(entry_types.ALERT, "svc", "am", {"fate": "counts"}, clock.wall_s(), 0, 1, 9)
+        entry = Entry.of(entry_types.ALERT, "svc", "am", {"fate": "counts"}, clock.wall_s(), 0, 1, 9)
         addon = AlertsAddon(hooks.control.control_loop, hooks.control.settings, [entry])
         assert addon.recent(9)["alerts"] == []
 

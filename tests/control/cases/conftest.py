@@ -11,7 +11,7 @@ import pytest
 
 from router.control.cases.addon import CasesAddon
 from router.control.cases.operations import CaseOperations
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.runtime import clock
 from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing

@@ -12,8 +12,8 @@ from router.control.cases.addon import TIDY_EVERY_NS
 from router.control.cases.builder import HOLD_NS
 from router.control.cases.redaction_process import RedactionResult
 from router.errors import Refusal
+from router.rollout.facts.entry import Entry
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 from router.rollout.model.events import Override
 from router.runtime import clock
 from tests.control.cases.case_examples import written_case
@@ -116,7 +116,7 @@ async def test_a_suite_that_was_not_read_since_it_changed_lets_nobody_pass(start
         await harness.candidate(server.url)
         await harness.until(lambda: not harness.status()["pending"])
         journalled = {"incident": "svc-1-9", "version": "v9", "seen": 1, "cases": ["x"], "dropped": 0, "refused": 0}
-        harness.addon.on_entry(Entry(entry_types.CASES_FROZEN, "svc", "control", journalled, 1.0, 2, 1, 99))
+        harness.addon.on_entry(Entry.of(entry_types.CASES_FROZEN, "svc", "control", journalled, 1.0, 2, 1, 99))
         assert ((await refusal(harness))[0], harness.status()["pending"]) == ("cases_pending", True)
         await harness.until(lambda: not harness.status()["pending"])
         assert (await promote(harness))["active"] == "v3"

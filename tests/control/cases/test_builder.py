@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from router.control.cases.builder import CASES_MAX, LATE_NS
+from router.rollout.facts.cases import CasesFrozen
+from router.rollout.facts.entry import Entry
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
 from tests.control.cases.conftest import CasesHarness, bodies
@@ -19,7 +20,9 @@ FAILED = [record(b'{"x": %d}' % number, attempts=[attempt("v1")]) for number in 
 
 
 async def frozen(harness: CasesHarness) -> list[dict[str, Any]]:
-    return await harness.journal(entry_types.CASES_FROZEN)
+    await harness.settle()
+    found = [entry for entry in await harness.control.journal.entries(0, 1000) if isinstance(entry.fact, CasesFrozen)]
+    return [{"type": e.type, "actor": e.actor, "monotonic_ns": e.monotonic_ns, **e.fact.to_data()} for e in found]
 
 
 async def test_what_the_version_failed_at_becomes_cases_a_moment_after_the_rollback(start_harness: Begin) -> None:
@@ -34,7 +37,8 @@ async def test_what_the_version_failed_at_becomes_cases_a_moment_after_the_rollb
     assert bodies(suite) == [0, 1, 2, 7]
     assert {(one.case.incident, one.case.version, one.case.by) for one in suite} == {(incident, "v1", "rollback")}
     (journalled,) = await frozen(harness)
-    assert journalled.pop("until_ns") > 0
+    build = harness.addon.builder.late[incident]
+    assert journalled.pop("monotonic_ns") - round(journalled.pop("until_s") * 1e9) == build.since_ns - 1
     assert sorted(journalled.pop("cases")) == sorted(one.case.id for one in suite)
     assert journalled == {
         "type": "cases_frozen", "actor": "control", "incident": incident, "version": "v1",
@@ -75,7 +79,7 @@ async def test_a_change_that_was_struck_out_is_no_rollback(start_harness: Begin)
     first = await start_harness()
     await first.rollback()
     (rolled,) = [one for one in await first.control.journal.entries(0, 1000) if one.type == entry_types.ROLLED_BACK]
-    abandoned = Entry(entry_types.ABANDONED, "svc", "control", {"abandons": rolled.seq}, 0.0, 0, rolled.boot, 99)
+    abandoned = Entry.of(entry_types.ABANDONED, "svc", "control", {"abandons": rolled.seq}, 0.0, 0, rolled.boot, 99)
     first.addon.builder.pending.clear()
     first.addon.builder.restore([rolled, abandoned])
     assert first.addon.builder.pending == {}
@@ -211,7 +215,8 @@ async def test_a_request_that_times_out_long_after_the_rollback_becomes_a_case_o
     first, second = await frozen(harness)
     assert (first["seen"], len(first["cases"]), "late" in first) == (1, 1, False)
     assert (second["seen"], len(second["cases"]), second["late"]) == (2, 2, 1)
-    assert second["until_ns"] > first["until_ns"]
+    until = [journalled["monotonic_ns"] - round(journalled["until_s"] * 1e9) for journalled in (first, second)]
+    assert until[1] > until[0]
     assert harness.addon.rollbacks("svc")[0]["why"] == golden("cases.made_late")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from router.control.core.executor import CommandExecutor, described
 from router.errors import Refusal
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.rollout.model.events import RollbackAsked, SwitchAsked, VerdictReached
 from router.runtime.failpoint import FailPoint
 from router.shm import layout as at
@@ -82,7 +82,7 @@ async def test_what_is_folded_now_is_what_a_restart_reads(control: ControlHarnes
 
 
 def test_an_entry_as_people_see_it() -> None:
-    entry = Entry("boot", "", "control", {"boot": 1}, 0.25, 7, 1, 3)
+    entry = Entry.of("boot", "", "control", {"boot": 1}, 0.25, 7, 1, 3)
     assert described(entry) == {
         "seq": 3,
         "at": "1970-01-01T00:00:00.250Z",

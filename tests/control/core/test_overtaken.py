@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from router.control.core.overtaken import SLOW_DISK_S, comparable, difference, lost_race
+from router.rollout.facts.entry import Entry
 from router.rollout.machine.registry import Registry
 from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry
 
-ROLLED_BACK = Entry("rolled_back", "svc", "control", {"states": {}, "generation": (1 << 24) + 7}, 0.0, 0, 1)
+ROLLED_BACK = Entry.of("rolled_back", "svc", "control", {"states": {}, "generation": (1 << 24) + 7}, 0.0, 0, 1)
 
 
 @pytest.mark.parametrize(

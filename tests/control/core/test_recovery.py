@@ -7,7 +7,7 @@ import pytest
 
 from router.control.store.journal_rows import FILE, export, row
 from router.errors import StartError
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.rollout.model.events import ReleaseAsked, Ticked, VerdictReached
 from router.rollout.model.route import Flag, Route, first_generation
 from router.rollout.outcome import Outcome
@@ -106,7 +106,7 @@ async def test_a_journalled_change_that_was_never_stored_is_undone_by_a_warm_sta
     generation = control.service_controller.registry.generation
     data = {"generation": generation + 1, "base": generation, "from": "v1", "to": "v2", "reason": "x"}
     data["states"] = {"v2": "active", "v1": "standby"}
-    await control.journal.append(Entry("switched", "svc", "ann", data, 1.0, 1, 1))
+    await control.journal.append(Entry.of("switched", "svc", "ann", data, 1.0, 1, 1))
     await control.end()
     control = await machine.start()
     assert control.service_controller.registry.as_dict() == before
@@ -125,7 +125,7 @@ async def test_what_a_warm_start_has_undone_stays_undone_in_a_cold_one(machine: 
     generation = control.service_controller.registry.generation
     data = {"generation": generation + 1, "base": generation, "from": "v1", "to": "v2", "reason": "x"}
     data["states"] = {"v2": "active", "v1": "standby"}
-    await control.journal.append(Entry("switched", "svc", "ann", data, 1.0, 1, 1))
+    await control.journal.append(Entry.of("switched", "svc", "ann", data, 1.0, 1, 1))
     await control.end()
     control = await machine.start()
     answer = await control.operations.switch(service="svc", to="v1", actor="ann")

@@ -14,10 +14,10 @@ from router.control.history.report_addon import ReportAddon
 from router.control.views import metrics
 from router.control.wiring import AddonDeps, add_addons
 from router.errors import Refusal, StartError
+from router.rollout.facts.entry import Entry
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import rebuild
 from router.rollout.model.commands import CheckStandby, Command, Record
-from router.rollout.model.entry import Entry
 from router.rollout.outcome import Outcome
 from router.rollout.placement.effects import route_of
 from router.settings.settings import Settings
@@ -273,7 +273,7 @@ async def test_a_rollback_that_waits_for_its_probe_ends_with_the_service(
     gone = control.control_loop.services["new"]
     control.control_loop.check("new")(CheckStandby("v2", gone.registry.generation, 1.0))
     control.control_loop.switched(
-        gone, Change(Entry("rolled_back", "new", "verdict", {"generation": 1}, 0.0, 0, 1), 0, 1)
+        gone, Change(Entry.of("rolled_back", "new", "verdict", {"generation": 1}, 0.0, 0, 1), 0, 1)
     )
     await control.change("svc")
     control.free("new")

@@ -9,8 +9,8 @@ import pytest
 from router.control.drills.addon import LATE_MAX_S
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.entry import Entry
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 from router.runtime import clock
 from tests.control.control_harness import FakeWorkers, new_segment
 from tests.control.drill_harness import HOLD_S, DrillHarness
@@ -185,11 +185,11 @@ async def test_another_schedule_by_sighup(begin: Begin) -> None:
 # -- how long ago
 def passed(days_ago: float, mode: str = "real") -> Entry:
     data = {"drill": "svc-drill-1", "mode": mode, "result": "passed", "reasons": []}
-    return Entry(entry_types.DRILL_ENDED, "svc", "control", data, clock.wall_s() - days_ago * DAY_S, 0, 1)
+    return Entry.of(entry_types.DRILL_ENDED, "svc", "control", data, clock.wall_s() - days_ago * DAY_S, 0, 1)
 
 
 def accepted(days_ago: float) -> Entry:
-    return Entry(entry_types.ACCEPTED, "svc", "control", {"version": "v1"}, clock.wall_s() - days_ago * DAY_S, 0, 1)
+    return Entry.of(entry_types.ACCEPTED, "svc", "control", {"version": "v1"}, clock.wall_s() - days_ago * DAY_S, 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from router.control.history.advice_process import decode
 from router.control.history.report_addon import ReportAddon
 from router.control.store.history_store import HistoryStore
 from router.errors import Refusal
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.rollout.outcome import Outcome
 from router.runtime import clock
 from tests.control.control_harness import ControlHarness
@@ -34,7 +34,7 @@ async def addon(control: ControlHarness) -> AsyncIterator[AdviceAddon]:
 
 
 def accepted(at_s: float, rate: float) -> Entry:
-    return Entry("accepted", "svc", "judge", {"version": "v1", "baseline": normal(rate).as_dict()}, at_s, 1, 1)
+    return Entry.of("accepted", "svc", "judge", {"version": "v1", "baseline": normal(rate).as_dict()}, at_s, 1, 1)
 
 
 async def test_a_real_process_gives_the_advice(control: ControlHarness, addon: AdviceAddon) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from router.control.incidents.document import Sources
 from router.control.incidents.snapshots import Snapshot
+from router.rollout.facts.entry import Entry
 from router.rollout.incidents.incident import confirmed, incident
 from router.rollout.incidents.review import Reviews
 from router.rollout.incidents.timeline import Timelines
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 from router.rollout.stats.window import SlotHistory
 from router.rollout.units import SECOND_NS
 from tests.rollout.simulator import START_NS, Version, seconds
@@ -71,7 +71,7 @@ class Played:
 
     def tell(self, kind: str, data: dict[str, Any], at_s: float, actor: str = "control") -> Entry:
         self.seq += 1
-        entry = Entry(kind, "fraud", actor, data, WALL_S + at_s, seconds(at_s), 3, self.seq)
+        entry = Entry.of(kind, "fraud", actor, data, WALL_S + at_s, seconds(at_s), 3, self.seq)
         self.timelines.apply(entry)
         self.reviews.apply(entry)
         return entry
@@ -98,7 +98,7 @@ class Played:
 
     @property
     def record(self) -> dict[str, Any]:
-        return confirmed(incident(self.opening), self.confirmation)
+        return confirmed(incident(self.opening, self.timelines.timelines[INCIDENT].rollback), self.confirmation)
 
     def snapshot(self, **more: Any) -> Snapshot:
         return self._snapshot(self.after_s, self._known, **more)
@@ -114,5 +114,5 @@ class Played:
         return Sources(self.record, self.reviews.of(INCIDENT), self.timelines.timelines[INCIDENT], known)
 
     def edit(self, **edit: Any) -> None:
-        checked = self.reviews.of(INCIDENT).checked({"edit": str(self.seq), **edit})
-        self.tell(entry_types.INCIDENT_EDITED, {"incident": INCIDENT, **checked}, 3600.0, "bob")
+        checked = self.reviews.of(INCIDENT).checked(INCIDENT, {"edit": str(self.seq), **edit})
+        self.tell(entry_types.INCIDENT_EDITED, checked.to_data(), 3600.0, "bob")

@@ -24,12 +24,13 @@ from router.control.incidents import rendering
 from router.control.incidents.addon import IncidentsAddon, open_files
 from router.control.notify import messages
 from router.control.views import status
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.switches import Confirmed
 from router.rollout.history import service_report
 from router.rollout.history.deployment_log import DeploymentLog, Timestamp
 from router.rollout.history.period import Period
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 from router.rollout.notifications.notification import notification_of, record_completed
 from router.rollout.outcome import Outcome
 from router.rollout.stats.figures import format_value
@@ -222,7 +223,8 @@ def _periods(made: dict[str, Any], opening: Entry, at_decision: bool) -> None:
 
 
 def _messages(made: dict[str, Any], opening: Entry, confirmation: Entry) -> None:
-    rolled, whole = notification_of(opening, confirmation.data), record_completed(opening, opening.at + 120)
+    assert isinstance(confirmation.fact, Confirmed)
+    rolled, whole = notification_of(opening, confirmation.fact), record_completed(opening, opening.at + 120)
     assert rolled is not None
     page = texts(made)["html"]
     for sent in (rolled, whole):

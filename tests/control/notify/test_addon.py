@@ -12,8 +12,8 @@ from router.control.notify import addon as notify_addon
 from router.control.notify.addon import NotifyAddon
 from router.control.store import outbox
 from router.errors import Refusal
+from router.rollout.facts.entry import Entry
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 from router.runtime import clock
 from router.settings.settings import Settings
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
@@ -164,10 +164,10 @@ async def test_what_was_journalled_in_vain_or_makes_no_sense_is_not_told(start: 
         await box.close()
         data = {"generation": 5, "states": {}, "from": "v1", "to": "v2", "reason": "never stored"}
         facts = [
-            Entry(entry_types.ROLLED_BACK, "svc", "ann", {"generation": 4}, clock.wall_s(), 0, 1, 88),
-            Entry(entry_types.NO_BETTER_TARGET, "svc", "ann", {}, clock.wall_s(), 0, 1, 89),
-            Entry(entry_types.PROMOTED, "svc", "ann", data, clock.wall_s(), 1, 1, 90),
-            Entry(entry_types.ABANDONED, "svc", "control", {"abandons": 90}, clock.wall_s(), 2, 1, 91),
+            Entry.of(entry_types.PROPOSED, "svc", "ann", {"kind": "rollback"}, clock.wall_s(), 0, 1, 88),
+            Entry.of(entry_types.NO_BETTER_TARGET, "svc", "ann", {}, clock.wall_s(), 0, 1, 89),
+            Entry.of(entry_types.PROMOTED, "svc", "ann", data, clock.wall_s(), 1, 1, 90),
+            Entry.of(entry_types.ABANDONED, "svc", "control", {"abandons": 90}, clock.wall_s(), 2, 1, 91),
         ]
         again = NotifyAddon(control.control_loop, control.settings, tmp_path, facts)
         again.on_second(clock.now_ns() + 10_000_000_000)

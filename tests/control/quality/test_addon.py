@@ -12,8 +12,8 @@ import pytest
 
 from router.control.quality.addon import FRESH_NS, QualityAddon, _bodies
 from router.control.views import metrics
+from router.rollout.facts.entry import Entry
 from router.rollout.judge.baseline import estimate
-from router.rollout.model.entry import Entry
 from router.rollout.model.events import Accepted
 from router.rollout.quality.drift import DriftJudge, DriftStatus
 from router.rollout.units import SECOND_NS
@@ -162,11 +162,11 @@ async def test_people_are_asked_or_it_goes_back(day: Day) -> None:
 async def test_a_restart_knows_what_was_learned(day: Day) -> None:
     await day.pass_by(6)
     (learned,) = await day.journal("inputs_learned")
-    day.entries = [Entry("inputs_learned", "svc", "control", learned, 1.0, 1, 1)]
+    day.entries = [Entry.of("inputs_learned", "svc", "control", learned, 1.0, 1, 1)]
     day.addon = day.opened()
     await day.pass_by(8, amount=500)
     assert day.inputs["drifting"] is True
-    day.entries.append(Entry("inputs_forgotten", "svc", "ann", {"reason": "x"}, 2.0, 2, 1))
+    day.entries.append(Entry.of("inputs_forgotten", "svc", "ann", {"reason": "x"}, 2.0, 2, 1))
     day.addon = day.opened()
     assert day.inputs["reference"] is None
 

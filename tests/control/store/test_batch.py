@@ -4,10 +4,10 @@ import pytest
 
 from router.control.store.batch import Batch, JournalUnavailable, Phase, compensation
 from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.runtime.exit_codes import exit_code
 
-ENTRY = Entry("switched", "svc", "ann", {"to": "v2"}, 1000.0, 5, 1)
+ENTRY = Entry.of("switched", "svc", "ann", {"to": "v2"}, 1000.0, 5, 1)
 
 
 def batch() -> Batch:

@@ -16,14 +16,14 @@ from router.control.store.journal import Journal, JournalUnavailable
 from router.control.store.journal_opening import begun_anew, corrupt, opened
 from router.control.store.journal_rows import FILE, SCHEMA_VERSION, export, row
 from router.errors import Refusal, StartError
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.runtime.exit_codes import exit_code
 from router.runtime.failpoint import FailPoint
 from tests.waiting import until
 
 
 def entry(kind: str = "promoted", service: str = "svc", **data: object) -> Entry:
-    return Entry(kind, service, "ann", dict(data), 1000.25, 77, 1)
+    return Entry.of(kind, service, "ann", dict(data), 1000.25, 77, 1)
 
 
 def entries_of(folder: Path) -> list[Entry]:
@@ -124,13 +124,13 @@ from pathlib import Path
 from router.control.store.journal import Journal, JournalUnavailable
 from router.control.store.journal_opening import opened
 from router.runtime.failpoint import FailPoint
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 
 async def main():
     database, entries = opened(Path(sys.argv[1]), 0.0)
     troubles = []
     journal = Journal(database, 0, FailPoint(), troubles.append)
-    entry = Entry("promoted", "svc", "ann", {"fill": "x" * 9000}, 1.0, 1, 1)
+    entry = Entry.of("promoted", "svc", "ann", {"fill": "x" * 9000}, 1.0, 1, 1)
     await journal.append(entry)
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))

@@ -21,7 +21,7 @@ from router.control.store.journal_opening import begun_anew, opened, renumbered
 from router.control.store.journal_rows import FILE, JournalRow, export, imported, readable, row
 from router.control.store.records.request_key import RequestKey
 from router.errors import StartError
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.runtime.failpoint import FailPoint
 from tests.control.store.test_journal import entry, journal
 from tests.stored.state import FOLDER
@@ -131,7 +131,7 @@ def old(name: str, folder: Path) -> list[Entry]:
         found = database.execute(
             "SELECT type, service, actor, data, at, monotonic_ns, boot, seq FROM entries ORDER BY seq"
         ).fetchall()
-    return [Entry(*values[:3], orjson.loads(values[3]), *values[4:]) for values in found]
+    return [Entry.of(*values[:3], orjson.loads(values[3]), *values[4:]) for values in found]
 
 
 def schema_of(folder: Path) -> int:
@@ -221,7 +221,7 @@ STORED = '{"added":{"b":[1.5,null]},"generation":16777217,"to":"v2"}'
 
 def unknown(seq: int, position: int | None = None, key: RequestKey | None = None) -> JournalRow:
     """Return a row of a type and with members that this release does not know."""
-    made = row(seq, Entry("of_another_release", "svc", "ann", {}, 1000.25, 77, 1), position, key)
+    made = row(seq, Entry.of("of_another_release", "svc", "ann", {}, 1000.25, 77, 1), position, key)
     return made._replace(data=STORED).sealed()
 
 

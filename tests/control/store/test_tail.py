@@ -18,7 +18,8 @@ from router.control.store.journal_opening import begun_anew, opened
 from router.control.store.journal_rows import FILE
 from router.control.store.set_aside import set_aside
 from router.errors import StartError
-from router.rollout.model.entry import Entry
+from router.rollout.facts.automation import Frozen
+from router.rollout.facts.entry import Entry
 from router.runtime.exit_codes import exit_code
 from router.runtime.failpoint import FailPoint
 from tests.texts import golden
@@ -30,7 +31,7 @@ ENTRIES = 6
 
 def entry(number: int) -> Entry:
     data = {"generation": number, "states": {}, "to": f"v{number}", "fill": "x" * (number * 131 % 3000)}
-    return Entry("switched", "svc", "ann", data, 1000.25, number, 1)
+    return Entry.of("switched", "svc", "ann", data, 1000.25, number, 1)
 
 
 @asynccontextmanager
@@ -196,7 +197,7 @@ async def test_a_restored_backup_is_refused_with_the_command_that_accepts_it(tmp
     assert (begun, [found.seq for found in entries]) == (True, [1])
     assert (tmp_path / "journal.corrupt-19700101T000000.000000Z.mark").exists()
     made = Journal(database, 1, FailPoint())
-    assert await made.append(replace(entry(3), type="frozen")) == [2]
+    assert await made.append(replace(entry(3), fact=Frozen(reason="x"), _data=None)) == [2]
     await made.close()
     assert count(tmp_path) == 2
 
@@ -257,13 +258,14 @@ from pathlib import Path
 from router.control.store.journal import Journal
 from router.control.store.journal_opening import opened
 from router.runtime.failpoint import FailPoint
-from router.rollout.model.entry import Entry
+from router.rollout.facts.automation import Frozen
+from router.rollout.facts.entry import Entry
 
 async def main():
     database, entries = opened(Path(sys.argv[1]), 0.0)
     journal = Journal(database, len(entries), FailPoint(sys.argv[2]))
     while True:
-        entry = Entry("switched", "svc", "ann", {"to": "v", "fill": "x" * 900}, 1.0, 1, 1)
+        entry = Entry.of("switched", "svc", "ann", {"to": "v", "fill": "x" * 900}, 1.0, 1, 1)
         for number in await journal.append(entry, entry):
             print(number, flush=True)
 

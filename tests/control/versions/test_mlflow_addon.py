@@ -15,7 +15,7 @@ from router.control.versions.mlflow_answer import MlflowRefused
 from router.control.versions.mlflow_client import Mlflow, ModelVersion
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.rollout.model.events import Override, ProposalDecided
 from router.rollout.proposals.proposal import ProposalRules
 from router.rollout.versions.model_uri import ModelUri
@@ -354,7 +354,7 @@ async def test_a_rollback_that_was_never_stored_is_not_told(control: ControlHarn
         "generation": generation, "base": generation - 1, "from": "fraud-v2", "to": "fraud-v1", "reason": "lost", "incident": "i",
         "states": {"fraud-v1": "active"}, "quarantine": {"fraud-v2": {"reason": "lost", "incident": "i"}}, "automatic": False,
     }  # fmt: skip
-    entries = [*await control.journal.entries(0, 1000, None), Entry("rolled_back", "svc", "ann", data, 1.0, 1, 1, 999)]
+    entries = [*await control.journal.entries(), Entry.of("rolled_back", "svc", "ann", data, 1.0, 1, 1, 999)]
     assert addon(control, fake, entries).status("svc")["mlflow"]["waiting"] == []
 
 

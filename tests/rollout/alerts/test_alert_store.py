@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from router.rollout.alerts.alert import Alert, Kind, decide
-from router.rollout.alerts.alert_store import AlertStore, entry_data, not_configured, result, standing_alerts
+from router.rollout.alerts.alert_store import AlertStore, fact_of_alert, not_configured, result, standing_alerts
+from router.rollout.facts.entry import Entry
 from router.rollout.judge.verdict import conclude
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 from router.rollout.units import SECOND_NS
 from router.settings.sections.alerts import AlertSettings
 from tests.texts import golden
@@ -23,7 +23,7 @@ ALERT = Alert("f1", "firing", NOW - 5, "quality", "fraud", None, "Drift", "PSI 0
 
 def fact(alert: Alert, at: float = NOW, active: str = "v8", since: float = NOW - 100, seq: int = 1) -> Entry:
     found = decide(alert, active, since, FRESH_S, at)
-    return Entry(entry_types.ALERT, alert.service, "am", entry_data(alert, found), at, int(at * 1e9), 1, seq)
+    return Entry(fact_of_alert(alert, found), alert.service, "am", at, int(at * 1e9), 1, seq)
 
 
 def book(*entries: Entry, remembered_max: int = 100) -> AlertStore:
@@ -34,7 +34,7 @@ def book(*entries: Entry, remembered_max: int = 100) -> AlertStore:
 
 
 def names(made: AlertStore, kind: Kind = "quality", active: str = "v8", since: float = NOW - 100) -> list[str]:
-    return [found.data["fingerprint"] for found in made.firing("fraud", kind, active, since)]
+    return [found.fact.fingerprint for found in made.firing("fraud", kind, active, since)]
 
 
 RESOLVED = replace(ALERT, status="resolved")
@@ -52,7 +52,7 @@ NEXT = replace(ALERT, starts_at=NOW + 50)
         pytest.param([fact(ALERT), fact(replace(ALERT, fingerprint="f2"))], ["f1", "f2"], id="two"),
         pytest.param([fact(replace(ALERT, service="risk"))], [], id="another service"),
         pytest.param([fact(replace(ALERT, kind="business"))], [], id="another kind"),
-        pytest.param([Entry(entry_types.FROZEN, "fraud", "ann", {"reason": ""}, NOW, 1, 1, 1)], [], id="no alert"),
+        pytest.param([Entry.of(entry_types.FROZEN, "fraud", "ann", {"reason": ""}, NOW, 1, 1, 1)], [], id="no alert"),
     ],
 )
 def test_which_alerts_stand(entries: list[Entry], standing: list[str]) -> None:
@@ -111,7 +111,7 @@ def test_the_alert_last_seen_longest_ago_is_dropped_first() -> None:
     made.mark_seen(replace(ALERT, fingerprint="f0"), NOW + 1)
     made.apply(fact(replace(ALERT, fingerprint="f3")))
     assert len(made) == 3
-    assert [found.data["fingerprint"] for found in made.recent(9)] == ["f3", "f0", "f2"]
+    assert [found.fact.fingerprint for found in made.recent(9)] == ["f3", "f0", "f2"]
     assert names(made) == ["f0", "f2", "f3"]
     assert made.known(replace(ALERT, fingerprint="f1")) is None
 

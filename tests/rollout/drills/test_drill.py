@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from router.rollout.drills.drill import Drill, DrillEnd, DrillPhase, DrillPlan, Observation, SwapBack
+from router.rollout.facts.switches import Confirmed
 from tests.texts import golden
 
 SECOND = 1_000_000_000
@@ -29,13 +30,9 @@ class DrillHarness:
         generation = 5 + home
         self.drill.swapped({"home": home, "generation": generation, "at": "then"}, reason, self.now_ns)
         if confirmed:
+            confirmed_ms = None if behind else 2.0
             self.drill.confirmed(
-                {
-                    "generation": generation,
-                    "swap_us": 40,
-                    "confirmed_ms": None if behind else 2.0,
-                    "workers_unconfirmed": list(behind),
-                }
+                Confirmed(generation=generation, swap_us=40, confirmed_ms=confirmed_ms, workers_unconfirmed=behind)
             )
         return self
 

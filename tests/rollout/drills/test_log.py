@@ -5,30 +5,38 @@ from typing import Any
 import pytest
 
 from router.rollout.drills.log import DRILLS_MAX, DrillLog
+from router.rollout.facts.entry import Entry
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
+
+PLAN: dict[str, Any] = {"mode": "real", "by": "operator", "reason": "", "from": "v1", "to": "v2", "hold_s": 5.0}
 
 
 def fact(kind: str, at: float, service: str = "svc", **data: Any) -> Entry:
-    return Entry(kind, service, "ann", data, at, 0, 1)
+    return Entry.of(kind, service, "ann", data, at, 0, 1)
 
 
 def begun(number: int, at: float, mode: str = "real") -> Entry:
-    return fact(entry_types.DRILL_STARTED, at, drill=f"svc-drill-{number}", mode=mode, to="v2")
+    return fact(entry_types.DRILL_STARTED, at, drill=f"svc-drill-{number}", **PLAN | {"mode": mode})
 
 
 def over(number: int, at: float, result: str, mode: str = "real") -> Entry:
     reasons = [] if result == "passed" else ["because"]
-    return fact(entry_types.DRILL_ENDED, at, drill=f"svc-drill-{number}", mode=mode, result=result, reasons=reasons)
+    return fact(
+        entry_types.DRILL_ENDED,
+        at,
+        drill=f"svc-drill-{number}",
+        result=result,
+        reasons=reasons,
+        **PLAN | {"mode": mode},
+    )
 
 
 def test_a_drill_is_described_by_its_entries() -> None:
-    log = DrillLog.of([begun(1, 10.0), over(1, 20.0, "passed"), fact("frozen", 21.0), begun(2, 30.0)], "svc")
+    log = DrillLog.of([begun(1, 10.0), over(1, 20.0, "passed"), fact("frozen", 21.0, reason=""), begun(2, 30.0)], "svc")
     assert log.drills == [
         {
             "drill": "svc-drill-1",
-            "mode": "real",
-            "to": "v2",
+            **PLAN,
             "actor": "ann",
             "started_at": 10.0,
             "ended_at": 20.0,
@@ -37,8 +45,7 @@ def test_a_drill_is_described_by_its_entries() -> None:
         },
         {
             "drill": "svc-drill-2",
-            "mode": "real",
-            "to": "v2",
+            **PLAN,
             "actor": "ann",
             "started_at": 30.0,
             "ended_at": None,
@@ -93,7 +100,7 @@ def test_a_shadow_counts_where_shadows_are_what_is_wanted() -> None:
 
 
 def test_the_first_acceptance_begins_the_time_without_a_drill() -> None:
-    log = DrillLog.of([fact(entry_types.ACCEPTED, 7.0), fact(entry_types.ACCEPTED, 9.0)], "svc")
+    log = DrillLog.of([fact(entry_types.ACCEPTED, at, version="v1") for at in (7.0, 9.0)], "svc")
     assert log.first_accepted_at == 7.0
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from router.rollout.facts.entry import Entry
 from router.rollout.history.deployment_log import (
     ENTRIES_MAX,
     DeploymentLog,
@@ -13,7 +14,6 @@ from router.rollout.history.deployment_log import (
     Timestamp,
 )
 from router.rollout.history.period import Period
-from router.rollout.model.entry import Entry
 
 HOUR_S = 3600.0
 START_S = 1_700_000_000.0
@@ -31,7 +31,7 @@ class DeploymentScenario:
         seq = len(self.entries) + 1
         at_s = at_h * HOUR_S
         data.setdefault("generation", seq)
-        entry = Entry(kind, service, "ann", data, START_S + at_s, int(at_s * 1e9), self.boot, seq)
+        entry = Entry.of(kind, service, "ann", data, START_S + at_s, int(at_s * 1e9), self.boot, seq)
         self.entries.append(entry)
         self.log.add(entry)
         return self
@@ -129,8 +129,10 @@ def test_an_unconfirmed_restore_is_unknown() -> None:
 
 def test_a_drill_moves_roles_and_counts_as_nothing_else() -> None:
     scenario = DeploymentScenario().seed().deploy(1, "v2", "v1", "v0")
-    scenario.tell("drill_switched", 2, states={"v1": "active", "v2": "standby"}, to="v1", **{"from": "v2"})
-    scenario.tell("drill_ended", 2.1, states={"v2": "active", "v1": "standby"}, to="v2", **{"from": "v1"})
+    ends = {"from": "v2", "to": "v1"}
+    scenario.tell("drill_switched", 2, drill="d1", states={"v1": "active", "v2": "standby"}, **ends)
+    ends = {"from": "v1", "to": "v2"}
+    scenario.tell("drill_switched", 2.1, drill="d1", home=True, states={"v2": "active", "v1": "standby"}, **ends)
     summary = scenario.summary
     assert (len(summary.deployments), summary.back_and_forth, summary.rollbacks) == (1, (), ())
     assert scenario.held() == 1000, "and there was always a standby"

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from router.rollout.incidents.incident import INCIDENTS_MAX, incident_id, incidents_after, opens
+from router.rollout.facts.entry import Entry
+from router.rollout.incidents.incident import INCIDENTS_MAX, incident_id, incidents_after, rollback_in
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 from router.rollout.model.route import first_generation
 from tests.rollout.playbook import SECOND, TRIGGER, Playbook
 
@@ -44,15 +44,16 @@ def test_an_automatic_rollback_as_a_timeline() -> None:
 
 def entry(kind: str, **data: object) -> Entry:
     result = {"from": "v2", "to": "v1", "reason": "", "automatic": True, "generation": 7, **data}
-    return Entry(kind, "svc", "ann", result, 1.0, 1, 1, 1)
+    return Entry.of(kind, "svc", "ann", result, 1.0, 1, 1, 1)
 
 
 def test_what_opens_an_incident() -> None:
-    assert opens(entry(entry_types.ROLLED_BACK, incident="i1"))
-    assert opens(entry(entry_types.RECOVERED, incident="i1"))
-    assert not opens(entry(entry_types.RECOVERED))
-    assert not opens(entry(entry_types.SWITCHED, incident=None))
-    assert not opens(entry(entry_types.INCIDENT_EDITED, incident="i1"))
+    for kind in (entry_types.ROLLED_BACK, entry_types.RECOVERED):
+        fact = entry(kind, incident="i1").fact
+        assert rollback_in(fact) is fact
+    assert rollback_in(entry(entry_types.RECOVERED).fact) is None
+    assert rollback_in(entry(entry_types.SWITCHED, incident=None).fact) is None
+    assert rollback_in(entry(entry_types.INCIDENT_EDITED, incident="i1", edit="e1").fact) is None
 
 
 def test_incidents_are_bounded_and_confirmed_by_their_route() -> None:

@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 
 from router.errors import Refusal
+from router.rollout.facts.entry import Entry
 from router.rollout.incidents.review import ACTIONS_MAX, COMMENTS_MAX, REVISIONS_MAX, Review, Reviews
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 
 NEW = {"what": "a test", "kind": "preventive", "owner": None, "due": None}
 
 
 def after(review: Review, **edit: Any) -> Review:
-    return review.edited(review.checked(edit), "ann", 5.0)
+    return review.edited(review.checked("svc-1-2", {"edit": "one", **edit}), "ann", 5.0)
 
 
 def test_an_edit_changes_what_it_names_and_counts() -> None:
@@ -52,7 +52,7 @@ def test_status_goes_one_step_at_a_time(status: str, asked: str, allowed: bool) 
         assert after(review, **edit).status == asked
         return
     with pytest.raises(Refusal) as caught:
-        review.checked(edit)
+        review.checked("svc-1-2", {"edit": "one", **edit})
     assert caught.value.code == "incident_status"
 
 
@@ -68,17 +68,16 @@ def test_status_goes_one_step_at_a_time(status: str, asked: str, allowed: bool) 
 )
 def test_what_is_refused(review: Review, edit: dict[str, Any], code: str) -> None:
     with pytest.raises(Refusal) as caught:
-        review.checked(edit)
+        review.checked("svc-1-2", {"edit": "one", **edit})
     assert caught.value.code == code
 
 
 def test_an_entry_that_is_met_twice_counts_once() -> None:
     reviews = Reviews()
-    data = {"incident": "svc-1-2", **Review().checked({"edit": "one", "comment": "hm"})}
-    entry = Entry(entry_types.INCIDENT_EDITED, "svc", "ann", data, 5.0, 5, 1, 7)
+    entry = Entry(Review().checked("svc-1-2", {"edit": "one", "comment": "hm"}), "svc", "ann", 5.0, 5, 1, 7)
     reviews.apply(entry)
     reviews.apply(entry)
-    reviews.apply(Entry(entry_types.FROZEN, "svc", "ann", {"reason": ""}, 5.0, 5, 1, 8))
+    reviews.apply(Entry.of(entry_types.FROZEN, "svc", "ann", {"reason": ""}, 5.0, 5, 1, 8))
     assert (reviews.of("svc-1-2").revision, len(reviews.of("svc-1-2").comments)) == (1, 1)
     assert reviews.of("svc-1-3") == Review()
 
@@ -87,5 +86,5 @@ def test_an_incident_with_a_root_cause_is_listed() -> None:
     reviews = Reviews()
     for number, member in enumerate(("owner", "root_cause")):
         data = {"incident": f"svc-1-{number}", "edit": member, "set": {member: "x"}}
-        reviews.apply(Entry(entry_types.INCIDENT_EDITED, "svc", "ann", data, 5.0, 5, 1, 7))
+        reviews.apply(Entry.of(entry_types.INCIDENT_EDITED, "svc", "ann", data, 5.0, 5, 1, 7))
     assert reviews.with_root_cause() == {"svc-1-1"}

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from router.rollout.facts.entry import Entry
 from router.rollout.incidents.timeline import FOLLOWED_S, INCIDENTS_MAX, LINES_MAX, Timelines
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 
 
 class TimelineWriter:
@@ -16,10 +16,13 @@ class TimelineWriter:
 
     def tell(self, kind: str, service: str = "svc", **data: Any) -> set[str]:
         self.seq += 1
-        return self.timelines.apply(Entry(kind, service, "ann", data, float(self.seq), self.seq, 1, self.seq))
+        return self.timelines.apply(Entry.of(kind, service, "ann", data, float(self.seq), self.seq, 1, self.seq))
 
     def switch(self, kind: str, left: str, to: str, **data: Any) -> set[str]:
         return self.tell(kind, **{"from": left, "to": to, "reason": "", "states": {}, **data})
+
+    def edit(self, incident: str) -> set[str]:
+        return self.tell(entry_types.INCIDENT_EDITED, incident=incident, edit="e1", comment="hm")
 
     def lines(self, incident: str) -> list[str]:
         return [result.kind for result in self.timelines.timelines[incident].lines.kept]
@@ -35,8 +38,8 @@ def test_a_story_begins_with_the_promotion_and_ends_with_the_next_switch() -> No
     assert scribe.tell(entry_types.BOOT, "", boot=2) == {"i1"}
     assert scribe.switch(entry_types.PROMOTED, "v1", "v3") == {"i1"}
     assert scribe.tell(entry_types.FROZEN) == set()
-    assert scribe.tell(entry_types.INCIDENT_EDITED, incident="i1", comment="hm") == {"i1"}
-    assert scribe.tell(entry_types.INCIDENT_EDITED, incident="i9", comment="hm") == set()
+    assert scribe.edit("i1") == {"i1"}
+    assert scribe.edit("i9") == set()
     assert scribe.lines("i1") == ["promoted", "settings_changed", "rolled_back", "boot", "promoted", "incident_edited"]
     story = scribe.timelines.timelines["i1"]
     assert (story.closed, story.ends, story.service) == (True, ("v2", "v1"), "svc")
@@ -49,7 +52,7 @@ def test_a_timeline_ends_after_an_hour_except_for_edits() -> None:
     scribe.switch(entry_types.ROLLED_BACK, "v2", "v1", incident="i1")
     scribe.seq += int(FOLLOWED_S)
     assert scribe.tell(entry_types.FROZEN) == set()
-    assert scribe.tell(entry_types.INCIDENT_EDITED, incident="i1", comment="hm") == {"i1"}
+    assert scribe.edit("i1") == {"i1"}
     assert scribe.lines("i1") == ["rolled_back", "incident_edited"]
 
 
@@ -68,7 +71,9 @@ def test_how_the_workers_confirmed() -> None:
     scribe.tell(entry_types.CONFIRMED, generation=6)
     assert scribe.timelines.timelines["i1"].confirmed is None
     scribe.tell(entry_types.CONFIRMED, generation=7, swap_us=3)
-    assert (scribe.timelines.timelines["i1"].confirmed or {})["swap_us"] == 3
+    confirmed = scribe.timelines.timelines["i1"].confirmed
+    assert confirmed is not None
+    assert confirmed.swap_us == 3
 
 
 def test_other_services_have_their_own_story() -> None:

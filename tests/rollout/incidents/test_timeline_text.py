@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from router.rollout.facts.entry import Entry
 from router.rollout.incidents.timeline_text import TEXT_CHARS_MAX, describe
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 
 ALERT = {
     "kind": "business",
@@ -17,8 +17,18 @@ ALERT = {
 }
 
 
+NEEDED: dict[str, dict[str, Any]] = {
+    entry_types.CONFIRMED: {"generation": 5},
+    entry_types.INCIDENT_EDITED: {"incident": "i1", "edit": "e1"},
+    entry_types.CASES_FROZEN: {"incident": "i1"},
+    entry_types.ALERT: {"fingerprint": "f1"},
+    entry_types.PROPOSED: {"number": 1, "expire_after_s": 60.0, "at_expiry": "hold"},
+}
+"""Members that a fact must have and that its text does not show."""
+
+
 def text_of(_kind: str, **data: Any) -> str:
-    return describe(Entry(_kind, "svc", "ann", data, 1.0, 2, 3, 4)).text
+    return describe(Entry.of(_kind, "svc", "ann", NEEDED.get(_kind, {}) | data, 1.0, 2, 3, 4)).text
 
 
 @pytest.mark.parametrize(
@@ -56,7 +66,7 @@ def text_of(_kind: str, **data: Any) -> str:
             "root cause set; now reviewed",
         ),
         (text_of("alert_received", reason="drift"), "alert received: drift"),
-        (text_of("cases_frozen"), "cases frozen"),
+        (text_of(entry_types.EVIDENCE_ADDED, proposal="p-1", evidence={}), "evidence added"),
         (
             text_of(entry_types.CASES_FROZEN, cases=["a", "b"], seen=3, version="v2"),
             "2 regression cases were made of 3 failing requests of v2",
@@ -82,7 +92,7 @@ def text_of(_kind: str, **data: Any) -> str:
             text_of(entry_types.INPUT_DRIFT, state="over", version="v2"),
             "requests to v2 match the reference again",
         ),
-        (text_of(entry_types.DRAINED), "drained"),
+        (text_of(entry_types.DRAINED, after_s=3), "the version has ended its last request (3 s)"),
     ],
 )
 def test_what_happened_in_words(text: str, said: str) -> None:
@@ -91,7 +101,7 @@ def test_what_happened_in_words(text: str, said: str) -> None:
 
 def test_a_line_is_bounded_and_has_its_version() -> None:
     found = describe(
-        Entry(entry_types.PROMOTED, "svc", "ann", {"from": "v1", "to": "v2", "reason": "x" * 500}, 1.0, 2, 3, 4)
+        Entry.of(entry_types.PROMOTED, "svc", "ann", {"from": "v1", "to": "v2", "reason": "x" * 500}, 1.0, 2, 3, 4)
     )
     assert (len(found.text), found.text[-1], found.version) == (TEXT_CHARS_MAX, "…", "v2")
     assert (found.at, found.monotonic_ns, found.boot, found.actor, found.seq) == (1.0, 2, 3, "ann", 4)

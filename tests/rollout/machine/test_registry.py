@@ -6,12 +6,12 @@ import pytest
 
 from router.control.store.records.effective import effective_entries, effective_of
 from router.errors import InternalError
+from router.rollout.facts import entry as facts_entry
+from router.rollout.facts.entry import Entry, route_generation
 from router.rollout.machine.registry import HISTORY_MAX, RETIRED_MAX, Registry
 from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
-from router.rollout.model import entry as model_entry
 from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.events import (
     CriterionSet,
     DeployAsked,
@@ -29,7 +29,7 @@ from tests.texts import golden
 
 
 def fact(kind: str, seq: int, service: str = "svc", **data: Any) -> Entry:
-    return Entry(kind, service, "ann", data, 1.0, SECOND, 1, seq)
+    return Entry.of(kind, service, "ann", data, 1.0, SECOND, 1, seq)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_what_cannot_be_is_refused_and_changes_nothing(data: dict[str, Any]) -> 
 
 def test_a_new_boot_keeps_the_roles_and_starts_the_clock_and_the_generations_anew() -> None:
     playbook = Playbook().seed()
-    playbook.registry.apply(Entry(entry_types.BOOT, "", "control", {"boot": 2}, 5.0, 77, 2))
+    playbook.registry.apply(Entry.of(entry_types.BOOT, "", "control", {"boot": 2}, 5.0, 77, 2))
     assert playbook.registry.generation == first_generation(2) + 1
     assert playbook.registry.recorded_generation == BOOT, "a start is this router's own"
     assert playbook.states() == {"v1": "active", "v2": "standby"}
@@ -73,7 +73,7 @@ def test_a_record_is_folded_on_a_copy() -> None:
         FreezeAsked("ann", "hold"),
     ):
         records = [command for command in playbook.machine.handle(event, 1) if isinstance(command, Record)]
-        entries = [Entry(record.type, "svc", record.actor, record.data, 9.0, 9, 1, 9) for record in records]
+        entries = [Entry.of(record.type, "svc", record.actor, record.data, 9.0, 9, 1, 9) for record in records]
         after = before.after(entries)
         assert before.as_dict() == state, type(event).__name__
         assert after.as_dict() != state
@@ -84,15 +84,17 @@ def test_a_record_is_folded_on_a_copy() -> None:
 
 def test_a_registry_is_built_from_own_entries_and_boots() -> None:
     playbook = Playbook().seed()
-    other = [Entry(e.type, "other", e.actor, e.data, e.at, e.monotonic_ns, e.boot, e.seq) for e in playbook.entries[1:]]
+    other = [
+        Entry.of(e.type, "other", e.actor, e.data, e.at, e.monotonic_ns, e.boot, e.seq) for e in playbook.entries[1:]
+    ]
     assert rebuild("svc", [*playbook.entries, *other]).as_dict() == playbook.registry.as_dict()
 
 
 def test_a_change_that_was_overtaken_before_its_store_never_became_true() -> None:
     playbook = Playbook().seed("v2", "v1")
     entries = list(playbook.entries)
-    lost = fact("switched", 4, generation=BOOT + 1, base=BOOT, states={"v1": "active", "v2": "standby"}, to="v1")
-    lost.data.update({"from": "v2", "reason": "x"})
+    ends = {"from": "v2", "to": "v1", "reason": "x"}
+    lost = fact("switched", 4, generation=BOOT + 1, base=BOOT, states={"v1": "active", "v2": "standby"}, **ends)
     playbook.machine.reserve(BOOT + 1)
     playbook.tell(RollbackAsked("bad", "ann"))
     rolled_back = playbook.entries[-1]
@@ -128,7 +130,7 @@ def test_a_start_reads_each_entry_a_few_times(monkeypatch: pytest.MonkeyPatch) -
     playbook = Playbook().seed()
     for number in range(300):
         playbook.tell(SwitchAsked("v2" if number % 2 == 0 else "v1", "ann", "x"))
-    monkeypatch.setattr(model_entry, "route_generation", counted)
+    monkeypatch.setattr(facts_entry, "route_generation", counted)
     assert len(effective_entries(playbook.entries, playbook.registry.generation)) == len(playbook.entries)
     assert looks <= 3 * len(playbook.entries)
 

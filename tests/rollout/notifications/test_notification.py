@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.switches import Confirmed
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 from router.rollout.notifications.notification import from_dict, notification_of, record_completed, trigger_facts
 from tests.texts import golden
 
@@ -21,11 +22,11 @@ ROLLED: dict[str, Any] = {
     "generation": 16777219, "states": {}, "from": "fraud-v8", "to": "fraud-v7", "reason": "12.00 % of 100",
     "incident": "fraud-1-3", "automatic": True, "trigger": TRIGGER, "evidence": None, "unreachable": False,
 }  # fmt: skip
-TIMES = {"generation": 16777219, "swap_us": 85, "confirmed_ms": 3.25, "workers_unconfirmed": []}
+TIMES = Confirmed(generation=16777219, swap_us=85, confirmed_ms=3.25)
 
 
 def entry(kind: str, data: dict[str, Any], actor: str = "verdict") -> Entry:
-    return Entry(kind, "fraud", actor, data, 1_700_000_000.0, 20 * NS, 1, 0)
+    return Entry.of(kind, "fraud", actor, data, 1_700_000_000.0, 20 * NS, 1, 0)
 
 
 def test_a_rollback_names_everything() -> None:
@@ -53,15 +54,15 @@ def test_a_rollback_names_everything() -> None:
 @pytest.mark.parametrize(
     ("change", "times", "titled", "taken"),
     [
-        pytest.param({"automatic": False, "trigger": None}, {}, "rolled back by ann", None, id="by hand"),
-        pytest.param({}, {}, "rolled back automatically", "decided 13.0 s after the first fault", id="not confirmed yet"),
+        pytest.param({"automatic": False, "trigger": None}, None, "rolled back by ann", None, id="by hand"),
+        pytest.param({}, None, "rolled back automatically", "decided 13.0 s after the first fault", id="not confirmed yet"),
         pytest.param(
-            {"trigger": None}, TIMES | {"confirmed_ms": None, "workers_unconfirmed": [1]}, "rolled back automatically",
+            {"trigger": None}, replace(TIMES, confirmed_ms=None, workers_unconfirmed=(1,)), "rolled back automatically",
             "swap 85 µs; workers [1] have not confirmed", id="a worker is late"),
     ],
 )  # fmt: skip
 def test_unknown_figures_are_left_out(
-    change: dict[str, Any], times: dict[str, Any], titled: str, taken: str | None
+    change: dict[str, Any], times: Confirmed | None, titled: str, taken: str | None
 ) -> None:
     actual = notification_of(entry(entry_types.ROLLED_BACK, ROLLED | change, "ann"), times)
     assert actual is not None
@@ -100,8 +101,8 @@ def test_other_facts() -> None:
     assert (switched.topic, switched.title) == ("switch", golden("notification.promoted"))
 
     alert = {
-        "kind": "quality", "name": "Drift", "about": "v8", "summary": "PSI", "fingerprint": "f1", "starts_at": None,
-        "labels": {}, "fate": "counts",
+        "kind": "quality", "status": "firing", "name": "Drift", "about": "v8", "summary": "PSI", "fingerprint": "f1",
+        "starts_at": None, "labels": {}, "fate": "counts",
     }  # fmt: skip
     counted = notification_of(entry(entry_types.ALERT, alert, "am"))
     assert counted is not None

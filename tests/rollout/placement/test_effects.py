@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from router.errors import InternalError
+from router.rollout.facts.entry import Entry
 from router.rollout.model import events as ev
 from router.rollout.model.commands import CutSlot, FillSlot, PublishRoute, RaiseAlarm
-from router.rollout.model.entry import Entry
 from router.rollout.model.rewrite import Rewrite
 from router.rollout.model.route import Flag, Route
 from router.rollout.placement.effects import CUT_FOR_SLOT, adopted, effects, first
@@ -22,7 +22,7 @@ def deploy(version: str) -> ev.DeployAsked:
 
 
 def entry(kind: str, **data: object) -> Entry:
-    return Entry(kind, "svc", "ann", data, 1.0, 1, 1)
+    return Entry.of(kind, "svc", "ann", data, 1.0, 1, 1)
 
 
 def test_a_version_that_comes_in_fills_the_slot_that_was_filled_least_often() -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from router.rollout.facts.entry import Entry
 from router.rollout.machine.replay import rebuild
-from router.rollout.model.entry import Entry
 from router.rollout.model.events import RollbackAsked, SwitchAsked
 from router.rollout.versions.active_periods import REASON_CHARS_MAX, ActivePeriods
 from tests.rollout.playbook import BOOT, Playbook
@@ -36,7 +36,7 @@ def test_active_periods_with_their_causes() -> None:
 def test_a_restart_ends_no_period() -> None:
     playbook = Playbook().seed("v1", "v2")
     playbook.tell(SwitchAsked("v2", "ann", "better"), after_s=3)
-    playbook.fold(Entry("boot", "", "control", {"boot": 2}, 99.0, 5, 2))
+    playbook.fold(Entry.of("boot", "", "control", {"boot": 2}, 99.0, 5, 2))
     assert rows_of(playbook.registry.active_periods) == [("v1", 10.0, 13.0, "v2"), ("v2", 13.0, None, None)]
     assert rows_of(rebuild("svc", playbook.entries).active_periods) == rows_of(playbook.registry.active_periods)
 
@@ -69,4 +69,4 @@ def test_a_reason_is_bounded() -> None:
 
 
 def entry(at: float, **data: Any) -> Entry:
-    return Entry("switched", "svc", "ann", data, float(at), 0, 1)
+    return Entry.of("switched", "svc", "ann", data, float(at), 0, 1)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from router.rollout.facts.entry import Entry
 from router.rollout.machine.replay import rebuild
-from router.rollout.model.entry import Entry
 from router.rollout.model.events import Accepted, DeployAsked, Origin, RegisterAsked, RollbackAsked
 from router.rollout.versions.provenance import Provenance, provenances_after
 from tests.rollout.playbook import Playbook
@@ -31,9 +31,9 @@ def test_how_it_fared() -> None:
 
 def test_an_entry_about_no_version_changes_nothing() -> None:
     known = {"v1": Provenance("ann", 1.0)}
-    assert provenances_after(known, Entry("frozen", "svc", "ann", {"reason": ""}, 2.0, 0, 1)) is known
+    assert provenances_after(known, Entry.of("frozen", "svc", "ann", {"reason": ""}, 2.0, 0, 1)) is known
     for kind, data in (
         ("accepted", {"version": "v9", "baseline": None}),
         ("rolled_back", {"from": None, "incident": "i", "reason": ""}),
     ):
-        assert provenances_after(known, Entry(kind, "svc", "ann", data, 2.0, 0, 1)) is known
+        assert provenances_after(known, Entry.of(kind, "svc", "ann", data, 2.0, 0, 1)) is known

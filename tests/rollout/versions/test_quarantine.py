@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from router.errors import Refusal
+from router.rollout.facts.entry import Entry
 from router.rollout.machine.replay import rebuild
 from router.rollout.model.commands import PublishRoute
-from router.rollout.model.entry import Entry
 from router.rollout.model.events import (
     DeployAsked,
     Event,
@@ -95,7 +95,7 @@ def test_a_new_boot_counts_on_from_the_wall_clock() -> None:
     playbook = lifted(3600.0)
     until = playbook.registry.temporary_releases["v1"].until
     playbook.now_ns = 5_000_000_000
-    playbook.fold(Entry("boot", "", "control", {"boot": 2}, until - 100.0, playbook.now_ns, 2))
+    playbook.fold(Entry.of("boot", "", "control", {"boot": 2}, until - 100.0, playbook.now_ns, 2))
     assert playbook.tell(Ticked(), after_s=99) == []
     playbook.tell(Ticked(), after_s=1)
     assert "v1" in playbook.registry.quarantines
@@ -105,7 +105,7 @@ def test_a_boot_after_its_end_brings_it_back_at_once() -> None:
     playbook = lifted()
     until = playbook.registry.temporary_releases["v1"].until
     playbook.now_ns = 7
-    playbook.fold(Entry("boot", "", "control", {"boot": 2}, until + 100.0, 7, 2))
+    playbook.fold(Entry.of("boot", "", "control", {"boot": 2}, until + 100.0, 7, 2))
     assert refused(playbook, DeployAsked("v1", URL, "eve")) == "version_quarantined"
     playbook.tell(Ticked())
     assert "v1" in playbook.registry.quarantines

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.rollout.model.events import (
     Event,
     Origin,
@@ -146,4 +146,4 @@ def test_a_reason_is_bounded_and_so_is_their_number() -> None:
 
 
 def fact(kind: str, **data: Any) -> Entry:
-    return Entry(kind, "svc", "ann", data, 1.0, 7, 1)
+    return Entry.of(kind, "svc", "ann", data, 1.0, 7, 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.control.store.records.request_key import RequestKey
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 
 KEYS_MAX: Final = 1000
 """Keys that are remembered, the newest ones."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from router.rollout.facts.entry import Entry, route_generation
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry, route_generation
 
 
 def effective_entries(entries: Sequence[Entry], stored: int | None = None) -> list[Entry]:

@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 from router.control.store.records.earlier_changes import KEPT_S, KEYS_MAX, EarlierChange, earlier_changes
 from router.control.store.records.effective import effective_of
 from router.control.store.records.request_key import RequestKey
-from router.rollout.model.entry import ABANDONED, Entry
+from router.rollout.facts.entry import Entry
+from router.rollout.model.entry import ABANDONED
 
 NOW_S = 1_000_000.0
 
 
 def made(seq: int, kind: str = "frozen", age_s: float = 60.0, **data: object) -> Entry:
-    return Entry(kind, "svc", "ann", dict(data), NOW_S - age_s, 1, 1, seq)
+    return Entry.of(kind, "svc", "ann", dict(data), NOW_S - age_s, 1, 1, seq)
 
 
 def key(name: str, request: str = "r") -> RequestKey:
