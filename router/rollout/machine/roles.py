@@ -19,6 +19,8 @@ class Roles:
         self.standby = self.by_state.get(State.STANDBY)
         self.candidate = next((target for target in reversed([*targets.values()]) if target.state in CANDIDATES), None)
         holding = [target for target in targets.values() if target.may_hold_slot]
+        self.placed = tuple(target for target in holding if target.state in PLACED)
+        """Those that need a slot: with a role in the route, or unreachable, which stay warm."""
         self.draining = tuple(target for target in holding if target.state not in PLACED)
         """Those that get no new requests, and may have some."""
         self.awaited = tuple(target for target in holding if target.bounded or target.state in _AWAITED)

@@ -36,6 +36,8 @@ class State(StrEnum):
     DRAINING = "draining"
     RETIRED = "retired"
 
+    __hash__ = str.__hash__  # that of Enum is a Python function, and every change of roles looks each version up
+
 
 _S = State
 LEGAL: Final = {
@@ -58,8 +60,7 @@ WATCHED: Final = frozenset({*ROLES, _S.UNREACHABLE})
 """States in which a version is probed, which keeps it warm."""
 PLACED: Final = WATCHED
 """States that need a slot: those with a role in the route, and `unreachable`, which stays warm."""
-HOLDING: Final = frozenset({*PLACED, _S.DRAINING, _S.FAILED})
-"""States in which a version may hold a slot."""
+_WITHOUT_SLOT: Final = (_S.REGISTERED, _S.RETIRED)
 HURRIED: Final = frozenset({_S.VERIFYING, _S.UNREACHABLE})
 """States that good probes in a row end: a version in them is probed at least once a second."""
 
@@ -87,7 +88,7 @@ class Target:
     @property
     def may_hold_slot(self) -> bool:
         """Whether a router may have requests on it."""
-        return self.state in HOLDING and not self.drained
+        return not self.drained and self.state not in _WITHOUT_SLOT
 
     def moved(self, state: State, *, at: float, at_ns: int) -> Target:
         """Return the record in `state`; raise InternalError if LEGAL does not contain the change."""

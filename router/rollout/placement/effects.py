@@ -44,7 +44,7 @@ def effects(before: Mapping[str, Target], registry: Registry, entries: Sequence[
     if generation == 0 and targets is before:
         return Effects(table, tuple(_cuts(entries, registry, table)))
     table = table.freed(_gone(targets, table)).with_roles(targets, generation or registry.generation)
-    table, fills = _placed(targets, table, registry.generation)
+    table, fills = _placed(registry, table)
     fills += [_fill(targets[version], table, fresh=False) for version in _moved(before, targets, table, fills)]
     publish = [PublishRoute(route_of(registry, table, generation, _flags(entries, targets)))] if generation else []
     return Effects(table, (*fills, *publish, *_cuts(entries, registry, table)))
@@ -54,7 +54,7 @@ def adopted(registry: Registry, table: SlotTable) -> Effects:
     """Return the effects that make `table`, as a previous control has left it, agree with the registry; no route is published."""
     targets, generation = registry.targets, registry.generation
     table = table.freed(_gone(targets, table)).with_roles(targets, generation)
-    table, fills = _placed(targets, table, generation)
+    table, fills = _placed(registry, table)
     return Effects(table, tuple(fills))
 
 
@@ -64,14 +64,14 @@ def first(registry: Registry, table: SlotTable) -> Effects:
     return Effects(found.table, (*found.commands, PublishRoute(route_of(registry, found.table, registry.generation))))
 
 
-def _placed(targets: Mapping[str, Target], table: SlotTable, generation: int) -> tuple[SlotTable, list[Effect]]:
+def _placed(registry: Registry, table: SlotTable) -> tuple[SlotTable, list[Effect]]:
     """Return the table in which every version that needs a slot has one, and the commands that fill them."""
     commands: list[Effect] = []
-    for target in targets.values():
-        if target.state in PLACED and target.version not in table.held:
+    for target in registry.roles.placed:
+        if target.version not in table.held:
             slot = table.free_slot()
             if slot is None:
-                table, slot, cut = _freed_by_cut(targets, table, target.version, generation)
+                table, slot, cut = _freed_by_cut(registry, table, target.version)
                 commands += cut
             table = table.placed(target.version, slot)
             commands.append(_fill(target, table, fresh=True))
@@ -80,12 +80,13 @@ def _placed(targets: Mapping[str, Target], table: SlotTable, generation: int) ->
 
 def route_of(registry: Registry, table: SlotTable, generation: int, flags: Flag = Flag.NONE) -> Route:
     """Return the route of `generation` to the slots of the versions with a role."""
-    slots = {"active": NO_SLOT, "standby": NO_SLOT, "candidate": NO_SLOT}
-    for target in registry.targets.values():
-        role, slot = ROLES.get(target.state), table.slot_of(target.version)
-        if role is not None and slot is not None:
-            slots[role] = slot
-    return Route(generation, flags=flags, **slots)
+
+    def slot_of(target: Target | None) -> int:
+        slot = table.slot_of(target.version) if target is not None else None
+        return NO_SLOT if slot is None else slot
+
+    roles = registry.roles
+    return Route(generation, slot_of(roles.active), slot_of(roles.standby), slot_of(roles.candidate), flags=flags)
 
 
 def _fill(target: Target, table: SlotTable, *, fresh: bool) -> FillSlot:
@@ -93,20 +94,18 @@ def _fill(target: Target, table: SlotTable, *, fresh: bool) -> FillSlot:
     return FillSlot(held.slot, held.incarnation, target.version, target.endpoints, fresh, target.rewrite)
 
 
-def _freed_by_cut(
-    targets: Mapping[str, Target], table: SlotTable, version: str, generation: int
-) -> tuple[SlotTable, int, list[Effect]]:
+def _freed_by_cut(registry: Registry, table: SlotTable, version: str) -> tuple[SlotTable, int, list[Effect]]:
     """Return the table without the version that has been without a role for longest, its slot, and what cuts its requests.
 
     A record is never refused because this router has no free slot.
     """
-    roleless = [holder for holder in table.holders(targets) if holder.target.state not in PLACED]
+    roleless = [holder for holder in table.holders(registry.targets) if holder.target.state not in PLACED]
     if not roleless:
         raise InternalError("slots_exhausted", f"all slots are held by versions with a role; {version} needs one")
     holder = min(roleless, key=lambda holder: (holder.held.roleless_generation, holder.target.since_ns))
     target, slot = holder.target, holder.slot
     detail = f"the requests of {target.version} were cut after its drain had no time left: {version} needs its slot"
-    commands: list[Effect] = [CutSlot(slot, generation), RaiseAlarm(CUT_FOR_SLOT, detail)]
+    commands: list[Effect] = [CutSlot(slot, registry.generation), RaiseAlarm(CUT_FOR_SLOT, detail)]
     return table.freed([target.version]), slot, commands
 
 

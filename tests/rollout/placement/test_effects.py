@@ -9,7 +9,7 @@ import pytest
 from router.errors import InternalError
 from router.rollout.facts.entry import Entry
 from router.rollout.model import events as ev
-from router.rollout.model.commands import CutSlot, FillSlot, PublishRoute, RaiseAlarm
+from router.rollout.model.commands import CutSlot, FillSlot, PublishRoute, RaiseAlarm, Record
 from router.rollout.model.rewrite import Rewrite
 from router.rollout.model.route import Flag, Route
 from router.rollout.placement.effects import CUT_FOR_SLOT, adopted, effects, first
@@ -112,15 +112,13 @@ def test_without_a_free_slot_the_version_that_was_without_a_role_for_longest_is_
     assert "v3" not in playbook.table.held
 
 
-def test_slots_are_never_taken_from_roles() -> None:
+def test_slots_are_never_taken_from_versions_that_need_them() -> None:
     playbook = Playbook().seed()
-    table = playbook.table
-    for number in range(9, 14):
-        playbook.registry.targets[f"v{number}"] = replace(playbook.registry.targets["v1"], version=f"v{number}")  # type: ignore[index]
-        table = table.placed(f"v{number}", number - 7)
-    playbook.registry.targets["v14"] = replace(playbook.registry.targets["v1"], version="v14")  # type: ignore[index]
+    for number in range(3, 8):
+        playbook.tell(deploy(f"v{number}"))
+        playbook.record(Record("recovered", "control", {"states": {f"v{number}": "unreachable"}, "forced": True}))
     with pytest.raises(InternalError) as caught:
-        adopted(playbook.registry, table)
+        playbook.tell(deploy("v8"))
     assert caught.value.code == "slots_exhausted"
 
 
