@@ -4,7 +4,7 @@
 
 FOLDER is a checkout of the commit whose router plays; without it the router of this checkout does. NAME says the commit. The
 files come to tests/stored/NAME, together with `facts.json`: what that router said of them when it had been started again. It
-takes about half a minute. A set is made once and kept: tests/end_to_end/test_stored.py starts on each with the router of today.
+takes about a minute. A set is made once and kept: tests/end_to_end/test_stored.py starts on each with the router of today.
 Make another one when a release has changed what is stored.
 """
 
@@ -13,16 +13,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import signal
 import socket
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
+from tests.backends import Backend
 from tests.control.receiver import receiving
 from tests.end_to_end.real_router import SERVICE, RefusedError, Router, until
 from tests.stored.state import FACTS, FOLDER, TOKEN, facts, model_servers, settings, url
@@ -122,35 +126,46 @@ async def marked(router: Router) -> None:
     await router.call("POST", "/v1/versions/v9/release", {"reason": "the labels were sound", "actor": "bob"})
 
 
+async def alerted(router: Router, name: str, began: str, *, resolved: bool = False) -> None:
+    """Send the alert `name` of the business."""
+    status = "resolved" if resolved else "firing"
+    alert = {
+        "status": status,
+        "labels": {"alertname": name, "signal": "business"},
+        "annotations": {"summary": "refunds are 40 % up"},
+        "startsAt": began,
+        "fingerprint": name,
+    }
+    body = {"version": "4", "status": status, "receiver": "router", "alerts": [alert]}
+    await router.call("POST", "/v1/hooks/alertmanager", body, Authorization=f"Bearer {TOKEN}")
+
+
+async def proposed(router: Router) -> str:
+    """Return the id of the proposal that waits, as soon as there is one."""
+
+    async def waiting() -> Any:
+        return (await router.call("GET", "/v1/proposals?state=pending"))["proposals"]
+
+    [proposal] = await until(waiting, 10, "a proposal waits")
+    return str(proposal["id"])
+
+
 async def asked(router: Router) -> None:
     """Send an alert of the business; deny what is proposed; end the alert."""
     began = datetime.now(UTC).isoformat()
-    for status in ("firing", "resolved"):
-        alert = {
-            "status": status,
-            "labels": {"alertname": "RefundsHigh", "signal": "business"},
-            "annotations": {"summary": "refunds are 40 % up"},
-            "startsAt": began,
-            "fingerprint": "a1",
-        }
-        body = {"version": "4", "status": status, "receiver": "router", "alerts": [alert]}
-        await router.call("POST", "/v1/hooks/alertmanager", body, Authorization=f"Bearer {TOKEN}")
-        if status == "firing":
-
-            async def waiting() -> Any:
-                return (await router.call("GET", "/v1/proposals?state=pending"))["proposals"]
-
-            [proposal] = await until(waiting, 10, "a proposal waits")
-            no = {"reason": "a campaign, not the model", "actor": "ann"}
-            await router.call("POST", f"/v1/proposals/{proposal['id']}/deny", no)
+    await alerted(router, "RefundsHigh", began)
+    no = {"reason": "a campaign, not the model", "actor": "ann"}
+    await router.call("POST", f"/v1/proposals/{await proposed(router)}/deny", no)
+    await alerted(router, "RefundsHigh", began, resolved=True)
 
 
-async def rehearsed(router: Router) -> None:
-    """Do everything of a way back but the swap."""
+async def rehearsed(router: Router, *, shadow: bool) -> None:
+    """Go back and come home again; with `shadow` do everything of it but the swaps."""
+    hold = {} if shadow else {"hold_s": 1}
 
     async def begun() -> Any:
         try:
-            return await router.verb("drill", force=True, shadow=True, actor="ann")
+            return await router.verb("drill", force=True, shadow=shadow, actor="ann", **hold)
         except RefusedError:
             return None  # the standby has not been probed often enough
 
@@ -162,7 +177,96 @@ async def rehearsed(router: Router) -> None:
     await until(over, 20, "the drill is over")
 
 
-async def story(router: Router) -> None:
+async def state_of(router: Router, version: str, *states: str) -> None:
+    """Return as soon as `version` is in one of these states."""
+
+    async def reached() -> bool:
+        versions = (await router.call("GET", "/v1/versions"))["versions"]
+        return any((known["version"], known["state"]) == (version, state) for known in versions for state in states)
+
+    await until(reached, 20, f"{version} is {' or '.join(states)}")
+
+
+async def lost_and_found(router: Router, server: Backend) -> None:
+    """Have v6 refuse connections until it is rolled back; bring its server back, and swap to it in a drill."""
+    await promoted(router, "v6")
+    await router.wait_ready("v1")
+    await server.stop()
+
+    async def back() -> bool:
+        await send(router, *POISONED)
+        return (await router.service())["active"] == "v1"
+
+    await until(back, 20, "v6 is rolled back", every_s=0.3)
+    await state_of(router, "v6", "unreachable")
+    await server.start()
+    await state_of(router, "v6", "standby")
+    await rehearsed(router, shadow=False)
+
+
+async def moved(router: Router) -> None:
+    """Move v6 to another server, which has another name; go there, and approve the way back that an alert proposes."""
+    place = {"endpoints": [url("v7")], "host": "scores.example", "path_prefix": "/v6", "actor": "bob"}
+    await router.call("PUT", f"{_SERVICE}/versions/v6/endpoints", place)
+    await router.wait_ready("v6")
+    await router.verb("switch", to="v6", reason="the moved server", actor="bob")
+    await router.wait_ready("v1")
+    began = datetime.now(UTC).isoformat()
+    await alerted(router, "ChurnHigh", began)
+    proposal = await proposed(router)
+
+    async def approved() -> bool:
+        try:
+            yes = {"reason": "customers leave", "actor": "bob"}
+            await router.call("POST", f"/v1/proposals/{proposal}/approve", yes)
+        except RefusedError:
+            return False  # the standby has not been probed often enough
+        return True
+
+    await until(approved, 20, "the proposal is approved")
+    await alerted(router, "ChurnHigh", began, resolved=True)
+    await state_of(router, "v6", "draining", "retired")
+
+
+async def candidates(router: Router) -> None:
+    """Candidates that come to nothing: never ready, replaced, retired with a cut, quarantined again after a while."""
+    await router.verb("deploy", version="v10", endpoints=["http://127.20.26.10:9000"], actor="ci")
+    await state_of(router, "v10", "failed", "retired")
+    await router.verb("deploy", version="v10", actor="ci")
+    override = {"actor": "ann", "reason": "to compare it once", "expires_after_s": 2}
+    await router.verb("deploy", version="v8", override=override, replace=True, actor="ci")
+
+    async def returned() -> bool:
+        return bool(await router.journal("quarantine_returned"))
+
+    await until(returned, 20, "the quarantine of v8 is back")
+    await router.verb("deploy", version="v7", endpoints=[url("v7")], actor="ci")
+    await router.wait_ready("v7")
+    await router.verb("retire", version="v7", cut=True, actor="ann")
+    await state_of(router, "v7", "draining", "retired")
+
+
+async def neighbour(router: Router) -> None:
+    """Add a service to the settings file, use it, take it out again."""
+    alone = router.settings
+    second = (
+        f'[services.second]\npath_prefix = "/second"\nactive = {{ version = "w1", endpoints = ["{url("v7")}"] }}\n'
+        'probe = { path = "/health", every_s = 0.1 }\n'
+    )
+    for settings_text in (alone + second, alone):
+        router.settings = settings_text
+        router.arguments()
+        os.kill(router.pid, signal.SIGHUP)
+
+        async def taken(count: int = settings_text.count("[services.second]") + 1) -> bool:
+            return len((await router.status())["services"]) == count
+
+        await until(taken, 20, "the settings file is taken")
+        if settings_text is not alone:
+            await router.call("POST", "/v1/services/second/freeze", {"reason": "it is new", "actor": "bob"})
+
+
+async def story(router: Router, servers: Mapping[str, Backend]) -> None:
     """Play it. At its end v4 is active, v1 its standby, v5 candidate, automation frozen."""
     await accepted(router, "v1")
     incident = await failed_at_inputs(router)
@@ -171,10 +275,14 @@ async def story(router: Router) -> None:
     await promoted(router, "v3")
     await accepted(router, "v3")
     await asked(router)
-    await rehearsed(router)
+    await rehearsed(router, shadow=True)
     await router.verb("freeze", reason="a migration", actor="bob")
     await router.verb("unfreeze", reason="it is over", actor="bob")
     await router.verb("rollback", reason="wrong scores for refunds", actor="ann")
+    await lost_and_found(router, servers["v6"])
+    await moved(router)
+    await candidates(router)
+    await neighbour(router)
     await promoted(router, "v4")
     await router.wait_ready("v1")
     await accepted(router, "v4")
@@ -204,12 +312,12 @@ async def told(router: Router, began_s: float) -> dict[str, Any]:
 async def played(folder: Path, source: Path) -> dict[str, Any]:
     """Play the story in `folder`, start the router once more, stop it; return what it said of its state."""
     began_s = time.time()
-    async with model_servers(), receiving() as receiver:
+    async with model_servers() as servers, receiving() as receiver:
         program = (sys.executable, "-m", "router")
         router = Router(folder, settings(receiver.url), workers=1, cwd=source, program=program)
         try:
             await router.start(PYTHONPATH=str(source))
-            await story(router)
+            await story(router, servers)
 
             async def delivered() -> bool:
                 return not (await router.service())["notifications"]["pending"]

@@ -18,8 +18,10 @@ FOLDER: Final = Path(__file__).parent
 FACTS: Final = "facts.json"
 """Beside the files of a set: what the router said that made them."""
 TOKEN: Final = "alertmanager-token"
-VERSIONS: Final = ("v1", "v2", "v3", "v4", "v5")
-_TEXTS: Final = frozenset(("summary", "text", "claim", "evidence", "because", "why", "notes", "candidates"))
+VERSIONS: Final = ("v1", "v2", "v3", "v4", "v5", "v6", "v7")
+_MADE_WHEN_SHOWN: Final = frozenset(
+    ("summary", "text", "claim", "evidence", "because", "why", "notes", "candidates", "seconds_since_last_passed")
+)
 _PORT: Final = 9000
 """The endpoints stand in the journal, so they are the same everywhere. Below the range of ports that systems give away."""
 
@@ -57,13 +59,14 @@ class ModelServer(Backend):
 
 
 @asynccontextmanager
-async def model_servers() -> AsyncIterator[None]:
-    """Run the model server of each version; v2 is the one that breaks."""
+async def model_servers() -> AsyncIterator[dict[str, ModelServer]]:
+    """Run the model server of each version, and give them; v2 is the one that breaks."""
     async with AsyncExitStack() as stack:
+        servers = {}
         for version in VERSIONS:
             server = ModelServer(scorer(fixed=version != "v2"), host=address(version), port=_PORT)
-            await stack.enter_async_context(server)
-        yield
+            servers[version] = await stack.enter_async_context(server)
+        yield servers
 
 
 def settings(receiver_url: str) -> str:
@@ -82,6 +85,8 @@ service = "{SERVICE}"
 [incidents]
 after_s = 2.0
 failures_max = 5
+[timeouts]
+verify_timeout_s = 5.0
 [services.{SERVICE}]
 active = {{ version = "v1", endpoints = ["{url("v1")}"] }}
 replay = "always"
@@ -95,7 +100,7 @@ requests_min = 20
 
 
 async def facts(router: Router, since: str, until: str) -> dict[str, Any]:
-    """Return what the admin API says of all that is kept. Texts that are made when they are shown are left out.
+    """Return what the admin API says of all that is kept. What is made when it is shown is left out.
 
     History: the points from `since` to `until` (RFC 3339, whole tens of seconds).
     """
@@ -117,7 +122,7 @@ async def facts(router: Router, since: str, until: str) -> dict[str, Any]:
         "history": await router.call("GET", f"{path}/history?since={since}&until={until}&step_s=10"),
         "alarms": [alarm["code"] for alarm in (await router.status())["alarms"]],
     }
-    return dict(_without_texts(found))
+    return dict(lasting(found))
 
 
 def _service(document: dict[str, Any]) -> dict[str, Any]:
@@ -147,10 +152,11 @@ def _recorded(incident: dict[str, Any]) -> dict[str, Any]:
     return {name: member for name, member in incident.items() if name not in shown}
 
 
-def _without_texts(value: Any) -> Any:
+def lasting(value: Any) -> Any:
+    """Return `value` without the members that are made when they are shown: texts, and the time since something."""
     if isinstance(value, dict):
-        return {name: _without_texts(member) for name, member in value.items() if name not in _TEXTS}
-    return [_without_texts(member) for member in value] if isinstance(value, list) else value
+        return {name: lasting(member) for name, member in value.items() if name not in _MADE_WHEN_SHOWN}
+    return [lasting(member) for member in value] if isinstance(value, list) else value
 
 
 def missing(stored: Any, found: Any, place: str = "") -> list[str]:
