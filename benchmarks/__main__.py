@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import cases, commits, cost, failover, memory, micro, stale, swap, takeover
+from benchmarks import cases, commits, cost, failover, memory, micro, stale, start, swap, takeover
 from benchmarks.judge import run as judge
 from benchmarks.peers import run as peers
 from benchmarks.program import BenchmarkError
@@ -23,7 +23,15 @@ def main() -> int:
     one.add_argument("before", help="a revision, for example main~10")
     one.add_argument("after", nargs="?", default="HEAD", help="a revision (HEAD)")
     one.add_argument("--heads", choices=["repeating", "fresh"], help="one kind only (both)")
-    names.add_parser("swap", help="swap_us and confirmed_ms over 1,000 switches under load")
+    one = names.add_parser("swap", help="swap_us and confirmed_ms over 1,000 switches under load")
+    one.add_argument("--before", metavar="REVISION", help="in turns with this revision instead: p50 and max, HEAD ÷ it")
+    one = names.add_parser(
+        "start", help="a start with 10,000 journal entries, and memory at rest, of one commit ÷ another"
+    )
+    one.add_argument("before", help="a revision, for example main~10")
+    one.add_argument("after", nargs="?", default="HEAD", help="a revision (HEAD)")
+    one.add_argument("--pairs", type=int, help="starts of each (11; quick: 2)")
+    one.add_argument("--entries", type=int, help="entries of the journal (10000; 0: none)")
     one = names.add_parser("failover", help="fault to healthy for crash, errors and hang")
     one.add_argument("--runs", type=int, help="runs of each fault (20; quick: 2)")
     one.add_argument("--replay", default="unsent", choices=["never", "unsent", "idempotent", "always"])
@@ -72,7 +80,9 @@ def main() -> int:
         elif chosen.name == "commits":
             commits.run(chosen.before, chosen.after, chosen.heads, chosen.quick)
         elif chosen.name == "swap":
-            swap.run(chosen.quick)
+            swap.run(chosen.quick, chosen.before)
+        elif chosen.name == "start":
+            start.run(chosen.before, chosen.after, chosen.pairs, chosen.entries, chosen.quick)
         elif chosen.name == "failover" and chosen.cases:
             cases.run(chosen.quick, chosen.runs, chosen.rate, chosen.case)
         elif chosen.name == "failover":

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import http.client
 import signal
+import statistics
 import subprocess
+import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import wrk
-from benchmarks.figures import quantile
+from benchmarks.build import Build
+from benchmarks.figures import median_ratio, quantile
 from benchmarks.program import BenchmarkError
 from benchmarks.proxies import Nginx
 from benchmarks.results import table, write
@@ -25,24 +29,16 @@ from benchmarks.subject import Router, service_toml
 WORKERS: Final = 2
 VERSIONS: Final = ("v1", "v2")
 FIGURES: Final = ("swap_us", "confirmed_ms", "call_ms")
+PAIRS: Final = 11
+PAIR_SWITCHES: Final = 200
 
 
-def run(quick: bool) -> None:
-    """Measure, print the table, write results/swap.json."""
+def run(quick: bool, before: str | None) -> None:
+    """Measure, print the table, write results/swap.json; with `before`, a revision, compare() instead."""
+    if before is not None:
+        return compare(before, quick)
     switches = 100 if quick else 1000
-    with tempfile.TemporaryDirectory(prefix="rollback-router-swap-") as name:
-        folder = Path(name)
-        backends = [Nginx("backend-nginx.conf", folder, None) for _ in VERSIONS]
-        try:
-            active, standby = zip(VERSIONS, (backend.port for backend in backends), strict=True)
-            router = Router(folder / "router", service_toml("default", active, standby), workers=WORKERS)
-            try:
-                answers, stale, load = _under_load(router, switches)
-            finally:
-                router.stop()
-        finally:
-            for backend in backends:
-                backend.stop()
+    answers, stale, load = _one_router(switches, sys.executable)
     figures = summary(answers) | {
         "switches": len(answers),
         "unconfirmed": sum(not answer["confirmed"] for answer in answers),
@@ -57,6 +53,60 @@ def run(quick: bool) -> None:
     print(table(f"{switches:,} switches under load, {WORKERS} workers", ["figure", "p50", "p99", "max"], rows))
     print(table("of these", ["what", "count"], [[k, f"{v:,}"] for k, v in figures.items() if k not in FIGURES]))
     print(f"\nwritten: benchmarks/{path.parent.name}/{path.name}")
+    return None
+
+
+def compare(before: str, quick: bool) -> None:
+    """Measure HEAD and `before` in turns, both compiled; print the ratio of p50 and max, write results/swap-before.json.
+
+    A pair is PAIR_SWITCHES switches of each, of a router that was started for them; its ratio is one reading.
+    """
+    builds = (Build(before), Build("HEAD"))
+    pairs = 2 if quick else PAIRS
+    taken: list[list[dict[str, Any]]] = [[], []]
+    for pair in range(pairs):
+        for place in (0, 1) if pair % 2 else (1, 0):
+            answers, stale, load = _one_router(PAIR_SWITCHES, str(builds[place].python))
+            load.check(f"{builds[place].commit}, pair {pair + 1}")
+            if stale:
+                raise BenchmarkError(f"{builds[place].commit}: {stale} requests on the old version after the return")
+            taken[place].append(summary(answers))
+    rows, figures = [], {}
+    for name in FIGURES:
+        for label in ("p50", "max"):
+            first, second = ([one[name][label] for one in of_build] for of_build in taken)
+            ratio = median_ratio(second, first)
+            rows.append(
+                [f"{name} {label}", *(f"{statistics.median(values):,}" for values in (first, second)), str(ratio)]
+            )
+            figures[f"{name} {label}"] = {
+                "ratio": ratio.median, "low": ratio.low, "high": ratio.high, "before": first, "after": second,
+            }  # fmt: skip
+    commits = [build.commit for build in builds]
+    settings = {
+        "before": commits[0],
+        "after": commits[1],
+        "pairs": pairs,
+        "switches": PAIR_SWITCHES,
+        "workers": WORKERS,
+    }
+    path = write("swap-before", quick, settings, figures)
+    title = f"{commits[1]} ÷ {commits[0]}, {pairs} pairs of {PAIR_SWITCHES} switches under load"
+    print(table(title, ["figure", "before", "after", "after ÷ before [95 %]"], rows))
+    print(f"\nwritten: benchmarks/{path.parent.name}/{path.name}")
+
+
+def _one_router(switches: int, python: str) -> tuple[list[dict[str, Any]], int, wrk.Load]:
+    """Start a router of the interpreter `python`, switch it under load; return answers, stale requests and the load."""
+    with tempfile.TemporaryDirectory(prefix="rollback-router-swap-") as name, ExitStack() as stack:
+        folder = Path(name)
+        backends = [Nginx("backend-nginx.conf", folder, None) for _ in VERSIONS]
+        for backend in backends:
+            stack.callback(backend.stop)
+        active, standby = zip(VERSIONS, (backend.port for backend in backends), strict=True)
+        router = Router(folder / "router", service_toml("default", active, standby), workers=WORKERS, python=python)
+        stack.callback(router.stop)
+        return _under_load(router, switches)
 
 
 def summary(answers: list[dict[str, Any]]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from tests.stored.folds import LONG_SEEDS, effective_entries, long_entries, shar
 from tests.stored.form_43fbe49 import in_that_form, without_slots
 
 NIGHTLY: Final = 10_000
+SHARES: Final = 5
 SHRINKING_S: Final = 600
 """A failure is shrunk for up to five minutes before it is reported."""
 RESTARTS: Final = st.sampled_from(["cold", "warm", "settings"])
@@ -264,12 +265,15 @@ def test_two_folds_of_one_history_are_equal(
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(1_000 + SHRINKING_S)
-@settings(max_examples=NIGHTLY)
-@given(HISTORIES, CUTS, PARTS)
+@pytest.mark.timeout(600 + SHRINKING_S)
+@pytest.mark.parametrize("share", range(SHARES))
+@settings(max_examples=NIGHTLY // SHARES)
+@given(history=HISTORIES, cut=CUTS, parts=PARTS)
 def test_two_folds_of_many_histories_are_equal(
-    history: list[tuple[object, float]], cut: float, parts: list[float]
+    share: int, history: list[tuple[object, float]], cut: float, parts: list[float]
 ) -> None:
+    """NIGHTLY histories; in shares, so that several processes try them."""
+    del share
     check(history, cut, parts)
 
 
