@@ -368,7 +368,7 @@ class Soak:
                 await self.router.verb("unfreeze", reason="a pause")
             except (RefusedError, *_LOST):
                 return False
-            return all(drill["result"] for drill in (await self.router.call("GET", "/v1/drills"))["drills"])
+            return (await self.router.call("GET", "/v1/drills"))["services"][SERVICE]["under_way"] is None
 
         await until(calm, _QUIET_S, "no drill runs", every_s=0.2)
 
