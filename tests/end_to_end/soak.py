@@ -448,9 +448,9 @@ class Soak:
         passing = [known["version"] for known in versions if known["lifted"] or known["state"] in unsettled]
         named = {role: document[role] for role in ("active", "standby") if document[role] not in (None, *passing)}
         return named | {
-            f"{known['service']} {known['version']}": (known["state"], known["quarantine"])
+            known["version"]: (known["state"], known["quarantine"])
             for known in versions
-            if known["version"] not in passing
+            if known["service"] == SERVICE and known["version"] not in passing
         }
 
 
