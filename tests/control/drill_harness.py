@@ -11,9 +11,9 @@ from typing import Any
 from router.control.drills.addon import DrillsAddon
 from router.control.drills.answers import DrillDocument, DrillDryRun
 from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import Record
 from router.rollout.judge.baseline import estimate
 from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
 from router.rollout.outcome import Outcome
 from router.runtime.printable_json import json_bytes
 from router.shm.segment import Segment
@@ -45,7 +45,9 @@ class DrillHarness:
     async def accept(self) -> DrillHarness:
         """Make the active version an accepted one, and the standby a ready one."""
         data = {"version": "v1", "baseline": estimate(1000, 0, 0.95).as_dict()}
-        await self.control.service_controller.executor.append_and_apply(Record(entry_types.ACCEPTED, "control", data))
+        await self.control.service_controller.executor.append_and_apply(
+            Record.of(entry_types.ACCEPTED, "control", data)
+        )
         self.control.probe("v1", times=3)
         self.control.probe("v2", times=3)
         await self.play(1)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import Command, Record
+from router.rollout.facts.versions import VersionFact
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.machine import Machine
 from router.rollout.machine.registry import Registry
 from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Command, Effect, Record
+from router.rollout.model.commands import Effect
 from router.rollout.model.events import Event, ProbeCompleted, VerdictReached
 from router.rollout.model.route import first_generation
 from router.rollout.placement.effects import effects
@@ -49,17 +52,17 @@ class Playbook:
         return self.fold(*(self._entry(record) for record in records))
 
     def _entry(self, record: Record) -> Entry:
-        data = dict(record.data)
-        if "states" in data and data.get("generation") is not None:
-            data.setdefault("base", self.registry.generation)
-        return Entry.of(record.type, "svc", record.actor, data, self.now_ns / SECOND, self.now_ns, 1)
+        fact = record.fact
+        if isinstance(fact, VersionFact) and fact.publishes and fact.base is None:
+            fact = replace(fact, base=self.registry.generation)
+        return Entry(fact, "svc", record.actor, self.now_ns / SECOND, self.now_ns, 1)
 
     def seed(self, active: str = "v1", standby: str | None = "v2") -> Playbook:
         for version, state in ((active, "active"), (standby, "standby")):
             if version is not None:
                 target = {"version": version, "endpoints": [f"http://{version}:1"]}
                 data = {"generation": BOOT, "states": {version: state}, "target": target}
-                self.record(Record(entry_types.SEEDED, "settings", data))
+                self.record(Record.of(entry_types.SEEDED, "settings", data))
         return self
 
     def tell(self, event: Event, after_s: float = 0.0) -> list[Command | Effect]:

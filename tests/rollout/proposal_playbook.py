@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from router.errors import Refusal
+from router.rollout.facts.record import Command, Record
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Command, Record
 from router.rollout.model.events import DeployAsked, ProposalDecided, ProposalDue, RollbackAsked, SwitchAsked
 from router.rollout.proposals.proposal import Proposal, ProposalRules
 from tests.rollout.playbook import SECOND, Playbook
@@ -42,7 +42,7 @@ def deny(actor: str = "ann", proposal: str = ID) -> ProposalDecided:
 
 
 def types(commands: list[Command]) -> list[str]:
-    return [command.type for command in commands if isinstance(command, Record)]
+    return [command.fact.type for command in commands if isinstance(command, Record)]
 
 
 def proposal(playbook: Playbook, name: str = ID) -> Proposal:

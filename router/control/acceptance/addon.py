@@ -11,7 +11,7 @@ from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.facts.automation import CriterionLearned
 from router.rollout.facts.entry import Entry
-from router.rollout.facts.record import record_of
+from router.rollout.facts.record import Record
 from router.rollout.facts.switches import RolledBack
 from router.rollout.judge.criteria import NOT_LATE, learned
 from router.rollout.model.events import CriterionRemoved, CriterionSet, Event
@@ -51,7 +51,7 @@ class AcceptanceAddon(Addon):
         metric, limit = found
         reason = f"{rollback.left} was rolled back: {rollback.reason}"
         fact = CriterionLearned(metric=metric, limit=limit, origin=rollback.incident or "", reason=reason)
-        service_controller.executor.perform([record_of(fact, "control")], clock.now_ns())
+        service_controller.executor.perform([Record(fact, "control")], clock.now_ns())
 
     # -- for operators
     def show(self, service: str) -> Document:

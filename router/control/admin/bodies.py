@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from router.control.admin.auth import Principal
 from router.errors import Refusal
-from router.rollout.model import entry as entry_types
+from router.rollout.facts.switches import Promoted, Switched
 from router.rollout.model import events as ev
 from router.rollout.model.endpoint import parse_endpoints
 from router.rollout.model.rewrite import Rewrite, valid_host, valid_prefix
@@ -141,7 +141,7 @@ class Promote(_RoutedChange):
     def event(self, by: Principal, version: str) -> ev.Event:
         """Return the event."""
         reason, override = self.reason or "promoted", signed(self.override, by)
-        return ev.SwitchAsked(self.version, by.actor(self.actor), reason, entry_types.PROMOTED, override)
+        return ev.SwitchAsked(self.version, by.actor(self.actor), reason, Promoted.TYPE, override)
 
 
 class RollbackBody(_RoutedChange):
@@ -164,7 +164,7 @@ class Switch(_RoutedChange):
     def event(self, by: Principal, version: str) -> ev.Event:
         """Return the event."""
         reason, override = self.reason or "switched", signed(self.override, by)
-        return ev.SwitchAsked(self.to, by.actor(self.actor), reason, entry_types.SWITCHED, override)
+        return ev.SwitchAsked(self.to, by.actor(self.actor), reason, Switched.TYPE, override)
 
 
 class Retire(_RoutedChange):

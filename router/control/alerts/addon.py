@@ -56,7 +56,7 @@ from router.rollout.alerts.alert_store import (
     standing_alerts,
 )
 from router.rollout.facts.entry import Entry
-from router.rollout.facts.record import record_of
+from router.rollout.facts.record import Record
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.model.events import ProposalDue
 from router.rollout.text import shorten_line
@@ -266,7 +266,7 @@ class AlertsAddon(Addon):
                 del self._unwritten[key]
             written.set_result(seq)
 
-        record = record_of(fact_of_alert(alert, found), sender)
+        record = Record(fact_of_alert(alert, found), sender)
         self._not_kept.discard(key)
         self._unwritten[key] = written
         change = service_controller.executor.perform([record], clock.now_ns(), on_disk)

@@ -34,7 +34,7 @@ from router.rollout.cases.comparison import ComparisonLimits
 from router.rollout.cases.promotion_check import PromotionCheck, SuiteResult
 from router.rollout.facts.cases import CasesChecked, CasesFrozen, SuiteExtended, SuiteReduced
 from router.rollout.facts.entry import Entry
-from router.rollout.facts.record import record_of
+from router.rollout.facts.record import Record
 from router.rollout.facts.versions import Verified
 from router.rollout.incidents.incident import INCIDENTS_MAX
 from router.rollout.incidents.timeline_text import cases_text
@@ -249,7 +249,7 @@ class CasesAddon(Addon):
         self.control_loop.alarms.down("cases_not_deleted")
         for service, count in gone.items():
             if service in self.control_loop.services:
-                record = record_of(SuiteReduced(count=count, why="expired"), "control")
+                record = Record(SuiteReduced(count=count, why="expired"), "control")
                 self.control_loop.services[service].executor.perform([record], clock.now_ns())
 
     # -- the promotion check
@@ -369,7 +369,7 @@ class CasesAddon(Addon):
             failed=len(failing),
             failing=tuple(failing[:FAILING_NAMED_MAX]),
         )
-        service_controller.executor.perform([record_of(fact, check.by)], clock.now_ns())
+        service_controller.executor.perform([Record(fact, check.by)], clock.now_ns())
 
     async def _run_target(self, service_controller: ServiceController, target: Target) -> RunTarget:
         rewrite = service_controller.sent_rewrite(target.rewrite)

@@ -25,7 +25,7 @@ from router.control.store.cases_file import Added, Caps
 from router.errors import Refusal
 from router.rollout.facts.cases import CasesFrozen
 from router.rollout.facts.entry import Entry
-from router.rollout.facts.record import record_of
+from router.rollout.facts.record import Record
 from router.rollout.facts.router_itself import Abandoned
 from router.rollout.facts.switches import RolledBack
 from router.rollout.model.route import BOOT_SHIFT
@@ -197,7 +197,7 @@ class CaseBuilder:
         if build.frozen is None or added.added or added.refused or (build.last and build.seen):
             frozen_ns = clock.now_ns()
             fact = _fact(build, added, settings.freeze_window_s, frozen_ns)
-            service_controller.executor.perform([record_of(fact, "control")], frozen_ns)
+            service_controller.executor.perform([Record(fact, "control")], frozen_ns)
             log.info("incident %s: %d cases of %d failing requests", build.incident, len(added.added), len(failures))
         elif build.last:
             self.late.pop(build.incident, None)

@@ -16,7 +16,7 @@ from router.errors.codes import RefusalCode
 from router.rollout.cases.case import Case
 from router.rollout.facts.cases import SuiteExtended, SuiteReduced
 from router.rollout.facts.fact import Fact
-from router.rollout.facts.record import record_of
+from router.rollout.facts.record import Record
 from router.runtime import clock
 
 
@@ -104,7 +104,7 @@ class CaseOperations:
         return check.progress()
 
     def _journal(self, service_controller: ServiceController, actor: str, fact: Fact) -> None:
-        service_controller.executor.perform([record_of(fact, actor)], clock.now_ns())
+        service_controller.executor.perform([Record(fact, actor)], clock.now_ns())
 
 
 def as_document(stored: Stored, expire_after_s: float, *, full: bool) -> Document:

@@ -34,20 +34,12 @@ from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.facts.entry import Entry, route_generation
+from router.rollout.facts.record import Command, Record
+from router.rollout.facts.switches import SwitchFact
+from router.rollout.facts.versions import Deployed, VersionFact
 from router.rollout.incidents.timeline_text import describe
 from router.rollout.machine.machine import Machine
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import (
-    CheckStandby,
-    ClearAlarm,
-    Command,
-    CutSlot,
-    FillSlot,
-    PublishRoute,
-    RaiseAlarm,
-    Record,
-)
-from router.rollout.model.entry import SWITCHES
+from router.rollout.model.commands import CheckStandby, ClearAlarm, CutSlot, FillSlot, PublishRoute, RaiseAlarm
 from router.rollout.model.events import Event
 from router.rollout.model.route import SLOTS, generation_text
 from router.rollout.placement.effects import CUT_FOR_SLOT, Effects, adopted, effects, first
@@ -247,9 +239,8 @@ class CommandExecutor:
 
     def _refuse_slots_busy(self, entries: list[Entry], now_ns: int) -> None:
         """Raise Refusal if a version that is deployed would need a slot that another one still drains in."""
-        placed = next(
-            (entry.data["target"]["version"] for entry in entries if entry.type == entry_types.DEPLOYED), None
-        )
+        deployed = (entry.fact.target for entry in entries if isinstance(entry.fact, Deployed))
+        placed = next((target.version for target in deployed if target is not None), None)
         if placed is None or placed in self.held.table.held or self.held.table.free_slot() is not None:
             return
         holders = [
@@ -340,10 +331,11 @@ class CommandExecutor:
 
     def _entry(self, record: Record, now_ns: int) -> Entry:
         # Through JSON and back: the entry that is applied now equals, to the bit, the entry that a restart will read.
-        data: dict[str, Any] = orjson.loads(orjson.dumps(record.data))
-        if "states" in data and data.get("generation") is not None:
-            data.setdefault("base", self.registry.generation)
-        return Entry.of(record.type, self.name, record.actor, data, clock.wall_s(), now_ns, self._deps.boot)
+        fact = record.fact
+        if isinstance(fact, VersionFact) and fact.publishes and fact.base is None:
+            fact = replace(fact, base=self.registry.generation)
+        data = orjson.dumps(fact.to_data())
+        return Entry.of_json(fact.type, self.name, record.actor, data, clock.wall_s(), now_ns, self._deps.boot)
 
     def _reserve(self, entries: list[Entry]) -> None:
         self.machine.reserve(*(route_generation(entry) or 0 for entry in entries))
@@ -369,9 +361,10 @@ class CommandExecutor:
     def _announce(self, entries: list[Entry]) -> None:
         """Log and broadcast entries. After the store: a blocked log must not delay a rollback."""
         for entry in entries:
-            logged = {key: value for key, value in entry.data.items() if key not in ("trigger", "baseline", "evidence")}
+            data = entry.fact.to_data()
+            logged = {key: value for key, value in data.items() if key not in ("trigger", "baseline", "evidence")}
             log.log(
-                logging.WARNING if entry.type in SWITCHES else logging.INFO,
+                logging.WARNING if isinstance(entry.fact, SwitchFact) else logging.INFO,
                 "%s service=%s actor=%s %s",
                 entry.type,
                 self.name,
@@ -436,6 +429,6 @@ def described(entry: Entry) -> dict[str, Any]:
         "service": entry.service or None,
         "type": entry.type,
         "actor": entry.actor,
-        "data": entry.data,
+        "data": entry.fact.to_data(),
         "text": describe(entry).text,
     }

@@ -13,8 +13,8 @@ from router.control.store.in_doubt import COMPLETED, STRUCK_OUT, InDoubtChange
 from router.control.store.journal import Journal
 from router.control.store.records.effective import effective_entries, uncommitted_entries
 from router.rollout.facts.entry import Entry
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
+from router.rollout.facts.record import Record
+from router.rollout.facts.router_itself import DoubtDecided
 from router.runtime import clock
 
 CODE = "change_in_doubt"
@@ -71,5 +71,5 @@ def decide_all(
             continue
         journal.decide(change, decided)
         if (executor := executors.get(change.service)) is not None:
-            data = {"change": change.seq, "type": change.type, "by": change.actor, "outcome": decided}
-            executor.perform([Record(entry_types.DOUBT_DECIDED, "control", data)], clock.now_ns())
+            fact = DoubtDecided(change=change.seq, kind=change.type, by=change.actor, outcome=decided)
+            executor.perform([Record(fact, "control")], clock.now_ns())

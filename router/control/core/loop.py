@@ -23,10 +23,13 @@ from router.control.monitors.switch_stats import SwitchStats
 from router.control.store.header_files import HeaderFiles
 from router.control.store.journal import Journal
 from router.names.resolver import Resolver
-from router.rollout.facts.entry import Entry
-from router.rollout.model import entry as entry_types
+from router.rollout.facts.drills import DrillSwitched
+from router.rollout.facts.entry import Entry, route_generation
+from router.rollout.facts.record import Record
+from router.rollout.facts.router_itself import SettingsChanged
+from router.rollout.facts.switches import Confirmed, Promoted, RolledBack, Switched
 from router.rollout.model import events as ev
-from router.rollout.model.commands import CheckStandby, Record
+from router.rollout.model.commands import CheckStandby
 from router.rollout.model.endpoint import parse_endpoint
 from router.rollout.model.route import generation_text
 from router.runtime import clock
@@ -39,10 +42,10 @@ log = logging.getLogger(__name__)
 TICK_S: Final = 0.1
 _ADDONS_EVERY_NS: Final = 1_000_000_000
 _REASONS: Final = {
-    entry_types.PROMOTED: "promote",
-    entry_types.SWITCHED: "switch",
-    entry_types.ROLLED_BACK: "rollback",
-    entry_types.DRILL_SWITCHED: "drill",
+    Promoted.TYPE: "promote",
+    Switched.TYPE: "switch",
+    RolledBack.TYPE: "rollback",
+    DrillSwitched.TYPE: "drill",
 }
 P = ParamSpec("P")
 
@@ -233,7 +236,7 @@ class ControlLoop:
             service_controller.reconfigure(settings)
         self.compare_settings()
         for service_controller in self.services.values() if version is not None else ():
-            record = Record(entry_types.SETTINGS_CHANGED, "operator", {"version": version})
+            record = Record(SettingsChanged(version=version), "operator")
             service_controller.executor.perform([record], clock.now_ns())
 
     def _read_header_files(self) -> None:
@@ -292,8 +295,8 @@ class ControlLoop:
         entry = change.entry
         if change.stored_ns is None or entry is None:
             return Confirmation((), 0.0)
-        reason = _reason(entry.type, entry.data.get("trigger"))
-        published = _Published(entry.data["generation"], reason, change.swap_us, change.stored_ns)
+        reason = _reason(entry.type, entry.fact.trigger if isinstance(entry.fact, RolledBack) else None)
+        published = _Published(route_generation(entry) or 0, reason, change.swap_us, change.stored_ns)
         return await self._confirm(service_controller, published)
 
     async def _confirm(
@@ -322,12 +325,12 @@ class ControlLoop:
             self.switch_stats.record(
                 service_controller.name, published.reason, published.swap_us, took_ms if confirmation.complete else None
             )
-            data = {
-                "generation": generation,
-                "swap_us": published.swap_us,
-                "confirmed_ms": took_ms if confirmation.complete else None,
-                "workers_unconfirmed": list(confirmation.unconfirmed),
-                "workers_ms": confirmation.workers_ms,
-            }
-            service_controller.executor.perform([Record(entry_types.CONFIRMED, "control", data)], clock.now_ns())
+            fact = Confirmed(
+                generation=generation,
+                swap_us=published.swap_us,
+                confirmed_ms=took_ms if confirmation.complete else None,
+                workers_unconfirmed=tuple(confirmation.unconfirmed),
+                workers_ms=tuple(confirmation.workers_ms),
+            )
+            service_controller.executor.perform([Record(fact, "control")], clock.now_ns())
         return confirmation

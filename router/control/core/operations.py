@@ -22,9 +22,11 @@ from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.facts.entry import Entry, route_generation
+from router.rollout.facts.proposals import Proposed
+from router.rollout.facts.switches import Promoted
+from router.rollout.facts.versions import Deployed, Registered, VersionFact
 from router.rollout.incidents.timeline_text import describe
 from router.rollout.machine.registry import Registry
-from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.rewrite import NO_REWRITE
 from router.rollout.model.target import WATCHED, State
@@ -79,8 +81,8 @@ class Operations:
         entry = change.entry
         service_controller = self._services[entry.service]
         message = f"done at {clock.iso(entry.at)} already: {describe(entry).text}"
-        if entry.type in (entry_types.DEPLOYED, entry_types.REGISTERED):
-            return _repeated_arrival(service_controller, entry, message)
+        if isinstance(entry.fact, Deployed | Registered):
+            return _repeated_arrival(service_controller, entry.fact, message)
         generation = route_generation(entry) or service_controller.registry.generation
         unconfirmed = self._control_loop.workers.unconfirmed(service_controller.executor.index, generation)
         return {
@@ -93,8 +95,8 @@ class Operations:
             "swap_us": None,
             "confirmed_ms": None,
             "journalled": True,
-            "incident": entry.data.get("incident"),
-            "awaits": entry.data["proposal"] if entry.type == entry_types.PROPOSED else None,
+            "incident": _incident(entry),
+            "awaits": entry.fact.proposal if isinstance(entry.fact, Proposed) else None,
             "dry_run": False,
             "message": message,
         }
@@ -106,7 +108,7 @@ class Operations:
             case ev.DeployAsked() | ev.RegisterAsked():
                 return await self._resolved(service_controller, event)
             case ev.SwitchAsked():
-                if event.verb == entry_types.PROMOTED and event.override is None:
+                if event.verb == Promoted.TYPE and event.override is None:
                     await self.models.refuse_promotion(service_controller.name, event.to)
                 return replace(event, checked=await self._answers_probe(service_controller, event.to))
             case ev.ProposalDecided():
@@ -197,7 +199,7 @@ class Operations:
             "service": service_controller.name,
             "generation": registry.generation
             if entry is None or dry_run
-            else entry.data.get("generation", registry.generation),
+            else _generation(entry) or registry.generation,
             **service_controller.roles(),
             "changed": change.changed,
             "confirmed": confirmation.complete,
@@ -205,11 +207,19 @@ class Operations:
             "swap_us": change.swap_us,
             "confirmed_ms": confirmation.confirmed_ms,
             "journalled": True,
-            "incident": entry.data.get("incident") if entry else None,
+            "incident": _incident(entry) if entry else None,
             "awaits": awaits,
             "dry_run": dry_run,
             "message": message,
         }
+
+
+def _generation(entry: Entry) -> int | None:
+    return entry.fact.generation if isinstance(entry.fact, VersionFact) else None
+
+
+def _incident(entry: Entry) -> str | None:
+    return entry.fact.incident if isinstance(entry.fact, VersionFact) else None
 
 
 def _deployed(service_controller: ServiceController, event: ev.DeployAsked, change: Change, dry_run: bool) -> Document:
@@ -253,23 +263,23 @@ def _registered(
     }
 
 
-def _repeated_arrival(service_controller: ServiceController, entry: Entry, message: str) -> Document:
+def _repeated_arrival(service_controller: ServiceController, fact: Deployed | Registered, message: str) -> Document:
     """Return the answer to a repeated deployment or registration; a version that was forgotten since then is retired."""
-    version = entry.data["target"]["version"]
+    version = fact.target.version if fact.target is not None else ""
     answer: Document = {
         "service": service_controller.name,
         "version": version,
-        "source": entry.data.get("source"),
+        "source": fact.source,
         "changed": True,
         "journalled": True,
         "dry_run": False,
         "message": message,
     }
-    if entry.type == entry_types.REGISTERED:
+    if isinstance(fact, Registered):
         return answer
     known = service_controller.registry.targets.get(version)
     state = State.RETIRED if known is None else known.state
-    return {**answer, "state": state.value, "generation": route_generation(entry)}
+    return {**answer, "state": state.value, "generation": fact.generation}
 
 
 def _description(event: ev.Event, registry: Registry) -> str:
@@ -309,6 +319,6 @@ def _rolled_back(left: str, to: str | None) -> str:
 def _awaited(registry: Registry, event: ev.Event, entry: Entry | None) -> str | None:
     """Return the proposal that must be approved before the change is made; None if it is made."""
     if entry is not None:
-        return str(entry.data["proposal"]) if entry.type == entry_types.PROPOSED else None
+        return entry.fact.proposal if isinstance(entry.fact, Proposed) else None
     known = registry.proposals.about("promotion", event.to) if isinstance(event, ev.SwitchAsked) else None
     return known.id if known else None

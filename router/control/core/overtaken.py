@@ -7,8 +7,8 @@ from typing import Any, Final
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.facts.entry import Entry, route_generation
+from router.rollout.facts.record import Command, Record
 from router.rollout.machine.registry import Registry
-from router.rollout.model.commands import Command, Record
 from router.rollout.model.route import generation_text
 from router.rollout.text import shorten
 
@@ -50,11 +50,10 @@ def comparable(commands: list[Command]) -> list[Any]:
     result: list[Any] = []
     for command in commands:
         if isinstance(command, Record):
-            members = {
-                key: value for key, value in command.data.items() if key not in ("generation", "base", "incident")
-            }
-            members["quarantine"] = sorted(command.data.get("quarantine", {}))
-            result.append((command.type, members))
+            data = command.fact.to_data()
+            members = {key: value for key, value in data.items() if key not in ("generation", "base", "incident")}
+            members["quarantine"] = sorted(data.get("quarantine", {}))
+            result.append((command.fact.type, members))
     return result
 
 

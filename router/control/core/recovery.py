@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -23,11 +23,12 @@ from router.control.store.records.effective import effective_of, uncommitted_ent
 from router.errors import InternalError, Refusal, StartError
 from router.errors.codes import StartCode
 from router.rollout.facts.entry import Entry, route_generation
+from router.rollout.facts.record import Record
+from router.rollout.facts.router_itself import Abandoned, Booted, Imported
+from router.rollout.facts.versions import Placement, Seeded
 from router.rollout.machine.reconcile import Named, assumed, named_roles, recovered, versions_of
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import rebuild
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
 from router.rollout.model.route import NO_SLOT, Route
 from router.rollout.model.target import State
 from router.runtime import clock
@@ -75,7 +76,7 @@ def _foldable(entries: list[Entry]) -> list[Entry]:
     for entry in entries:
         affected = (
             list(registries.values())
-            if entry.type == entry_types.BOOT
+            if isinstance(entry.fact, Booted)
             else [registries[entry.service]]
             if entry.service
             else []
@@ -93,10 +94,10 @@ def _foldable(entries: list[Entry]) -> list[Entry]:
 def boot_entries(past: JournalState) -> list[Entry]:
     """Return the entries that a cold start journals before anything else."""
     now_ns, now_s = clock.now_ns(), clock.wall_s()
-    entries = [Entry.of(entry_types.BOOT, "", "control", {"boot": past.boot}, now_s, now_ns, past.boot)]
+    entries = [Entry(Booted(boot=past.boot), "", "control", now_s, now_ns, past.boot)]
     if past.begun_from is not None:
-        data: dict[str, Any] = {"copy": str(past.begun_from), "entries": len(past.entries)}
-        entries.insert(0, Entry.of(entry_types.IMPORTED, "", "operator", data, now_s, now_ns, past.boot))
+        fact = Imported(copy=str(past.begun_from), entries=len(past.entries))
+        entries.insert(0, Entry(fact, "", "operator", now_s, now_ns, past.boot))
     return entries
 
 
@@ -189,20 +190,15 @@ def _first_records(registry: Registry, service: Service, assume: str | None) -> 
     places = zip(seeds, (State.ACTIVE, State.STANDBY), strict=False)
     return [
         Record(
-            entry_types.SEEDED,
-            "settings",
-            {
-                "generation": registry.generation,
-                "states": {seed.version: state.value},
-                "target": {
-                    "version": seed.version,
-                    "endpoints": list(seed.endpoints),
-                    **({"rewrite": seed.rewrite.as_dict()} if seed.rewrite.distinguishes else {}),
-                },
-            },
+            Seeded(generation=registry.generation, states={seed.version: state}, target=_placement(seed)), "settings"
         )
         for seed, state in places
     ]
+
+
+def _placement(seed: TargetSeed) -> Placement:
+    rewrite = seed.rewrite if seed.rewrite.distinguishes else None
+    return Placement(version=seed.version, endpoints=tuple(seed.endpoints), rewrite=rewrite)
 
 
 async def _journalled(executor: CommandExecutor, record: Record) -> None:
@@ -227,9 +223,7 @@ async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None
     lost = uncommitted_entries(executor.name, entries, word.generation)
     issued = [route_generation(entry) or 0 for entry in entries if entry.service == executor.name]
     executor.machine.reserve(word.generation, *issued)
-    missing: list[Record | Entry] = [
-        Record(entry_types.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost
-    ]
+    missing: list[Record | Entry] = [Record(Abandoned(abandons=entry.seq), "control") for entry in lost]
     found = _pending_entry(executor, word, named) or recovered(executor.registry, word, named)
     if found is not None:
         missing.append(found)
@@ -246,7 +240,7 @@ async def _journal_late(executor: CommandExecutor, missing: list[Record | Entry]
     except Refusal as error:
         log.warning("%s: %s; going on without", executor.name, error.detail)
         now_ns = found.monotonic_ns if isinstance(found, Entry) else clock.now_ns()
-        executor.perform([Record(item.type, item.actor, item.data) for item in missing], now_ns, publish=False)
+        executor.perform([Record(item.fact, item.actor) for item in missing], now_ns, publish=False)
 
 
 def _pending_entry(executor: CommandExecutor, word: Route, named: Named) -> Entry | None:

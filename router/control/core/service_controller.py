@@ -20,13 +20,14 @@ from router.control.monitors.refused_answers import RefusedAnswersMonitor, cause
 from router.control.monitors.replica_monitor import ReplicaMonitor
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.drills import DrillSwitched
+from router.rollout.facts.switches import RolledBack
 from router.rollout.judge.active.judge_inputs import JudgeInputs
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.criteria import Criterion
 from router.rollout.judge.judge import Judge
 from router.rollout.judge.verdict import Note, NoteCode, TriggerResult, Verdict, conclude, with_cause
 from router.rollout.machine.limits import RolloutLimits
-from router.rollout.model import entry as entry_types
 from router.rollout.model.addresses import KnownNames
 from router.rollout.model.events import (
     Accepted,
@@ -372,7 +373,7 @@ class ServiceController:
         if not commands:
             return
         change = self.executor.perform(commands, now_ns)
-        if change.entry is not None and change.entry.type in (entry_types.ROLLED_BACK, entry_types.DRILL_SWITCHED):
+        if change.entry is not None and isinstance(change.entry.fact, RolledBack | DrillSwitched):
             self._on_switch(self, change)
 
     def last_useful_ns(self, version: str, url: str) -> int:

@@ -19,11 +19,11 @@ from router.control.store.records.effective import effective_of
 from router.errors import InternalError, StartError
 from router.errors.codes import StartCode
 from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import Record
+from router.rollout.facts.router_itself import ServiceAdded, ServiceRemoved
 from router.rollout.machine.machine import Machine
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import rebuild
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
 from router.runtime import clock
 from router.settings.settings import Settings
 from router.shm.sample_ring import SampleRing
@@ -71,7 +71,7 @@ class ServiceSet:
         Nothing else of the service exists then; `add` completes it.
         """
         executor = self._executor(name, place, settings, found.registry)
-        await executor.append_and_apply(Record(entry_types.SERVICE_ADDED, "operator", {}))
+        await executor.append_and_apply(Record(ServiceAdded(), "operator"))
         await recovery.reconcile(executor, settings.services[name], found.entries, warm=False, assume=None)
         return executor
 
@@ -115,7 +115,7 @@ class ServiceSet:
 
     async def _remove(self, name: str) -> None:
         executor = self._control_loop.services[name].executor
-        executor.perform([Record(entry_types.SERVICE_REMOVED, "operator", {})], clock.now_ns())
+        executor.perform([Record(ServiceRemoved(), "operator")], clock.now_ns())
         await executor.close()
         self._control_loop.remove_service(name)
         self._ring.forget(executor.index)

@@ -21,7 +21,7 @@ from router.rollout.drills.log import DrillLog
 from router.rollout.drills.preconditions import Objection
 from router.rollout.facts.drills import DrillRefused
 from router.rollout.facts.entry import Entry
-from router.rollout.facts.record import record_of
+from router.rollout.facts.record import Record
 from router.runtime import clock
 from router.settings.settings import Settings
 
@@ -138,7 +138,7 @@ class DrillsAddon(Addon):
         if found:
             why = {"reasons": [refusal.detail for refusal in found], "codes": [str(refusal.code) for refusal in found]}
             fact = DrillRefused.from_data({**plan.as_dict(), **why})
-            runner.service_controller.executor.perform([record_of(fact, "schedule")], now_ns)
+            runner.service_controller.executor.perform([Record(fact, "schedule")], now_ns)
             return
         self._starting = plan.id
         self._control_loop.tasks.spawn(self._scheduled(runner, plan), f"drill {plan.id}")

@@ -15,7 +15,7 @@ from router.rollout.drills.log import DrillLog
 from router.rollout.drills.preconditions import RECENT_S, Objection, SafetyRules, Situation, objections
 from router.rollout.facts.drills import DrillEnded, DrillResult, DrillStarted, DrillSwitched
 from router.rollout.facts.entry import Entry
-from router.rollout.facts.record import record_of
+from router.rollout.facts.record import Record
 from router.rollout.facts.switches import Confirmed
 from router.rollout.model.events import DrillMoveAsked
 from router.rollout.model.route import successor
@@ -133,7 +133,7 @@ class DrillRunner:
     # -- a real drill
     async def begin(self, plan: DrillPlan) -> Drill:
         """Journal the drill durably, and send the event of its first swap; raise JournalUnavailable."""
-        record = record_of(DrillStarted.from_data(plan.as_dict()), plan.actor)
+        record = Record(DrillStarted.from_data(plan.as_dict()), plan.actor)
         await self.service_controller.executor.append_and_apply(record)
         now_ns = self._now_ns()
         self._before = Performance()
@@ -215,7 +215,7 @@ class DrillRunner:
         """Journal the result. The report is part of the entry; its size does not depend on the traffic."""
         data = {**drill.plan.as_dict(), **self._report(drill, now_ns), "result": result, "reasons": drill.reasons}
         self.drill = None
-        self.service_controller.executor.perform([record_of(DrillEnded.from_data(data), "control")], now_ns)
+        self.service_controller.executor.perform([Record(DrillEnded.from_data(data), "control")], now_ns)
 
     def _report(self, drill: Drill, now_ns: int) -> Document:
         """Return the measurements so far."""
@@ -246,9 +246,7 @@ class DrillRunner:
     async def shadow(self, plan: DrillPlan) -> Document:
         """Do everything but the swap; journal the report and return it; raise JournalUnavailable."""
         service_controller, began_ns = self.service_controller, clock.now_ns()
-        await service_controller.executor.append_and_apply(
-            record_of(DrillStarted.from_data(plan.as_dict()), plan.actor)
-        )
+        await service_controller.executor.append_and_apply(Record(DrillStarted.from_data(plan.as_dict()), plan.actor))
         journalled_ms = _ms_since(began_ns)
         reasons, measurements = await self._perform_shadow(plan)
         data = {
@@ -258,7 +256,7 @@ class DrillRunner:
             "result": "refused" if reasons else "passed",
             "reasons": reasons,
         }
-        service_controller.executor.perform([record_of(DrillEnded.from_data(data), "control")], self._now_ns())
+        service_controller.executor.perform([Record(DrillEnded.from_data(data), "control")], self._now_ns())
         return data
 
     async def _perform_shadow(self, plan: DrillPlan) -> tuple[list[str], Document]:

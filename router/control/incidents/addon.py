@@ -32,7 +32,7 @@ from router.control.views.metric_table import gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.facts.entry import Entry
-from router.rollout.facts.record import record_of
+from router.rollout.facts.record import Record
 from router.rollout.facts.switches import RolledBack
 from router.rollout.incidents.impact import SampleSnapshot
 from router.rollout.incidents.incident import rollback_in
@@ -410,7 +410,7 @@ class IncidentsAddon(Addon):
                 detail = f"incident {incident} is at revision {review.revision}, not {revision}: read it again, then decide again"
                 raise Refusal(RefusalCode.REVISION_STALE, detail, facts={"revision": review.revision})
             executor = self._control_loop.services[known["service"]].executor
-            record = record_of(review.checked(incident, edit), actor)
+            record = Record(review.checked(incident, edit), actor)
             for entry in await executor.append_and_apply(record):
                 self._reviews.apply(entry)
         return await self.document(incident)

@@ -13,11 +13,11 @@ from typing import Final
 from router.control.addon import Document
 from router.control.incidents import formatting
 from router.control.incidents.context import budget
+from router.rollout.facts.router_itself import Drained
 from router.rollout.incidents.causes import CauseInputs, candidates
 from router.rollout.incidents.impact import SampleSnapshot, impact, periods
 from router.rollout.incidents.review import Review
 from router.rollout.incidents.timeline import Timeline
-from router.rollout.model import entry as entry_types
 from router.rollout.stats.breadth import COUNT_MAX
 from router.rollout.units import SECOND_NS
 from router.runtime import clock
@@ -182,7 +182,7 @@ def _drained(sources: Sources) -> float | None:
     if sources.timeline is None:
         return None
     decided = sources.record["detection_at"]
-    over = (line.at for line in sources.timeline.lines.kept if line.kind == entry_types.DRAINED and line.at >= decided)
+    over = (line.at for line in sources.timeline.lines.kept if line.kind == Drained.TYPE and line.at >= decided)
     return next(over, None)
 
 

@@ -19,7 +19,7 @@ from router.control.views.metric_table import gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.facts.proposals import DecisionRefused
-from router.rollout.facts.record import record_of
+from router.rollout.facts.record import Record
 from router.rollout.machine import proposal_rules
 from router.rollout.model.events import Override, ProposalDecided
 from router.rollout.notifications.notification import Notification
@@ -173,7 +173,7 @@ class ProposalsAddon(Addon):
             return
         self._refused[proposal.id] = self._refused.get(proposal.id, 0) + 1
         fact = DecisionRefused(proposal=proposal.id, verb=event.verb, code=str(refusal.code), reason=refusal.detail)
-        service_controller.executor.perform([record_of(fact, event.actor)], clock.now_ns())
+        service_controller.executor.perform([Record(fact, event.actor)], clock.now_ns())
 
 
 def _impact(proposal: Proposal, service_controller: ServiceController) -> dict[str, Any] | None:

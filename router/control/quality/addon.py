@@ -25,7 +25,7 @@ from router.control.views.metric_table import gauge
 from router.rollout.facts.entry import Entry
 from router.rollout.facts.fact import Fact
 from router.rollout.facts.inputs import InputDrift, InputsForgotten, InputsLearned
-from router.rollout.facts.record import record_of
+from router.rollout.facts.record import Record
 from router.rollout.judge.rules import Action
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.quality.drift import DriftContext, DriftJudge, DriftRules, DriftStatus, Finding
@@ -169,7 +169,7 @@ class QualityAddon(Addon):
         self._alarm(state)
 
     def _journal(self, state: DriftState, fact: Fact, now_ns: int) -> None:
-        state.service_controller.executor.perform([record_of(fact, "control")], now_ns)
+        state.service_controller.executor.perform([Record(fact, "control")], now_ns)
 
     def _alarm(self, state: DriftState) -> None:
         name, alarms = state.service_controller.name, self._control_loop.alarms
@@ -227,7 +227,7 @@ class QualityAddon(Addon):
     async def relearn(self, *, service: str, actor: str, reason: str) -> RelearnAnswer:
         """Forget the reference and learn a new one; raise Refusal if that cannot be journalled."""
         state = self._states[self._control_loop.services[service].name]
-        await state.service_controller.executor.append_and_apply(record_of(InputsForgotten(reason=reason), actor))
+        await state.service_controller.executor.append_and_apply(Record(InputsForgotten(reason=reason), actor))
         state.forget = True
         return {"service": service, "message": "the reference is deleted, and a new one is learned"}
 

@@ -95,7 +95,7 @@ class JournalRow(NamedTuple):
 
 def row(seq: int, entry: Entry, position: int | None = None, key: RequestKey | None = None) -> JournalRow:
     """Return `entry` as the row with number `seq`, in the record `position`; `key` is that of the record."""
-    data = orjson.dumps(entry.data, option=orjson.OPT_SORT_KEYS).decode()
+    data = orjson.dumps(entry.fact.to_data(), option=orjson.OPT_SORT_KEYS).decode()
     members = (seq, float(entry.at), entry.monotonic_ns, entry.boot, entry.service, entry.type, entry.actor, data)
     digests = (None, None) if key is None else (key.key, key.request)
     return JournalRow(*members, 0, position, *digests).sealed()

@@ -24,7 +24,7 @@ from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.facts.entry import Entry
 from router.rollout.facts.mlflow import MlflowFact, MlflowGivenUp, MlflowUpdated
-from router.rollout.facts.record import record_of
+from router.rollout.facts.record import Record
 from router.rollout.machine.registry import Registry
 from router.rollout.model.events import Origin, Override
 from router.rollout.versions import model_uri as mu
@@ -222,7 +222,7 @@ class MlflowAddon(Addon):
         service_controller = self._control_loop.services.get(update.service)
         if service_controller is None:  # it was removed meanwhile; when it comes back, the update is sent again
             return
-        service_controller.executor.perform([record_of(fact, "control")], clock.now_ns())
+        service_controller.executor.perform([Record(fact, "control")], clock.now_ns())
 
     # -- views
     def status(self, service: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from router.control.core.service_controller import ServiceController
 from router.errors import Refusal
-from router.rollout.model import entry as entry_types
+from router.rollout.facts.switches import Promoted, Switched
 from router.rollout.model import events as ev
 from router.rollout.model.target import State
 
@@ -48,11 +48,11 @@ def allowed(service_controller: ServiceController, now_ns: int) -> dict[str, Ver
         return None if commands else "there is nothing to do"
 
     def switch(version: str) -> str | None:
-        return refusal(ev.SwitchAsked(version, _ACTOR, "", entry_types.SWITCHED))
+        return refusal(ev.SwitchAsked(version, _ACTOR, "", Switched.TYPE))
 
     promote = "there is no candidate"
     if candidate is not None:
-        promote = refusal(ev.SwitchAsked(candidate.version, _ACTOR, "", entry_types.PROMOTED)) or ""
+        promote = refusal(ev.SwitchAsked(candidate.version, _ACTOR, "", Promoted.TYPE)) or ""
     new = ev.DeployAsked(_NEW, ("http://127.0.0.1:1",), _ACTOR, replace=True)
     others = [target.version for target in holders]
     blocked = [*registry.quarantines, *registry.temporary_releases]

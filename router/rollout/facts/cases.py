@@ -15,7 +15,7 @@ class CasesFrozen(Fact):
 
     `left_out`: why others made none, and how many; older entries do not have it. `window_s`: how long before the decision
     requests count. `until_s`: up to how many seconds before this fact requests were read. `late`: those that ended later than
-    4 s after the decision. `until_ns`: in entries of releases before 0.4, the monotonic time that is now `until_s`.
+    4 s after the decision. `until_ns`: in entries of older releases, the monotonic time that is now `until_s`.
     """
 
     TYPE: ClassVar[str] = "cases_frozen"

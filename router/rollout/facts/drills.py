@@ -60,7 +60,7 @@ class DrillEnded(DrillFact):
         return validated(cls, {**own, "measurements": measured})
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
+    def from_json(cls, text: str | bytes) -> Self:
         """Return the fact of a JSON text."""
         return cls.from_data(parsed(cls.TYPE, text))
 

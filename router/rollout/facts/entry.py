@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from router.rollout.facts.fact import Document, Fact
 from router.rollout.facts.known import fact_of, fact_of_json
-from router.rollout.facts.switches import SwitchFact
 from router.rollout.facts.versions import VersionFact
 
 
@@ -27,7 +26,6 @@ class Entry:
     monotonic_ns: int
     boot: int
     seq: int = 0
-    _data: Document | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -43,7 +41,7 @@ class Entry:
     ) -> Entry:
         """Return the entry of plain JSON members; raise FactInvalid if `data` does not fit the type."""
         fact = fact_of(type, data).at_ns(monotonic_ns)
-        return cls(fact, service, actor, at, monotonic_ns, boot, seq, data)
+        return cls(fact, service, actor, at, monotonic_ns, boot, seq)
 
     @classmethod
     def of_json(
@@ -51,7 +49,7 @@ class Entry:
         type: str,
         service: str,
         actor: str,
-        data: str,
+        data: str | bytes,
         at: float,
         monotonic_ns: int,
         boot: int,
@@ -65,21 +63,13 @@ class Entry:
         """The type of its fact."""
         return self.fact.type
 
-    @property
-    def data(self) -> Document:
-        """The members of its fact as they were written, for the code that does not read the fact yet."""
-        if self._data is None:
-            object.__setattr__(self, "_data", self.fact.to_data())
-        assert self._data is not None
-        return self._data
-
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON data: the members that `of` takes."""
         return {
             "type": self.type,
             "service": self.service,
             "actor": self.actor,
-            "data": self.data,
+            "data": self.fact.to_data(),
             "at": self.at,
             "monotonic_ns": self.monotonic_ns,
             "boot": self.boot,
@@ -90,9 +80,4 @@ class Entry:
 def route_generation(entry: Entry) -> int | None:
     """Return the generation of the route that `entry` publishes; None for an entry that changes no route."""
     fact = entry.fact
-    return fact.generation if isinstance(fact, VersionFact) and fact.states is not None else None
-
-
-def is_switch(entry: Entry) -> bool:
-    """Return whether another version became active by `entry`: promote, switch or rollback. A drill is no switch."""
-    return isinstance(entry.fact, SwitchFact)
+    return fact.generation if isinstance(fact, VersionFact) and fact.publishes else None

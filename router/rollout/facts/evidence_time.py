@@ -2,7 +2,7 @@
 
 A trigger as the judge makes it has `evidence_since_ns`, on the monotonic clock of one boot of one router. In a fact it has
 `evidence_since_s` instead: the seconds from the first fault to the decision. They mean the same on every router and after every
-boot. Entries of releases before 0.4 have `evidence_since_ns`; it is replaced when they are read.
+boot. Entries of older releases have `evidence_since_ns`; it is replaced when they are read.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Fact:
         return validated(cls, data)
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
+    def from_json(cls, text: str | bytes) -> Self:
         """Return the fact of a JSON text; raise FactInvalid, also if it is no JSON."""
         try:
             fact: Self = _validator(cls).validate_json(text)
@@ -97,7 +97,7 @@ def validated(cls: type[_F], data: Document) -> _F:
     return fact
 
 
-def parsed(kind: str, text: str) -> Document:
+def parsed(kind: str, text: str | bytes) -> Document:
     """Return the members that are a JSON text; raise FactInvalid if it is no JSON object."""
     try:
         data = orjson.loads(text)

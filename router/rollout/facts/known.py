@@ -125,7 +125,7 @@ def fact_of(kind: str, data: Document) -> Fact:
         return OtherFact(kind=kind, data=data)
 
 
-def fact_of_json(kind: str, text: str) -> Fact:
+def fact_of_json(kind: str, text: str | bytes) -> Fact:
     """Return the fact of type `kind` whose members are a JSON text, as `fact_of`; raise FactInvalid if it is no JSON object."""
     if (known := FACTS.get(kind)) is not None:
         try:

@@ -1,11 +1,25 @@
-"""The command that records a fact."""
+"""The commands of the rollout machine: record a fact, check the standby, raise and clear alarms."""
 
 from __future__ import annotations
 
-from router.rollout.facts.fact import Fact
-from router.rollout.model.commands import Record
+from dataclasses import dataclass
+
+from router.rollout.facts.fact import Document, Fact
+from router.rollout.facts.known import fact_of
+from router.rollout.model.commands import CheckStandby, ClearAlarm, RaiseAlarm
 
 
-def record_of(fact: Fact, actor: str) -> Record:
-    """Return the command that appends `fact` by `actor` to the journal and applies it."""
-    return Record(fact.type, actor, fact.to_data())
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Append a fact by `actor` to the journal and apply it to the registry."""
+
+    fact: Fact
+    actor: str
+
+    @classmethod
+    def of(cls, kind: str, actor: str, data: Document) -> Record:
+        """Return the record of the fact of type `kind` with the JSON members `data`."""
+        return cls(fact_of(kind, data), actor)
+
+
+Command = Record | CheckStandby | RaiseAlarm | ClearAlarm

@@ -45,13 +45,18 @@ class ServiceRemoved(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drained(VersionFact):
-    """`version` has ended its last request. Entries of releases before 0.4 name it in `freed`."""
+    """`version` has ended its last request. Entries of older releases name it in `freed`."""
 
     TYPE: ClassVar[str] = "drained"
     SCOPE: ClassVar[Scope] = Scope.ROUTER
     version: str | None = None
     freed: tuple[str, ...] = ()
     after_s: Number = field(default=0.0, metadata=ALWAYS)
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The version, or those of an older entry."""
+        return self.freed if self.version is None else (self.version,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,11 @@ class VersionFact(Fact):
     override: OverrideBy | None = None
 
     @property
+    def publishes(self) -> bool:
+        """Whether a route goes with it."""
+        return self.states is not None and self.generation is not None
+
+    @property
     def new_states(self) -> dict[str, State]:
         """The new states by version; empty if it changes none."""
         return self.states or {}

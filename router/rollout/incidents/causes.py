@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from router.rollout.facts.router_itself import SettingsChanged
+from router.rollout.facts.versions import EndpointsMoved, Seeded
 from router.rollout.incidents.timeline_text import TimelineEntry
-from router.rollout.model import entry as entry_types
 from router.rollout.text import format_duration
 from router.runtime.text.plurals import counted, plural
 
@@ -96,7 +97,7 @@ def _standby(inputs: CauseInputs) -> Candidate | None:
 
 
 def _promotion(inputs: CauseInputs) -> Candidate | None:
-    if inputs.promoted is None or inputs.promoted.kind == entry_types.SEEDED:
+    if inputs.promoted is None or inputs.promoted.kind == Seeded.TYPE:
         return None
     after_s = inputs.began_at - inputs.promoted.at
     if not -1 <= after_s <= RECENT_S:  # the time from samples may be one sample early
@@ -193,11 +194,11 @@ def _changes(inputs: CauseInputs) -> list[Candidate]:
         if not 0 <= before_s <= RECENT_S:
             continue
         when = f"{format_duration(before_s)} before"
-        if line.kind == entry_types.MOVED and line.version in (inputs.version, None):
+        if line.kind == EndpointsMoved.TYPE and line.version in (inputs.version, None):
             found.append(
                 _candidate("endpoints", "some", f"the new endpoints of {inputs.version}", f"{when}: {line.text}")
             )
-        elif line.kind == entry_types.SETTINGS_CHANGED:
+        elif line.kind == SettingsChanged.TYPE:
             found.append(_candidate("settings", "weak", "changed settings of the router", f"{when}: {line.text}"))
         elif any(word in line.kind for word in _ALERTS):
             found.append(_candidate("data", "some", "the data: an alert names it", f"{when}: {line.text}"))

@@ -66,12 +66,10 @@ def incidents_after(incidents: list[dict[str, Any]], entry: Entry) -> list[dict[
     if (rollback := rollback_in(fact)) is not None:
         return [*incidents, incident(entry, rollback)][-INCIDENTS_MAX:]
     if isinstance(fact, Confirmed):
-        return [confirmed(known, entry) if known["generation"] == fact.generation else known for known in incidents]
+        return [confirmed(known, fact) if known["generation"] == fact.generation else known for known in incidents]
     return incidents
 
 
-def confirmed(known: dict[str, Any], entry: Entry) -> dict[str, Any]:
+def confirmed(known: dict[str, Any], fact: Confirmed) -> dict[str, Any]:
     """Return an incident, or a switch, with the times of its confirmation."""
-    fact = entry.fact
-    assert isinstance(fact, Confirmed)
     return {**known, "swap_us": fact.swap_us, "confirmed_ms": fact.confirmed_ms}

@@ -88,7 +88,7 @@ def _confirmed(fact: switches.Confirmed) -> str:
 
 
 def _drained(fact: router_itself.Drained) -> str:
-    return f"{fact.version or ', '.join(fact.freed) or 'the version'} has ended its last request ({fact.after_s:g} s)"
+    return f"{', '.join(fact.versions) or 'the version'} has ended its last request ({fact.after_s:g} s)"
 
 
 def _edited(fact: IncidentEdited) -> str:

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.automation import CriterionChosen, CriterionDropped, CriterionLearned
 from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import Record
 from router.rollout.judge.criteria import METRICS, SHARES
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
 
 LIMIT_MAX: Final = 1e9
 
@@ -22,23 +22,15 @@ class AddedCriteria:
 
     def apply(self, entry: Entry) -> None:
         """Apply the next entry. A rollback never raises a limit; an operator may."""
-        data = entry.data
-        match entry.type:
-            case entry_types.CRITERION_ADDED | entry_types.CRITERION_SET:
-                known = self.known.get(data["metric"])
-                if entry.type == entry_types.CRITERION_ADDED and known is not None and known["limit"] <= data["limit"]:
-                    return
-                criterion = {
-                    "limit": data["limit"],
-                    "origin": data["origin"],
-                    "actor": entry.actor,
-                    "reason": data["reason"],
-                }
-                self.known = {**self.known, data["metric"]: {**criterion, "at": entry.at}}
-            case entry_types.CRITERION_REMOVED:
-                self.known = {metric: known for metric, known in self.known.items() if metric != data["metric"]}
-            case _:
-                pass
+        fact = entry.fact
+        if isinstance(fact, CriterionDropped):
+            self.known = {metric: known for metric, known in self.known.items() if metric != fact.metric}
+        elif isinstance(fact, CriterionLearned | CriterionChosen):
+            known = self.known.get(fact.metric)
+            if isinstance(fact, CriterionLearned) and known is not None and known["limit"] <= fact.limit:
+                return
+            criterion = {"limit": fact.limit, "origin": fact.origin, "actor": entry.actor, "reason": fact.reason}
+            self.known = {**self.known, fact.metric: {**criterion, "at": entry.at}}
 
     # -- operations
     def set(self, metric: str, limit: float, actor: str, reason: str) -> list[Record]:
@@ -51,8 +43,7 @@ class AddedCriteria:
         known = self.known.get(metric)
         if known is not None and known["limit"] == limit:
             return []
-        data = {"metric": metric, "limit": limit, "origin": actor, "reason": reason}
-        return [Record(entry_types.CRITERION_SET, actor, data)]
+        return [Record(CriterionChosen(metric=metric, limit=limit, origin=actor, reason=reason), actor)]
 
     def remove(self, metric: str, actor: str, reason: str) -> list[Record]:
         """Return the entry that removes a criterion; raise Refusal if there is none."""
@@ -63,5 +54,5 @@ class AddedCriteria:
                 f"no criterion was added for {metric!r}; added are: {names} (those of the settings are edited there)"
             )
             raise Refusal(RefusalCode.CRITERION_UNKNOWN, detail)
-        data = {"metric": metric, "limit": known["limit"], "origin": known["origin"], "reason": reason}
-        return [Record(entry_types.CRITERION_REMOVED, actor, data)]
+        fact = CriterionDropped(metric=metric, limit=known["limit"], origin=known["origin"], reason=reason)
+        return [Record(fact, actor)]

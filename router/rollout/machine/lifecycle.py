@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
+from router.rollout.facts.record import Command, Record
+from router.rollout.facts.router_itself import DrainCut, Drained
+from router.rollout.facts.switches import StandbyRestored
+from router.rollout.facts.versions import Failed, Identified, Verified
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.probe_streaks import ProbeStreaks
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.version_rules import VersionRules
-from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
-from router.rollout.model.commands import Command, Record
 from router.rollout.model.target import PLACED, State, Target
 from router.rollout.units import SECOND_NS
 
@@ -47,9 +49,9 @@ class Lifecycle:
             return [self._verified(target, streak)]
         restorable = target.state is State.UNREACHABLE and self._registry.standby is None
         if restorable and target.version not in self._registry.quarantines and streak >= self.limits.recover_probes:
-            states = {target.version: State.STANDBY.value}
-            data = {"generation": self._generation, "states": states, "good_probes": streak}
-            return [Record(entry_types.STANDBY_RESTORED, "control", data)]
+            states = {target.version: State.STANDBY}
+            fact = StandbyRestored(generation=self._generation, states=states, good_probes=streak)
+            return [Record(fact, "control")]
         return self._identified(target)
 
     def _compared(self, event: ev.ProbeCompleted, target: Target) -> ev.ProbeCompleted:
@@ -68,15 +70,13 @@ class Lifecycle:
         known = self._registry.identities.get(target.version)
         if found is None or (known is not None and known.probe == found.probe):
             return []
-        data = {"version": target.version, "identity": {target.version: found.as_dict()}}
-        return [Record(entry_types.IDENTIFIED, "control", data)]
+        return [Record(Identified(version=target.version, identity={target.version: found}), "control")]
 
     def _verified(self, target: Target, streak: int) -> Record:
-        data: dict[str, Any] = {"states": {target.version: State.READY.value}, "good_probes": streak}
+        states = {target.version: State.READY}
         found = self._streaks.identity(target, streak)
-        if found is not None:
-            data["identity"] = {target.version: found.as_dict()}
-        return Record(entry_types.VERIFIED, "control", data)
+        identity = {target.version: found} if found is not None else {}
+        return Record(Verified(states=states, good_probes=streak, identity=identity), "control")
 
     def ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:
         """Return the commands that are due now."""
@@ -94,20 +94,16 @@ class Lifecycle:
         if target.state is State.VERIFYING and age_s > self.limits.verify_timeout_s:
             return self._verification_failed(target)
         if target.version in event.drained:
-            states = {target.version: State.RETIRED.value} if target.state is State.DRAINING else {}
-            data = {"states": states, "version": target.version, "after_s": round(age_s, 3)}
-            return [Record(entry_types.DRAINED, "control", data)]
+            states = {target.version: State.RETIRED} if target.state is State.DRAINING else {}
+            return [Record(Drained(states=states, version=target.version, after_s=round(age_s, 3)), "control")]
         limit_s, cut = self.limits.rollback_drain_timeout_s, (target.version, target.since_ns)
         if target.bounded and limit_s is not None and age_s > limit_s and cut not in self._cuts:
             self._cuts.add(cut)
-            data = {"version": target.version, "after_s": round(age_s, 3)}
-            return [Record(entry_types.DRAIN_CUT, "control", data)]
+            return [Record(DrainCut(version=target.version, after_s=round(age_s, 3)), "control")]
         return []
 
     def _verification_failed(self, target: Target) -> list[Command]:
         why = self._streaks.detail(target.version) or "no probe was good often enough"
         reason = f"not ready after {self.limits.verify_timeout_s:g} s: {why}"
-        states = {target.version: State.FAILED.value}
-        return [
-            Record(entry_types.FAILED, "control", {"generation": self._generation, "states": states, "reason": reason})
-        ]
+        states = {target.version: State.FAILED}
+        return [Record(Failed(generation=self._generation, states=states, reason=reason), "control")]

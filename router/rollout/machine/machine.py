@@ -29,12 +29,16 @@ Why: docs/decisions.md#one-automatic-rollback-per-promotion.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from router.errors import InternalError, Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.cases.promotion_check import PromotionCheck
+from router.rollout.facts.drills import DrillSwitched
+from router.rollout.facts.record import Command, Record
+from router.rollout.facts.switches import NoBetterTarget, Promoted, RolledBack, Switched, SwitchFact
+from router.rollout.facts.versions import BaselineEstimated, VersionAccepted, VersionFact
 from router.rollout.incidents.incident import incident_id
 from router.rollout.machine import proposal_rules
 from router.rollout.machine.gate import RollbackGate
@@ -45,9 +49,8 @@ from router.rollout.machine.probe_streaks import ProbeStreaks
 from router.rollout.machine.proposal_rules import FORWARD
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.version_rules import VersionRules, overridden, quarantined
-from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
-from router.rollout.model.commands import CheckStandby, ClearAlarm, Command, RaiseAlarm, Record
+from router.rollout.model.commands import CheckStandby, ClearAlarm, RaiseAlarm
 from router.rollout.model.route import successor
 from router.rollout.model.target import ROLES, State, Target
 from router.rollout.proposals.proposal import Proposal
@@ -66,15 +69,15 @@ class Move:
 _FORWARD: Final = Move(State.ACTIVE, State.STANDBY, State.DRAINING)
 _CHANGE_OVER: Final = Move(State.ACTIVE, State.STANDBY, None)
 MOVES: Final = {
-    (entry_types.PROMOTED, State.READY): _FORWARD,
-    (entry_types.PROMOTED, State.STANDBY): _CHANGE_OVER,
-    (entry_types.PROMOTED, State.UNREACHABLE): _FORWARD,
-    (entry_types.SWITCHED, State.READY): _FORWARD,
-    (entry_types.SWITCHED, State.STANDBY): _CHANGE_OVER,
-    (entry_types.SWITCHED, State.UNREACHABLE): _FORWARD,
-    (entry_types.ROLLED_BACK, State.STANDBY): Move(State.ACTIVE, State.DRAINING, None),
+    (Promoted.TYPE, State.READY): _FORWARD,
+    (Promoted.TYPE, State.STANDBY): _CHANGE_OVER,
+    (Promoted.TYPE, State.UNREACHABLE): _FORWARD,
+    (Switched.TYPE, State.READY): _FORWARD,
+    (Switched.TYPE, State.STANDBY): _CHANGE_OVER,
+    (Switched.TYPE, State.UNREACHABLE): _FORWARD,
+    (RolledBack.TYPE, State.STANDBY): Move(State.ACTIVE, State.DRAINING, None),
     ("rolled_back_away", State.STANDBY): Move(State.ACTIVE, State.UNREACHABLE, None),
-    (entry_types.DRILL_SWITCHED, State.STANDBY): _CHANGE_OVER,
+    (DrillSwitched.TYPE, State.STANDBY): _CHANGE_OVER,
 }
 
 
@@ -172,12 +175,13 @@ class Machine:
         rules = self.limits.proposals
         if rules.promote_needs_approval and target.state in FORWARD and not (event.approved or event.override):
             return proposal_rules.promotion(self.registry, rules, event)
-        data: dict[str, Any] = {"to": target.version, "reason": event.reason}
-        if event.approved:
-            data["proposal"] = event.approved
-        if event.override:
-            data |= overridden(self.registry, target.version, event.override)
-        return self._move(event.verb, event.actor, target, move, data)
+        fact = (Promoted if event.verb == Promoted.TYPE else Switched)(
+            to=target.version,
+            reason=event.reason,
+            proposal=event.approved or None,
+            **(overridden(self.registry, target.version, event.override) if event.override else {}),
+        )
+        return [self._move(fact, event.actor, target, move)]
 
     def _refuse_unfit(self, target: Target, event: ev.SwitchAsked) -> None:
         """Raise Refusal for an unreachable version, and for one whose last probes all failed, unless overridden."""
@@ -197,7 +201,8 @@ class Machine:
         if target.state is State.READY and (refusal := self.promotion_check().refusal(target)) is not None:
             raise refusal
 
-    def _move(self, kind: str, actor: str, named: Target, move: Move, data: dict[str, Any]) -> list[Command]:
+    def _move(self, fact: SwitchFact | DrillSwitched, actor: str, named: Target, move: Move) -> Record:
+        """Return the record of `fact` with the generation of its route, the version that is left, and the new states."""
         active, standby = self.registry.active, self.registry.standby
         states = {named.version: move.named}
         if active is not None:
@@ -205,12 +210,8 @@ class Machine:
         for other in (standby, self.registry.of_state(State.UNREACHABLE)):
             if move.standby is not None and other is not None and other.version not in states:
                 states[other.version] = move.standby
-        members = {
-            "generation": self._next(),
-            "from": active.version if active else None,
-            "states": {version: state.value for version, state in states.items()},
-        }
-        return [Record(kind, actor, {**members, **data})]
+        left = active.version if active else None
+        return Record(replace(fact, generation=self._next(), left=left, states=states), actor)
 
     def _rollback(
         self, reason: str, actor: str, verdict: ev.VerdictReached | None, members: dict[str, Any] | None = None
@@ -223,23 +224,20 @@ class Machine:
             raise quarantined(standby.version, quarantine)
         incident = incident_id(self.registry.service, self._next())
         away = verdict is not None and verdict.unreachable
-        data: dict[str, Any] = {
-            "to": standby.version,
-            "reason": reason,
-            "incident": incident,
-            "automatic": verdict is not None,
-            "trigger": verdict.trigger if verdict else None,
-            "evidence": verdict.evidence if verdict else None,
-            "unreachable": away,
-            **(members or {}),
-        }
-        if verdict is not None and verdict.proposal:
-            data["proposal"] = verdict.proposal
-        if not away:
-            data["quarantine"] = {active.version: {"reason": reason, "incident": incident}}
-            data["bounded"] = [active.version]
-        move = MOVES["rolled_back_away" if away else entry_types.ROLLED_BACK, standby.state]
-        return self._move(entry_types.ROLLED_BACK, actor, standby, move, data)
+        fact = RolledBack(
+            to=standby.version,
+            reason=reason,
+            incident=incident,
+            automatic=verdict is not None,
+            trigger=verdict.trigger if verdict else None,
+            evidence=verdict.evidence if verdict else None,
+            unreachable=away,
+            proposal=(verdict.proposal or None) if verdict else None,
+            quarantine={} if away else {active.version: {"reason": reason, "incident": incident}},
+            bounded=() if away else (active.version,),
+        )
+        move = MOVES["rolled_back_away" if away else RolledBack.TYPE, standby.state]
+        return [self._move(replace(fact, **(members or {})), actor, standby, move)]
 
     def _next(self) -> int:
         return successor(max(self.issued, self.registry.generation))
@@ -250,8 +248,9 @@ class Machine:
         if event.verb == "deny":
             return [proposal_rules.denied(proposal, self.limits.proposals, event)]
         commands = self._approved(proposal, event, now_ns)
-        switched = next(command for command in commands if isinstance(command, Record))
-        return [*commands, proposal_rules.approved(proposal, event, switched)]
+        switched = next(command.fact for command in commands if isinstance(command, Record))
+        generation = switched.generation if isinstance(switched, VersionFact) else None
+        return [*commands, proposal_rules.approved(proposal, event, generation)]
 
     def _approved(self, proposal: Proposal, event: ev.ProposalDecided, now_ns: int) -> list[Command]:
         """Return the commands of the switch. A freeze stops only automation; objections to the standby stop operators, too."""
@@ -310,9 +309,9 @@ class Machine:
         active = self.registry.active
         if code == "automation_frozen":
             return [RaiseAlarm(code, f"the active version fails and nothing is done about it: {detail}")]
-        data = {"active": active.version if active else None, "obstacles": objections, "trigger": event.trigger}
+        version = active.version if active else None
         return [
-            Record(entry_types.NO_BETTER_TARGET, "verdict", data),
+            Record(NoBetterTarget(active=version, obstacles=tuple(objections), trigger=event.trigger), "verdict"),
             RaiseAlarm(code, f"the active version fails and nothing better exists: {detail}"),
         ]
 
@@ -371,9 +370,8 @@ class Machine:
             self.drill_blocked_reason = "; ".join(found)
         if found or standby is None:
             return []
-        data = {"to": standby.version, "drill": event.drill, "home": event.home, "reason": event.reason}
-        move = MOVES[entry_types.DRILL_SWITCHED, standby.state]
-        return self._move(entry_types.DRILL_SWITCHED, "drill", standby, move, data)
+        fact = DrillSwitched(to=standby.version, drill=event.drill, home=event.home, reason=event.reason)
+        return [self._move(fact, "drill", standby, MOVES[DrillSwitched.TYPE, standby.state])]
 
     def _unblock(self) -> list[Command]:
         if self.blocked_reason is None:
@@ -385,8 +383,8 @@ class Machine:
         active = self.registry.active
         if active is None:
             return []
-        kind = entry_types.BASELINE if active.accepted else entry_types.ACCEPTED
-        return [Record(kind, "control", {"version": active.version, "baseline": event.baseline})]
+        fact = BaselineEstimated if active.accepted else VersionAccepted
+        return [Record(fact(version=active.version, baseline=event.baseline), "control")]
 
     # -- probes and time
     def _ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:

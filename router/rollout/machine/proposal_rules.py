@@ -7,14 +7,23 @@ nothing.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.proposals import (
+    Approved,
+    Denied,
+    EvidenceAdded,
+    ProposalExpired,
+    ProposalKind,
+    Proposed,
+    Withdrawn,
+)
+from router.rollout.facts.record import Command, Record
+from router.rollout.facts.versions import OverrideBy
 from router.rollout.machine.registry import Registry
-from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
-from router.rollout.model.commands import Command, Record
 from router.rollout.model.target import State
 from router.rollout.proposals.proposal import Proposal, ProposalRules
 from router.runtime.printable import printable
@@ -34,37 +43,41 @@ def due(registry: Registry, rules: ProposalRules, event: ev.ProposalDue, now_ns:
     known = proposals.about("rollback", event.version)
     if known is None:
         reason = str(event.trigger.get("reason") or event.cause)
-        data = _opening_data(registry, "rollback", event.version, standby.version if standby else None, reason)
-        data |= {"expire_after_s": rules.expire_after_s, "at_expiry": rules.at_expiry, "evidence": item}
-        return [Record(entry_types.PROPOSED, event.actor, data)]
-    return [
-        Record(
-            entry_types.EVIDENCE_ADDED, event.actor, {"proposal": known.id, "version": known.version, "evidence": item}
+        opened = Proposed(
+            **_opening(registry, "rollback", event.version),
+            to=standby.version if standby else None,
+            reason=reason,
+            expire_after_s=rules.expire_after_s,
+            at_expiry=rules.at_expiry,
+            evidence=item,
         )
-    ]
+        return [Record(opened, event.actor)]
+    return [Record(EvidenceAdded(proposal=known.id, version=known.version, evidence=item), event.actor)]
 
 
 def promotion(registry: Registry, rules: ProposalRules, event: ev.SwitchAsked) -> list[Command]:
     """Return the entry that opens a proposal to make `event.to` active; nothing if one is pending."""
     if registry.proposals.about("promotion", event.to) is not None:
         return []
-    data = _opening_data(registry, "promotion", event.to, event.to, event.reason)
-    data |= {"expire_after_s": rules.promotion_expire_after_s, "at_expiry": "hold", "verb": event.verb}
-    return [Record(entry_types.PROPOSED, event.actor, data)]
+    opened = Proposed(
+        **_opening(registry, "promotion", event.to),
+        to=event.to,
+        reason=event.reason,
+        expire_after_s=rules.promotion_expire_after_s,
+        at_expiry="hold",
+        verb=event.verb,
+    )
+    return [Record(opened, event.actor)]
 
 
-def _opening_data(
-    registry: Registry, kind: Literal["rollback", "promotion"], version: str, to: str | None, reason: str
-) -> dict[str, Any]:
+def _opening(registry: Registry, kind: ProposalKind, version: str) -> dict[str, Any]:
     number = registry.proposals.next_number(kind)
     return {
         "proposal": f"{registry.service}-{kind}-{number}",
         "number": number,
         "kind": kind,
         "version": version,
-        "from": _serving(registry),
-        "to": to,
-        "reason": reason,
+        "left": _serving(registry),
     }
 
 
@@ -80,12 +93,11 @@ def tick(registry: Registry, rules: ProposalRules, now_ns: int) -> list[Command]
     """Return the entry of one pending proposal that is void or has expired; one a tick."""
     for proposal in registry.proposals.pending():
         if reason := void(registry, proposal):
-            return [Record(entry_types.WITHDRAWN, "control", {**_identity(proposal), "reason": reason})]
+            return [Record(Withdrawn(**_identity(proposal), reason=reason), "control")]
         if proposal.state == "open" and proposal.is_expired(now_ns):
-            data = {**_identity(proposal), "default": proposal.at_expiry}
-            if proposal.at_expiry == "hold":
-                data |= {"repeat_after_s": rules.repeat_after_s}
-            return [Record(entry_types.PROPOSAL_EXPIRED, "control", data)]
+            muted_s = rules.repeat_after_s if proposal.at_expiry == "hold" else None
+            expired = ProposalExpired(**_identity(proposal), default=proposal.at_expiry, repeat_after_s=muted_s)
+            return [Record(expired, "control")]
     return []
 
 
@@ -134,18 +146,23 @@ def denied(proposal: Proposal, rules: ProposalRules, event: ev.ProposalDecided) 
     """Return the `denied` entry. It names the causes, which are then muted: a cause that is added while the denial is being
     journalled was not part of the decision.
     """
-    data = {**_identity(proposal), "reason": event.reason, "repeat_after_s": rules.repeat_after_s}
-    data["causes"] = list(proposal.causes)
-    return Record(entry_types.DENIED, event.actor, data)
+    muted_s, causes = rules.repeat_after_s, proposal.causes
+    fact = Denied(**_identity(proposal), reason=event.reason, repeat_after_s=muted_s, causes=causes)
+    return Record(fact, event.actor)
 
 
-def approved(proposal: Proposal, event: ev.ProposalDecided, switched: Record) -> Record:
-    """Return the `approved` entry of `switched`: effective if and only if the switch is (same generation, which is its base)."""
-    generation = switched.data["generation"]
-    data = {**_identity(proposal), "reason": event.reason, "generation": generation, "base": generation, "states": {}}
-    if event.override:
-        data["override"] = {"actor": event.override.actor, "reason": event.override.reason}
-    return Record(entry_types.APPROVED, event.actor, data)
+def approved(proposal: Proposal, event: ev.ProposalDecided, generation: int | None) -> Record:
+    """Return the `approved` fact of the switch of `generation`: effective if and only if the switch is, for it is its base."""
+    override = OverrideBy(actor=event.override.actor, reason=event.override.reason) if event.override else None
+    fact = Approved(
+        **_identity(proposal),
+        reason=event.reason,
+        generation=generation,
+        base=generation,
+        states={},
+        override=override,
+    )
+    return Record(fact, event.actor)
 
 
 def unfit(objections: list[str]) -> Refusal:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.record import Command, Record
+from router.rollout.facts.versions import Placement, Registered
 from router.rollout.machine.registry import RETIRED_MAX, Registry
-from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Command, Record
 from router.rollout.model.events import Origin, RegisterAsked
 from router.rollout.model.rewrite import NO_REWRITE, Rewrite
 from router.rollout.model.target import State, Target
@@ -28,21 +29,15 @@ def registration(registry: Registry, event: RegisterAsked) -> list[Command]:
     provenance = registry.provenances.get(event.version)
     refuse_other_origin(registry, event.version, Origin(None, event.origin.source))
     members = event.origin.members()
-    data: dict[str, Any] = {
-        "target": {
-            "version": event.version,
-            "endpoints": list(endpoints),
-            **placed_rewrite(rewrite, known),
-        },
-        **members,
-    }
+    placed = Placement(version=event.version, endpoints=endpoints, rewrite=placed_rewrite(rewrite, known))
+    fact = Registered(target=placed, artifact=event.origin.artifact, source=event.origin.source)
     if known is not None:
         same = provenance is not None and all(getattr(provenance, name) == uri for name, uri in members.items())
-        return [] if same else [Record(entry_types.REGISTERED, event.actor, data)]
+        return [] if same else [Record(fact, event.actor)]
     if sum(target.state is State.REGISTERED for target in registry.targets.values()) >= RETIRED_MAX:
         detail = f"{RETIRED_MAX} versions of {registry.service} are registered and not deployed: retire some of them"
         raise Refusal(RefusalCode.VERSIONS_EXHAUSTED, detail)
-    return [Record(entry_types.REGISTERED, event.actor, {**data, "states": {event.version: State.REGISTERED.value}})]
+    return [Record(replace(fact, states={event.version: State.REGISTERED}), event.actor)]
 
 
 def endpoints_of(registry: Registry, version: str, requested: tuple[str, ...]) -> tuple[str, ...]:
@@ -78,10 +73,10 @@ def rewrite_of(registry: Registry, version: str, requested: Rewrite | None) -> R
     return known.rewrite
 
 
-def placed_rewrite(rewrite: Rewrite, known: Target | None) -> dict[str, Any]:
-    """Return the member of an entry's `target` if the rewrite is new or changes; empty if an older router could read it."""
+def placed_rewrite(rewrite: Rewrite, known: Target | None) -> Rewrite | None:
+    """Return the rewrite of a placement if it is new or changes; None if an older router could read the entry without it."""
     before = known.rewrite if known is not None else NO_REWRITE
-    return {"rewrite": rewrite.as_dict()} if rewrite != before else {}
+    return rewrite if rewrite != before else None
 
 
 def _described(rewrite: Rewrite) -> str:

@@ -1,23 +1,10 @@
 """The state of one service: its versions, their states and history, quarantine, freeze, baseline. The fold of its journal.
 
 `apply` is the only way to change it, and it takes only entries, so a start that applies the journal restores the same state. An
-illegal entry raises and changes nothing. An entry that changes roles has the new state of every version that it changes, so
-its meaning does not depend on earlier entries.
+illegal entry raises and changes nothing. A fact that changes roles has the new state of every version that it changes, so its
+meaning does not depend on earlier entries (facts/versions.py).
 
-    data member    meaning
-    generation     the route that goes with it, if there are states
-    states         {version: new state}, empty if only the route is new
-    base           the generation on which the decision was made
-    target         {version, endpoints}: a version that came in, or moved; `rewrite` if that changed
-    bounded        versions whose drain is cut after rollback_drain_timeout_s
-    quarantine     {version: {reason, incident}}; one that returns has its `actor` and `at`, too
-    release        versions released from quarantine
-    lifted_for_s   {version: seconds} of those whose quarantine returns
-    artifact, source  origin of the version of `target`
-    identity       {version: identity} of a version whose probe was answered well (model/identity.py)
-    forced         true: the states are not checked (shared memory that outlived control; an assumption of the operator)
-
-Entries of older releases have slots, too (`slot`, `incarnation` in target, `freed` in drained). They mean nothing here.
+Entries of older releases have slots, too (`slot`, `incarnation` in target). They mean nothing here.
 """
 
 from __future__ import annotations
@@ -33,14 +20,15 @@ import orjson
 
 from router.errors import InternalError, Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts import automation, drills, router_itself, switches, versions
 from router.rollout.facts.entry import Entry, route_generation
+from router.rollout.facts.evidence_time import in_memory
+from router.rollout.facts.versions import VersionFact
 from router.rollout.incidents.incident import confirmed, incidents_after
 from router.rollout.machine.added_criteria import AddedCriteria
 from router.rollout.machine.roles import Roles
-from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import SWITCHES
-from router.rollout.model.identity import Identity, from_dict
-from router.rollout.model.rewrite import from_dict as rewrite_of
+from router.rollout.model.identity import Identity
+from router.rollout.model.rewrite import NO_REWRITE
 from router.rollout.model.route import first_generation
 from router.rollout.model.target import ROLES, State, Target
 from router.rollout.proposals.proposal import Proposals
@@ -54,9 +42,6 @@ HISTORY_MAX: Final = 100
 RETIRED_MAX: Final = 500
 """Versions that no router serves and that are kept."""
 
-_MOVING: Final = frozenset({"states", "target", "bounded"})
-"""Members of entries that change targets. A start applies all entries; most have none of these and are cheaper."""
-
 _ROLES_ONCE: Final = ("active", "standby", "candidate")
 
 _CHANGED_IN_PLACE: Final = (
@@ -65,7 +50,9 @@ _CHANGED_IN_PLACE: Final = (
 )
 """Members that `apply` changes; it replaces all others."""
 
-_STAMPS: Final = frozenset({"since_ns", "active_since_ns", "probation_since_ns", "until_ns", "deadline_ns"})
+_STAMPS: Final = frozenset(
+    {"since_ns", "active_since_ns", "probation_since_ns", "until_ns", "deadline_ns", "evidence_since_ns"}
+)
 """Members of `as_dict` on the monotonic clock of this router."""
 
 
@@ -181,46 +168,64 @@ class Registry:
     def apply(self, entry: Entry) -> None:
         """Apply one entry; raise InternalError if it is illegal here: the state may be half changed then (use `after`)."""
         self.changes += 1
-        if entry.type == entry_types.BOOT:
+        fact = entry.fact
+        if isinstance(fact, router_itself.Booted):
             self._boot(entry)
             self.proposals.apply(entry)
             return
-        moved = entry.type == entry_types.ACCEPTED or not _MOVING.isdisjoint(entry.data)
-        if moved:
-            targets = self._targets_after(entry)
-            self._check(targets)
-            self._place(targets)
-            active = self.active
-            self.active_periods.record(entry, active.version if active else None)
-        self._apply_quarantines(entry)
+        if isinstance(fact, VersionFact):
+            self._change_versions(entry, fact)
         self.provenances = provenances_after(self.provenances, entry)
-        self._identify(entry)
-        match entry.type:
-            case entry_types.SERVICE_ADDED:
+        match fact:
+            case router_itself.ServiceAdded():
                 self._begin_windows(entry)
-            case entry_types.FROZEN:
-                self.frozen = {"actor": entry.actor, "reason": entry.data["reason"], "at": entry.at}
-            case entry_types.UNFROZEN:
+            case automation.Frozen():
+                self.frozen = {"actor": entry.actor, "reason": fact.reason, "at": entry.at}
+            case automation.Unfrozen():
                 self.frozen = None
-            case entry_types.BASELINE | entry_types.ACCEPTED:
-                self.baseline = entry.data["baseline"]
-            case entry_types.CONFIRMED:
-                self._confirmed(entry)
-            case entry_types.DRILL_STARTED | entry_types.DRILL_SWITCHED | entry_types.DRILL_ENDED:
-                self._drilled(entry)
-            case _ if entry.type in SWITCHES:
-                self._switched(entry)
-            case entry_types.SEEDED | entry_types.RECOVERED:
-                self.automatic_left = entry.data.get("automatic_left", True)
+            case versions.VersionAccepted():
+                self._accept(fact)
+            case versions.BaselineEstimated():
+                self.baseline = fact.baseline
+            case switches.Confirmed():
+                self._confirmed(fact)
+            case drills.DrillStarted() | drills.DrillSwitched() | drills.DrillEnded():
+                self._drilled(entry, fact)
+            case switches.SwitchFact():
+                self._switched(entry, fact)
+            case versions.Seeded() | switches.Recovered():
+                self.automatic_left = fact.automatic_left is not False
                 self._recover_roles(entry)
             case _:
                 pass
         self.proposals.apply(entry)
         self.criteria.apply(entry)
         self.incidents = incidents_after(self.incidents, entry)
-        self._record_history(entry)
-        if moved and len(self.targets) > RETIRED_MAX:
+        if len(self.targets) > RETIRED_MAX and isinstance(fact, VersionFact):
             self._drop_retired()
+
+    def _change_versions(self, entry: Entry, fact: VersionFact) -> None:
+        """Apply what all facts about versions have in common. Most facts have nothing of it, and a start applies all."""
+        if fact.states is not None or fact.target is not None or fact.bounded:
+            targets = self._targets_after(entry, fact)
+            self._check(targets)
+            self._place(targets)
+            active = self.active
+            self.active_periods.record(entry, active.version if active else None)
+        self.recorded_generation = max(self.recorded_generation, route_generation(entry) or 0)
+        self.generation = max(self.generation, self.recorded_generation)
+        self._apply_quarantines(entry, fact)
+        if isinstance(fact, versions.EndpointsMoved) and fact.target is not None:
+            self.identities.pop(fact.target.version, None)
+        self.identities.update(fact.identity)
+        self._record_history(entry, fact)
+
+    def _accept(self, fact: versions.VersionAccepted) -> None:
+        target = self.targets.get(fact.version)
+        if target is None:
+            raise InternalError("journal_inconsistent", f"accepted: {fact.version} of {self.service} is not known")
+        self._place({**self.targets, fact.version: replace(target, accepted=True)})
+        self.baseline = fact.baseline
 
     def after(self, entries: Iterable[Entry]) -> Registry:
         """Return a copy to which `entries` are applied; raise InternalError if one is illegal. This registry stays as it is."""
@@ -239,12 +244,6 @@ class Registry:
         # The fold of a long journal asks for roles less often than it changes them.
         self._targets, self._roles = targets, None
 
-    def _identify(self, entry: Entry) -> None:
-        if entry.type == entry_types.MOVED:
-            self.identities.pop(entry.data["target"]["version"], None)
-        for version, identity in entry.data.get("identity", {}).items():
-            self.identities[version] = from_dict(identity)
-
     def _boot(self, entry: Entry) -> None:
         """A cold start: the roles stay; the monotonic clock and the generations start again."""
         self.generation = first_generation(entry.boot) + 1
@@ -258,44 +257,41 @@ class Registry:
         self.active_since_ns = self.probation_since_ns = entry.monotonic_ns
         self._place({version: replace(target, since_ns=entry.monotonic_ns) for version, target in self.targets.items()})
 
-    def _targets_after(self, entry: Entry) -> dict[str, Target]:
-        data = entry.data
+    def _targets_after(self, entry: Entry, fact: VersionFact) -> dict[str, Target]:
         targets = dict(self.targets)
-        states = {version: State(state) for version, state in data.get("states", {}).items()}
-        if placed := data.get("target"):
-            targets[placed["version"]] = self._placed(targets.get(placed["version"]), placed, states, entry)
-        for version, state in states.items():
-            known = targets.get(version)
-            if known is None:
-                raise InternalError("journal_inconsistent", f"{entry.type}: {version} of {self.service} is not known")
+        if (placed := fact.target) is not None:
+            targets[placed.version] = self._placed(targets.get(placed.version), placed, entry, fact)
+        for version, state in fact.new_states.items():
+            known = self._known_in(targets, version, entry)
             if known.state is not state:
-                change = known.forced if data.get("forced") else known.moved
+                change = known.forced if fact.forced else known.moved
                 targets[version] = change(state, at=entry.at, at_ns=entry.monotonic_ns)
-        for version in data.get("bounded", ()):
-            targets[version] = replace(targets[version], bounded=True)
-        if entry.type == entry_types.DRAINED:
-            for version in data.get("freed") or [data["version"]]:
-                targets[version] = replace(targets[version], drained=targets[version].state is State.FAILED)
-        if entry.type == entry_types.DEPLOYED:
-            version = data["target"]["version"]
-            targets[version] = replace(targets[version], deployment=data["generation"])
-        if entry.type == entry_types.ACCEPTED:
-            targets[data["version"]] = replace(targets[data["version"]], accepted=True)
+        for version in fact.bounded:
+            targets[version] = replace(self._known_in(targets, version, entry), bounded=True)
+        if isinstance(fact, router_itself.Drained):
+            for version in fact.versions:
+                known = self._known_in(targets, version, entry)
+                targets[version] = replace(known, drained=known.state is State.FAILED)
+        if isinstance(fact, versions.Deployed) and placed is not None:
+            targets[placed.version] = replace(targets[placed.version], deployment=fact.generation or 0)
         return targets
 
-    def _placed(self, known: Target | None, placed: dict[str, Any], states: dict[str, State], entry: Entry) -> Target:
-        endpoints = tuple(placed["endpoints"])
+    def _known_in(self, targets: Mapping[str, Target], version: str, entry: Entry) -> Target:
+        if (known := targets.get(version)) is None:
+            raise InternalError("journal_inconsistent", f"{entry.type}: {version} of {self.service} is not known")
+        return known
+
+    def _placed(self, known: Target | None, placed: versions.Placement, entry: Entry, fact: VersionFact) -> Target:
         if known is not None:
-            rewrite = rewrite_of(placed["rewrite"]) if "rewrite" in placed else known.rewrite
-            return replace(known, endpoints=endpoints, rewrite=rewrite)
-        return Target(
-            placed["version"],
-            endpoints,
-            states[placed["version"]],
-            entry.monotonic_ns,
-            entry.at,
-            rewrite=rewrite_of(placed.get("rewrite", {})),
-        )
+            rewrite = known.rewrite if placed.rewrite is None else placed.rewrite
+            return replace(known, endpoints=placed.endpoints, rewrite=rewrite)
+        state = fact.new_states.get(placed.version)
+        if state is None:
+            raise InternalError(
+                "journal_inconsistent", f"{entry.type}: {placed.version} of {self.service} has no state"
+            )
+        rewrite = placed.rewrite or NO_REWRITE
+        return Target(placed.version, placed.endpoints, state, entry.monotonic_ns, entry.at, rewrite=rewrite)
 
     def _check(self, targets: dict[str, Target]) -> None:
         """Raise InternalError for two versions in one role."""
@@ -304,24 +300,21 @@ class Registry:
             data = {target.version: target.state.value for target in targets.values()}
             raise InternalError("roles_inconsistent", f"{self.service}: {data}")
 
-    def _apply_quarantines(self, entry: Entry) -> None:
-        data = entry.data
-        self.recorded_generation = max(self.recorded_generation, route_generation(entry) or 0)
-        self.generation = max(self.generation, self.recorded_generation)
-        for version, quarantine in data.get("quarantine", {}).items():
+    def _apply_quarantines(self, entry: Entry, fact: VersionFact) -> None:
+        for version, quarantine in fact.quarantine.items():
             self.temporary_releases.pop(version, None)
             self.quarantines[version] = {"at": entry.at, "actor": entry.actor, **quarantine}
-        for version in data.get("release", ()):
+        for version in fact.released:
             release = self.temporary_releases.pop(version, None)
-            quarantine = self.quarantines.pop(version, release.quarantine if release else None)
-            after_s = data.get("lifted_for_s", {}).get(version)
-            if quarantine is not None and after_s is not None:
-                self.temporary_releases[version] = lifted(quarantine, entry, after_s)
+            lifted_quarantine = self.quarantines.pop(version, release.quarantine if release else None)
+            after_s = fact.lifted_for_s.get(version)
+            if lifted_quarantine is not None and after_s is not None:
+                self.temporary_releases[version] = lifted(lifted_quarantine, entry, after_s)
 
-    def _switched(self, entry: Entry) -> None:
-        data = entry.data
-        automatic = bool(data.get("automatic"))
-        if entry.type != entry_types.ROLLED_BACK:
+    def _switched(self, entry: Entry, fact: switches.SwitchFact) -> None:
+        rollback = fact if isinstance(fact, switches.RolledBack) else None
+        automatic = rollback is not None and rollback.automatic
+        if rollback is None:
             self.automatic_left = True
         elif automatic:
             self.automatic_left = False
@@ -332,15 +325,15 @@ class Registry:
         self.last_switch = {
             "at": entry.at,
             "type": entry.type,
-            "from": data["from"],
-            "to": data["to"],
+            "from": fact.left,
+            "to": fact.to,
             "cause": cause,
             "actor": entry.actor,
-            "reason": data["reason"],
-            "generation": data["generation"],
+            "reason": fact.reason,
+            "generation": fact.generation,
             "swap_us": None,
             "confirmed_ms": None,
-            "trigger": data.get("trigger"),
+            "trigger": in_memory(rollback.trigger, entry.monotonic_ns) if rollback is not None else None,
         }
 
     def _recover_roles(self, entry: Entry) -> None:
@@ -351,35 +344,34 @@ class Registry:
         elif self.active is not None:
             self.drill = {**self.drill, "away": self.active.version == self.drill["to"]}
 
-    def _drilled(self, entry: Entry) -> None:
+    def _drilled(self, entry: Entry, fact: drills.DrillStarted | drills.DrillSwitched | drills.DrillEnded) -> None:
         """A drill changes which version serves and since when; it is no switch and starts no probation."""
-        data = entry.data
-        if entry.type == entry_types.DRILL_STARTED:
-            self.drill = {**data, "actor": entry.actor, "away": False} if data["mode"] == "real" else self.drill
-        elif entry.type == entry_types.DRILL_SWITCHED:
+        if isinstance(fact, drills.DrillStarted):
+            plan = {**fact.to_data(), "actor": entry.actor, "away": False}
+            self.drill = plan if fact.mode == "real" else self.drill
+        elif isinstance(fact, drills.DrillSwitched):
             self.active_since_ns = entry.monotonic_ns
             if self.drill is not None:
-                self.drill = {**self.drill, "away": not data["home"]}
-        elif self.drill is not None and self.drill["drill"] == data["drill"]:
+                self.drill = {**self.drill, "away": not fact.home}
+        elif self.drill is not None and self.drill["drill"] == fact.drill:
             if self.drill["away"]:  # the roles stay swapped: the serving version goes on probation
                 self.probation_since_ns = self.active_since_ns
             self.drill = None
 
-    def _confirmed(self, entry: Entry) -> None:
-        generation = entry.data["generation"]
-        if self.last_switch and self.last_switch["generation"] == generation:
-            self.last_switch = confirmed(self.last_switch, entry)
+    def _confirmed(self, fact: switches.Confirmed) -> None:
+        if self.last_switch and self.last_switch["generation"] == fact.generation:
+            self.last_switch = confirmed(self.last_switch, fact)
 
-    def _record_history(self, entry: Entry) -> None:
-        """Add a line to the history of each version that the entry changes."""
-        data = entry.data
-        touched = {*data.get("states", {}), *data.get("quarantine", {}), *data.get("release", ())}
-        if placed := data.get("target"):
-            touched.add(placed["version"])
+    def _record_history(self, entry: Entry, fact: VersionFact) -> None:
+        """Add a line to the history of each version that the fact changes."""
+        touched = {*fact.new_states, *fact.quarantine, *fact.released}
+        if fact.target is not None:
+            touched.add(fact.target.version)
         for version in touched:
             line = {"at": entry.at, "event": entry.type, "actor": entry.actor}
-            line |= {"state": data["states"][version]} if version in data.get("states", {}) else {}
-            line |= {name: data[name] for name in ("reason", "incident") if data.get(name)}
+            line |= {"state": fact.new_states[version].value} if version in fact.new_states else {}
+            line |= {"reason": fact.reason} if fact.reason else {}
+            line |= {"incident": fact.incident} if fact.incident else {}
             self.history[version] = [*self.history.get(version, ()), line][-HISTORY_MAX:]
 
     def _drop_retired(self) -> None:

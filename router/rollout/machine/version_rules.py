@@ -9,6 +9,19 @@ from typing import Any
 
 from router.errors import InternalError, Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.facts.automation import Frozen, Unfrozen
+from router.rollout.facts.record import Command, Record
+from router.rollout.facts.versions import (
+    Deployed,
+    EndpointsMoved,
+    OverrideBy,
+    Placement,
+    Quarantined,
+    QuarantineReturned,
+    Released,
+    Retired,
+    VersionFact,
+)
 from router.rollout.machine.registration import (
     endpoints_of,
     placed_rewrite,
@@ -17,9 +30,7 @@ from router.rollout.machine.registration import (
     rewrite_of,
 )
 from router.rollout.machine.registry import Registry
-from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
-from router.rollout.model.commands import Command, Record
 from router.rollout.model.rewrite import NO_REWRITE
 from router.rollout.model.target import CANDIDATES, ROLES, State, Target
 
@@ -51,9 +62,9 @@ class VersionRules:
             case ev.CriterionRemoved():
                 return [*self._registry.criteria.remove(event.metric, event.actor, event.reason)]
             case ev.FreezeAsked() if self._registry.frozen is None:
-                return [Record(entry_types.FROZEN, event.actor, {"reason": event.reason})]
+                return [Record(Frozen(reason=event.reason), event.actor)]
             case ev.UnfreezeAsked() if self._registry.frozen is not None:
-                return [Record(entry_types.UNFROZEN, event.actor, {"reason": event.reason})]
+                return [Record(Unfrozen(reason=event.reason), event.actor)]
             case ev.FreezeAsked() | ev.UnfreezeAsked():
                 return []
             case _:
@@ -85,22 +96,19 @@ class VersionRules:
 
     def _bring_in(self, event: ev.DeployAsked, known: Target | None, candidate: Target | None) -> list[Command]:
         states = {event.version: State.VERIFYING}
-        data: dict[str, Any] = {
-            "generation": self._generation,
-            "target": {
-                "version": event.version,
-                "endpoints": list(event.endpoints),
-                **placed_rewrite(event.rewrite or NO_REWRITE, known),
-            },
-        }
         if candidate is not None:
             states[candidate.version] = State.DRAINING
-            data["replaced"] = candidate.version
-        data |= event.origin.members()
-        if event.override:
-            data |= overridden(self._registry, event.version, event.override)
-        data["states"] = {version: state.value for version, state in states.items()}
-        return [Record(entry_types.DEPLOYED, event.actor, data)]
+        rewrite = placed_rewrite(event.rewrite or NO_REWRITE, known)
+        fact = Deployed(
+            generation=self._generation,
+            target=Placement(version=event.version, endpoints=event.endpoints, rewrite=rewrite),
+            replaced=candidate.version if candidate is not None else None,
+            artifact=event.origin.artifact,
+            source=event.origin.source,
+            states=states,
+            **(overridden(self._registry, event.version, event.override) if event.override else {}),
+        )
+        return [Record(fact, event.actor)]
 
     # -- the rest
     def _retire(self, event: ev.RetireAsked) -> list[Command]:
@@ -108,38 +116,28 @@ class VersionRules:
         if target.state is State.ACTIVE:
             raise Refusal(RefusalCode.VERSION_IN_USE, f"version {event.version} is active: switch to another one first")
         if target.state is State.REGISTERED:
-            states = {event.version: State.RETIRED.value}
-            return [Record(entry_types.RETIRED, event.actor, {"states": states, "reason": "retired"})]
+            return [Record(Retired(states={event.version: State.RETIRED}, reason="retired"), event.actor)]
         if target.state in ROLES or target.state is State.UNREACHABLE:
-            return self._out(entry_types.RETIRED, event.actor, target, {"reason": "retired", "cut": event.cut})
+            return [self._out(Retired(reason="retired", cut=event.cut), event.actor, target)]
         if event.cut and target.may_hold_slot:
-            data = {"version": target.version, "cut": True, "reason": "retired with cut"}
-            return [Record(entry_types.RETIRED, event.actor, data)]
+            return [Record(Retired(version=target.version, cut=True, reason="retired with cut"), event.actor)]
         return []
 
-    def _out(self, kind: str, actor: str, target: Target, data: dict[str, Any]) -> list[Command]:
-        """Return the commands with which a version loses its role (or the state `unreachable`) and drains."""
-        members: dict[str, Any] = {"states": {target.version: State.DRAINING.value}, **data}
-        if target.state not in ROLES:
-            return [Record(kind, actor, members)]
-        return [Record(kind, actor, {"generation": self._generation, **members})]
+    def _out(self, fact: VersionFact, actor: str, target: Target) -> Record:
+        """Return the record of `fact` with which a version loses its role (or the state `unreachable`) and drains."""
+        generation = self._generation if target.state in ROLES else None
+        return Record(replace(fact, generation=generation, states={target.version: State.DRAINING}), actor)
 
     def _move(self, event: ev.EndpointsAsked) -> list[Command]:
         target = self._registry.known(event.version)
         rewrite = target.rewrite if event.rewrite is None else event.rewrite
         if (target.endpoints, target.rewrite) == (event.endpoints, rewrite):
             return []
-        members: dict[str, Any] = {
-            "from": list(target.endpoints),
-            "target": {
-                "version": target.version,
-                "endpoints": list(event.endpoints),
-                **placed_rewrite(rewrite, target),
-            },
-        }
-        if not target.may_hold_slot:
-            return [Record(entry_types.MOVED, event.actor, members)]
-        return [Record(entry_types.MOVED, event.actor, {"generation": self._generation, "states": {}, **members})]
+        placed = Placement(version=target.version, endpoints=event.endpoints, rewrite=placed_rewrite(rewrite, target))
+        fact = EndpointsMoved(former=target.endpoints, target=placed)
+        if target.may_hold_slot:
+            fact = replace(fact, generation=self._generation, states={})
+        return [Record(fact, event.actor)]
 
     def _quarantine(self, event: ev.QuarantineAsked, now_ns: int) -> list[Command]:
         target = self._registry.known(event.version)
@@ -147,22 +145,18 @@ class VersionRules:
             raise Refusal(RefusalCode.VERSION_IN_USE, f"version {event.version} is active: a rollback quarantines it")
         if self._registry.quarantine_of(event.version, now_ns) is not None:
             return []
-        data: dict[str, Any] = {
-            "quarantine": {event.version: {"reason": event.reason, "incident": None}},
-            "reason": event.reason,
-        }
-        if target.state in (*CANDIDATES, State.STANDBY, State.UNREACHABLE):
-            return self._out(entry_types.QUARANTINED, event.actor, target, data)
-        return [Record(entry_types.QUARANTINED, event.actor, data)]
+        quarantine = {event.version: {"reason": event.reason, "incident": None}}
+        fact = Quarantined(quarantine=quarantine, reason=event.reason)
+        leaves = target.state in (*CANDIDATES, State.STANDBY, State.UNREACHABLE)
+        return [self._out(fact, event.actor, target) if leaves else Record(fact, event.actor)]
 
     def _release(self, event: ev.ReleaseAsked) -> list[Command]:
         self._registry.known(event.version)
         if event.version not in self._registry.quarantines and event.version not in self._registry.temporary_releases:
             return []
-        data: dict[str, Any] = {"release": [event.version], "reason": event.reason}
-        if event.expires_after_s is not None:
-            data["lifted_for_s"] = {event.version: event.expires_after_s}
-        return [Record(entry_types.RELEASED, event.actor, data)]
+        lifted_for_s = {} if event.expires_after_s is None else {event.version: event.expires_after_s}
+        fact = Released(release=(event.version,), reason=event.reason, lifted_for_s=lifted_for_s)
+        return [Record(fact, event.actor)]
 
     def returned(self, version: str, quarantine: dict[str, Any]) -> list[Command]:
         """Return the commands when a temporary release is over: the quarantine returns, and the version drains unless it is
@@ -172,17 +166,16 @@ class VersionRules:
         reason = (
             f"the time for which its quarantine was lifted is over; it was quarantined because: {quarantine['reason']}"
         )
-        data = {"quarantine": {version: quarantine}, "reason": reason}
-        if target.state in (*CANDIDATES, State.STANDBY, State.UNREACHABLE):
-            return self._out(entry_types.QUARANTINE_RETURNED, "control", target, data)
-        return [Record(entry_types.QUARANTINE_RETURNED, "control", data)]
+        fact = QuarantineReturned(quarantine={version: quarantine}, reason=reason)
+        leaves = target.state in (*CANDIDATES, State.STANDBY, State.UNREACHABLE)
+        return [self._out(fact, "control", target) if leaves else Record(fact, "control")]
 
 
 def overridden(registry: Registry, version: str, override: ev.Override) -> dict[str, Any]:
-    """Return the entry members of an override: actor, reason, the released version and for how long."""
-    members: dict[str, Any] = {"override": {"actor": override.actor, "reason": override.reason}}
+    """Return the members of a fact with an override: actor, reason, the released version and for how long."""
+    members: dict[str, Any] = {"override": OverrideBy(actor=override.actor, reason=override.reason)}
     marked = version in registry.quarantines or version in registry.temporary_releases
-    members["release"] = [version] if marked else []
+    members["release"] = (version,) if marked else ()
     if marked and override.expires_after_s is not None:
         members["lifted_for_s"] = {version: override.expires_after_s}
     return members

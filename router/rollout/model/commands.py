@@ -1,23 +1,13 @@
-"""Commands: the output of the rollout machine (`Command`) and of a record's effects (placement/effects.py), which the executor
+"""Commands of the rollout machine (with facts/record.py) and of a record's effects (placement/effects.py), which the executor
 carries out. A name is an imperative.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from router.rollout.model.rewrite import NO_REWRITE, Rewrite
 from router.rollout.model.route import Route
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Append an entry to the journal and apply it to the registry."""
-
-    type: str
-    actor: str
-    data: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +61,4 @@ class ClearAlarm:
     code: str
 
 
-Command = Record | CheckStandby | RaiseAlarm | ClearAlarm
 Effect = FillSlot | PublishRoute | CutSlot | RaiseAlarm

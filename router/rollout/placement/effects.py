@@ -18,9 +18,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from router.errors import InternalError
+from router.rollout.facts.drills import DrillSwitched
 from router.rollout.facts.entry import Entry, route_generation
+from router.rollout.facts.fact import Fact
+from router.rollout.facts.router_itself import DrainCut
+from router.rollout.facts.switches import RolledBack
+from router.rollout.facts.versions import Retired
 from router.rollout.machine.registry import Registry
-from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import CutSlot, Effect, FillSlot, PublishRoute, RaiseAlarm
 from router.rollout.model.route import NO_SLOT, Flag, Route
 from router.rollout.model.target import PLACED, ROLES, Target
@@ -131,11 +135,11 @@ def _moved(
 def _flags(entries: Sequence[Entry], targets: Mapping[str, Target]) -> Flag:
     """Return REDISPATCH for a rollback, or a drill's swap for a reason, unless the version that was left is active again."""
     for entry in entries:
-        failing = entry.type == entry_types.ROLLED_BACK or (
-            entry.type == entry_types.DRILL_SWITCHED and bool(entry.data["reason"])
-        )
-        left = targets.get(str(entry.data.get("from") or "")) if failing else None
-        if failing and (left is None or ROLES.get(left.state) != "active"):
+        fact = entry.fact
+        if not isinstance(fact, RolledBack) and not (isinstance(fact, DrillSwitched) and fact.reason):
+            continue
+        left = targets.get(fact.left or "")
+        if left is None or ROLES.get(left.state) != "active":
             return Flag.REDISPATCH
     return Flag.NONE
 
@@ -144,14 +148,15 @@ def _cuts(entries: Sequence[Entry], registry: Registry, table: SlotTable) -> lis
     """Return the cuts that the entries order: a drain that lasted too long, `retire` with cut."""
     found = []
     for entry in entries:
-        cut = entry.type == entry_types.DRAIN_CUT or (entry.type == entry_types.RETIRED and bool(entry.data.get("cut")))
-        slot = table.slot_of(cut_version(entry)) if cut else None
+        version = _cut_version(entry.fact)
+        slot = table.slot_of(version) if version is not None else None
         if slot is not None:
             found.append(CutSlot(slot, registry.generation))
     return found
 
 
-def cut_version(entry: Entry) -> str:
-    """Return the version that an entry about one version names."""
-    version = entry.data.get("version") or next(iter(entry.data.get("states", ())), "")
-    return str(version)
+def _cut_version(fact: Fact) -> str | None:
+    """Return the version whose requests a fact cuts; None if it cuts none."""
+    if isinstance(fact, Retired) and fact.cut:
+        return fact.version or next(iter(fact.new_states), None)
+    return fact.version if isinstance(fact, DrainCut) else None

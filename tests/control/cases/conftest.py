@@ -53,7 +53,7 @@ class CasesHarness:
     async def journal(self, *kinds: str) -> list[dict[str, Any]]:
         await self.settle()
         found = await self.control.journal.entries(0, 1000)
-        return [{"type": one.type, "actor": one.actor, **one.data} for one in found if one.type in kinds]
+        return [{"type": one.type, "actor": one.actor, **one.fact.to_data()} for one in found if one.type in kinds]
 
     async def settle(self) -> None:
         await self.control.until_idle()

@@ -77,7 +77,7 @@ async def test_a_rollback_of_a_verdict_is_stored_before_it_is_journalled(control
 async def test_what_is_folded_now_is_what_a_restart_reads(control: ControlHarness) -> None:
     await control.service_controller.executor.change(RollbackAsked("bad", "ann"))
     entries = await control.journal.entries(limit=100)
-    assert entries[-1].data["base"] == (1 << 24) + 1
+    assert entries[-1].fact.to_data()["base"] == (1 << 24) + 1
     assert control.service_controller.registry.incidents[0]["detection_at"] == entries[-1].at
 
 

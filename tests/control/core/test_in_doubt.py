@@ -18,8 +18,8 @@ from router.control.store import mark
 from router.control.store.journal import APPEND_TIMEOUT_S, Journal, JournalUnavailable
 from router.control.store.journal_rows import FILE
 from router.errors import Refusal
+from router.rollout.facts.record import Record
 from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
 from router.rollout.model.events import VerdictReached
 from router.runtime import clock
 from router.runtime.exit_codes import exit_code
@@ -64,7 +64,7 @@ async def freeze(control: ControlHarness) -> Any:
 
 
 async def establish(control: ControlHarness, kind: str, **data: Any) -> Any:
-    return await control.service_controller.executor.append_and_apply(Record(kind, "ann", data))
+    return await control.service_controller.executor.append_and_apply(Record.of(kind, "ann", data))
 
 
 KINDS: dict[str, Do] = {
@@ -136,7 +136,7 @@ async def test_the_next_start_decides_by_the_row(
     await successor.until_idle()
     entries = await successor.journal.entries()
     assert [entry.type for entry in entries if entry.seq == 4] == [kind if whole else "boot"]
-    (decided,) = [entry.data for entry in entries if entry.type == entry_types.DOUBT_DECIDED]
+    (decided,) = [entry.fact.to_data() for entry in entries if entry.type == entry_types.DOUBT_DECIDED]
     outcome = "completed" if whole else "struck_out"
     assert decided == {"change": 4, "type": kind, "by": "ann", "outcome": outcome}
     (change,) = successor.queries.status()["journal"]["decided"]
@@ -163,7 +163,10 @@ async def test_a_disk_that_comes_back_has_it_struck_out_and_the_alarm_ends(contr
     assert alarms(control) == []
     assert [(doubt.seq, doubt.outcome) for doubt in control.journal.resolved] == [(4, "struck_out")]
     entries = await control.journal.entries(after=3)
-    assert [(entry.type, entry.data.get("abandons")) for entry in entries] == [(kind, None), (entry_types.ABANDONED, 4)]
+    assert [(entry.type, entry.fact.to_data().get("abandons")) for entry in entries] == [
+        (kind, None),
+        (entry_types.ABANDONED, 4),
+    ]
     await control.until_idle()
     successor = await ControlHarness(control.settings, control.segment, control.workers, control.folder).begin()
     assert successor.service_controller.registry.as_dict() == before
@@ -264,7 +267,7 @@ async def test_a_slow_disk_that_works_is_none(control: ControlHarness) -> None:
     said = control.alarms.journal_errors
     for _ in range(3):
         disk = HungDisk(control.disk, whole=True)
-        forgotten = Record(entry_types.INPUTS_FORGOTTEN, "ann", {"reason": "x"})
+        forgotten = Record.of(entry_types.INPUTS_FORGOTTEN, "ann", {"reason": "x"})
         executor = control.service_controller.executor
         asking = asyncio.ensure_future(executor.append_and_apply(forgotten, timeout_s=5.0))
         await until(disk.reached.is_set)

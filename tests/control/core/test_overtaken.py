@@ -6,8 +6,8 @@ import pytest
 
 from router.control.core.overtaken import SLOW_DISK_S, comparable, difference, lost_race
 from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import Record
 from router.rollout.machine.registry import Registry
-from router.rollout.model.commands import Record
 
 ROLLED_BACK = Entry.of("rolled_back", "svc", "control", {"states": {}, "generation": (1 << 24) + 7}, 0.0, 0, 1)
 
@@ -36,8 +36,8 @@ def test_the_difference_between_two_results() -> None:
     def result(*records: Record) -> list[object]:
         return comparable(list(records))
 
-    one, two = Record("switched", "ann", {"to": "v2", "generation": 1}), Record("switched", "ann", {"to": "v3"})
+    one, two = Record.of("switched", "ann", {"to": "v2", "generation": 1}), Record.of("switched", "ann", {"to": "v3"})
     assert difference(result(one), result(two)) == "switched: another to"
-    assert difference(result(one), result(Record("frozen", "ann", {}))) == "frozen instead of switched"
+    assert difference(result(one), result(Record.of("frozen", "ann", {}))) == "frozen instead of switched"
     assert difference(result(one), []) == "0 steps instead of 1"
-    assert result(one) == result(Record("switched", "ann", {"to": "v2", "generation": 2})), "a generation is none"
+    assert result(one) == result(Record.of("switched", "ann", {"to": "v2", "generation": 2})), "a generation is none"

@@ -275,7 +275,7 @@ async def test_entries_that_make_no_sense_without_lost_ones_are_left_out(machine
     corrupt(machine)
     machine.fresh_memory()
     copy = machine.folder / "copy.jsonl"
-    export([row(entry.seq, entry) for entry in entries if entry.data.get("states") != {"v1": "active"}], copy)
+    export([row(entry.seq, entry) for entry in entries if entry.fact.to_data().get("states") != {"v1": "active"}], copy)
     control = await machine.start(str(copy), "v2")
     assert control.states() == {"v2": "active"}
     await control.end()

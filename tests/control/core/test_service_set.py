@@ -15,9 +15,10 @@ from router.control.views import metrics
 from router.control.wiring import AddonDeps, add_addons
 from router.errors import Refusal, StartError
 from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import Command, Record
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import rebuild
-from router.rollout.model.commands import CheckStandby, Command, Record
+from router.rollout.model.commands import CheckStandby
 from router.rollout.outcome import Outcome
 from router.rollout.placement.effects import route_of
 from router.settings.settings import Settings
@@ -203,7 +204,7 @@ async def test_a_service_that_is_removed_is_forgotten_and_nothing_writes_to_its_
     assert not [held for held in kept_by_service(control) if "new" in held]
     assert set(control.control_loop.services) == set(control.queries.status()["services"]) == {"svc"}
     assert not [alarm for alarm in control.alarms.listing() if alarm["service"] == "new"]
-    late: list[Command] = [Record("confirmed", "control", {})]
+    late: list[Command] = [Record.of("confirmed", "control", {})]
     assert not gone.executor.perform(late, control.now_ns).changed
     assert RouteCell(control.segment, 2).read() is None
     with pytest.raises(Refusal, match="service_unknown"):

@@ -8,6 +8,7 @@ from typing import Any
 from router.control.incidents.document import Sources
 from router.control.incidents.snapshots import Snapshot
 from router.rollout.facts.entry import Entry
+from router.rollout.facts.switches import Confirmed
 from router.rollout.incidents.incident import confirmed, incident
 from router.rollout.incidents.review import Reviews
 from router.rollout.incidents.timeline import Timelines
@@ -98,7 +99,8 @@ class Played:
 
     @property
     def record(self) -> dict[str, Any]:
-        return confirmed(incident(self.opening, self.timelines.timelines[INCIDENT].rollback), self.confirmation)
+        assert isinstance(self.confirmation.fact, Confirmed)
+        return confirmed(incident(self.opening, self.timelines.timelines[INCIDENT].rollback), self.confirmation.fact)
 
     def snapshot(self, **more: Any) -> Snapshot:
         return self._snapshot(self.after_s, self._known, **more)

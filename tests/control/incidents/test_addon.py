@@ -80,7 +80,7 @@ async def filed(control: ControlHarness, addon: IncidentsAddon) -> dict[str, Any
 
 async def test_a_verdict_opens_an_incident_that_grows_until_it_is_whole(control: ControlHarness) -> None:
     whole: list[str] = []
-    addon = opened(control, on_complete=lambda opening: whole.append(opening.data["incident"]))
+    addon = opened(control, on_complete=lambda opening: whole.append(opening.fact.to_data()["incident"]))
     await rolled_back(control)
     made = await addon.document(ONE)
     assert whole == []

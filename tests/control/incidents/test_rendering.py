@@ -13,7 +13,7 @@ import pytest
 
 from router.control.incidents import rendering
 from router.control.incidents.document import document
-from tests.control.incidents.played_incident import Played
+from tests.control.incidents.played_incident import TRIGGER, Played
 from tests.hostile_text import HOSTILE as UNPRINTABLE
 from tests.hostile_text import ORDINARY, found_in
 from tests.texts import golden
@@ -45,11 +45,9 @@ def failure(**more: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def hostile() -> dict[str, Any]:
     """Whatever clients, alerts or people can write is hostile."""
-    played = Played(before_s=20, fail_s=5, after_s=10)
+    played = Played(before_s=20, fail_s=5, after_s=10, trigger={**TRIGGER, "reason": HOSTILE})
     played.edit(set={"owner": HOSTILE, "root_cause": f"{HOSTILE}\n# {HOSTILE}"}, comment=HOSTILE)
     played.edit(add_actions=[{"what": HOSTILE, "kind": "preventive", "owner": HOSTILE, "due": None}])
-    played.opening.data["trigger"]["reason"] = HOSTILE
-    played.opening.data["reason"] = HOSTILE
     return document(played.sources(failures={"known": True, "why": HOSTILE, "items": [failure()] * 3}))
 
 
@@ -126,10 +124,9 @@ def test_the_markdown_of_a_whole_incident(played: Played) -> None:
 
 def everywhere(text: str) -> dict[str, Any]:
     """Return the document of an incident in which `text` stands wherever strangers or people can write."""
-    played = Played(before_s=20, fail_s=5, after_s=10)
+    played = Played(before_s=20, fail_s=5, after_s=10, trigger={**TRIGGER, "reason": text})
     played.edit(set={"owner": text, "root_cause": text}, comment=text)
     played.edit(add_actions=[{"what": text, "kind": "preventive", "owner": text, "due": None}])
-    played.opening.data["trigger"]["reason"] = played.opening.data["reason"] = text
     one = failure(path=text, endpoint=text, method=text, outcome=text, status=text)
     made = document(played.sources(failures={"known": True, "why": text, "items": [one]}))
     made["windows"]["left"]["version"] = made["from"] = made["to"] = text

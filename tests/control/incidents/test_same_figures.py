@@ -214,7 +214,7 @@ def _periods(made: dict[str, Any], opening: Entry, at_decision: bool) -> None:
         cost["failed"],
     )
     assert during["faults"] == cost["failed_until_decision"]
-    known = opening.data["evidence"]
+    known = opening.fact.to_data()["evidence"]
     if known and at_decision:
         assert (known["requests"], sum(known["errors"].values())) == (during["requests"], during["faults"])
     counted = made["windows"]["left"]["points"]

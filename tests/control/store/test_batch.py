@@ -48,7 +48,7 @@ def test_the_error_says_nothing_was_changed_only_without_a_doubt() -> None:
 
 def test_every_entry_of_a_change_is_taken_back() -> None:
     entries = compensation(InDoubtChange(7, 2, 9, "switched", "svc", "ann", 1000.0), ENTRY).entries
-    assert [(entry.type, entry.service, entry.data) for entry in entries] == [
+    assert [(entry.type, entry.service, entry.fact.to_data()) for entry in entries] == [
         ("abandoned", "svc", {"abandons": 7}),
         ("abandoned", "svc", {"abandons": 8}),
     ]

@@ -130,7 +130,7 @@ async def main():
     database, entries = opened(Path(sys.argv[1]), 0.0)
     troubles = []
     journal = Journal(database, 0, FailPoint(), troubles.append)
-    entry = Entry.of("promoted", "svc", "ann", {"fill": "x" * 9000}, 1.0, 1, 1)
+    entry = Entry.of("promoted", "svc", "ann", {"reason": "x" * 9000}, 1.0, 1, 1)
     await journal.append(entry)
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
@@ -182,7 +182,7 @@ async def test_an_unfinished_tail_is_dropped_in_silence(tmp_path: Path) -> None:
     async with journal(tmp_path) as (kept, _, _):
         await kept.append(entry(number=1))
         whole = (tmp_path / f"{FILE}-wal").stat().st_size
-        await kept.append(entry(number=2, fill="x" * 9000))
+        await kept.append(entry(number=2, reason="x" * 9000))
         wal, main = (tmp_path / f"{FILE}-wal").read_bytes(), (tmp_path / FILE).read_bytes()
     for length in range(whole, len(wal), 1000):
         folder = tmp_path / str(length)
@@ -196,7 +196,7 @@ async def test_an_unfinished_tail_is_dropped_in_silence(tmp_path: Path) -> None:
 
 async def fill(folder: Path, count: int = 300) -> None:
     async with journal(folder) as (kept, _, _):
-        await kept.append(*[entry("switched", to=f"v{number}", fill="x" * 300) for number in range(count)])
+        await kept.append(*[entry("switched", to=f"v{number}", reason="x" * 300) for number in range(count)])
 
 
 def damage(path: Path, offset: int, length: int = 1) -> None:
@@ -220,7 +220,7 @@ async def test_a_damaged_page_ends_the_start_with_the_command_that_continues(tmp
     assert begun
     assert 200 < len(entries) < 300
     assert [found.seq for found in entries] == list(range(1, len(entries) + 1))
-    assert (entries[0].data["to"], entries[-1].data["to"]) == ("v0", "v299")
+    assert (entries[0].fact.to_data()["to"], entries[-1].fact.to_data()["to"]) == ("v0", "v299")
     assert (tmp_path / "journal.corrupt-19700102T000000.000000Z.sqlite").exists()
     database.close()
     assert entries_of(tmp_path) == entries
@@ -298,7 +298,7 @@ async def test_what_names_another_entry_follows_it_when_numbers_move(tmp_path: P
     copy = tmp_path / "copy.jsonl"
     export([row(5, entry()), row(9, entry("abandoned", abandons=5))], copy)
     database, entries, _ = begun_anew(tmp_path, copy, 0.0, lambda found: found)
-    assert entries[1].data == {"abandons": 1}
+    assert entries[1].fact.to_data() == {"abandons": 1}
     database.close()
 
 

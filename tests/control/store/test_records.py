@@ -252,7 +252,8 @@ def test_a_journal_that_is_begun_from_a_copy_has_records_without_gaps(tmp_path: 
 
 
 def test_rows_that_are_left_out_take_their_place_with_them() -> None:
-    found = renumbered([row(2, entry(), 2), row(3, entry("abandoned", abandons=2, of=1), 3)])
+    abandoned = row(3, entry("abandoned", abandons=2), 3)._replace(data='{"abandons":2,"of":1}').sealed()
+    found = renumbered([row(2, entry(), 2), abandoned])
     assert [(item.seq, item.position) for item in found] == [(1, 1), (2, 2)]
     assert orjson.loads(found[1].data) == {"abandons": 1, "of": 1}
 

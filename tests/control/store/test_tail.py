@@ -30,7 +30,7 @@ ENTRIES = 6
 
 
 def entry(number: int) -> Entry:
-    data = {"generation": number, "states": {}, "to": f"v{number}", "fill": "x" * (number * 131 % 3000)}
+    data = {"generation": number, "states": {}, "to": f"v{number}", "reason": "x" * (number * 131 % 3000)}
     return Entry.of("switched", "svc", "ann", data, 1000.25, number, 1)
 
 
@@ -197,7 +197,7 @@ async def test_a_restored_backup_is_refused_with_the_command_that_accepts_it(tmp
     assert (begun, [found.seq for found in entries]) == (True, [1])
     assert (tmp_path / "journal.corrupt-19700101T000000.000000Z.mark").exists()
     made = Journal(database, 1, FailPoint())
-    assert await made.append(replace(entry(3), fact=Frozen(reason="x"), _data=None)) == [2]
+    assert await made.append(replace(entry(3), fact=Frozen(reason="x"))) == [2]
     await made.close()
     assert count(tmp_path) == 2
 
@@ -265,7 +265,7 @@ async def main():
     database, entries = opened(Path(sys.argv[1]), 0.0)
     journal = Journal(database, len(entries), FailPoint(sys.argv[2]))
     while True:
-        entry = Entry.of("switched", "svc", "ann", {"to": "v", "fill": "x" * 900}, 1.0, 1, 1)
+        entry = Entry.of("switched", "svc", "ann", {"to": "v", "reason": "x" * 900}, 1.0, 1, 1)
         for number in await journal.append(entry, entry):
             print(number, flush=True)
 

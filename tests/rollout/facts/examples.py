@@ -239,7 +239,7 @@ EXAMPLES: Final[dict[str, list[dict[str, Any]]]] = {
     "cases_checked": [
         {
             "version": "v2",
-            "incarnation": 3,
+            "deployment": 16777220,
             "revision": "r1",
             "cases": 2,
             "passed": 1,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from router.rollout.facts.automation import Frozen
-from router.rollout.facts.entry import Entry, is_switch, route_generation
+from router.rollout.facts.entry import Entry, route_generation
 
 ENTRY = Entry(Frozen(reason="x"), "svc", "ann", 1.5, 77, 3, 9)
 
@@ -34,8 +34,3 @@ def test_which_entries_publish_a_route() -> None:
     assert route_generation(entry("switched", generation=5)) is None
     assert route_generation(entry("version_verified", states={"v1": "ready"})) is None
     assert route_generation(entry("confirmed", generation=5)) is None
-
-
-def test_which_entries_are_switches() -> None:
-    assert [is_switch(entry(kind)) for kind in ("promoted", "switched", "rolled_back")] == [True, True, True]
-    assert not is_switch(entry("drill_switched", drill="d", to="v1"))

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import pytest
+
 from router.rollout.facts.automation import Frozen
-from router.rollout.facts.record import record_of
-from router.rollout.model.commands import Record
+from router.rollout.facts.fact import FactInvalid
+from router.rollout.facts.record import Record
 
 
-def test_a_fact_is_recorded_with_its_members() -> None:
-    assert record_of(Frozen(reason="x"), "ann") == Record("frozen", "ann", {"reason": "x"})
+def test_a_record_has_a_fact_and_its_actor() -> None:
+    assert Record.of("frozen", "ann", {"reason": "x"}) == Record(Frozen(reason="x"), "ann")
+    with pytest.raises(FactInvalid):
+        Record.of("switched", "ann", {"to": 5})

@@ -3,16 +3,16 @@ from __future__ import annotations
 import pytest
 
 from router.errors import Refusal
+from router.rollout.facts.record import Record
 from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
-from router.rollout.model.commands import Record
 from tests.rollout.playbook import Playbook
 
 
 def lesson(limit: float, origin: str = "svc-1-4") -> Record:
     data = {"metric": "fault_share", "limit": limit, "origin": origin, "reason": "v2 was rolled back"}
-    return Record(entry_types.CRITERION_ADDED, "control", data)
+    return Record.of(entry_types.CRITERION_ADDED, "control", data)
 
 
 def limit(playbook: Playbook) -> float | None:
@@ -33,7 +33,7 @@ def test_a_limit_of_an_operator_holds() -> None:
     playbook.record(lesson(0.01))
     commands = playbook.tell(ev.CriterionSet("fault_share", 0.03, "ann", "too strict"))
     data = {"metric": "fault_share", "limit": 0.03, "origin": "ann", "reason": "too strict"}
-    assert commands == [Record("criterion_set", "ann", data)]
+    assert commands == [Record.of("criterion_set", "ann", data)]
     assert limit(playbook) == 0.03
     assert playbook.tell(ev.CriterionSet("fault_share", 0.03, "bob", "the same")) == []
     playbook.tell(ev.CriterionRemoved("fault_share", "ann", "not for us"))

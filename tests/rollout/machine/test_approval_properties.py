@@ -88,23 +88,25 @@ def test_promises_of_every_history_with_questions(history: list[tuple[object, fl
         for name, state in ended.items():
             assert proposals.known[name].state == state, "what was decided stays so"
         for entry in playbook.entries[known:]:
-            if (name := entry.data.get("proposal")) is None or entry.type not in (
+            if (name := entry.fact.to_data().get("proposal")) is None or entry.type not in (
                 "rolled_back",
                 "promoted",
                 "switched",
             ):
                 continue
             assert name not in ended
-            assert proposals.known[name].state == ("expired" if entry.data.get("automatic") else "approved")
-            assert proposals.known[name].version == entry.data["from" if entry.type == "rolled_back" else "to"]
+            assert proposals.known[name].state == ("expired" if entry.fact.to_data().get("automatic") else "approved")
+            assert (
+                proposals.known[name].version == entry.fact.to_data()["from" if entry.type == "rolled_back" else "to"]
+            )
         ended |= {name: proposal.state for name, proposal in proposals.known.items() if not proposal.pending}
     types = [entry.type for entry in playbook.entries]
     switches = [
         entry
         for entry in playbook.entries
-        if entry.data.get("proposal") and "from" in entry.data and "states" in entry.data
+        if entry.fact.to_data().get("proposal") and "from" in entry.fact.to_data() and "states" in entry.fact.to_data()
     ]
-    assert types.count("approved") == len([entry for entry in switches if not entry.data.get("automatic")])
+    assert types.count("approved") == len([entry for entry in switches if not entry.fact.to_data().get("automatic")])
     assert rebuild("svc", playbook.entries).as_dict() == playbook.registry.as_dict()
 
 

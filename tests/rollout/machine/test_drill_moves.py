@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from router.rollout.facts.record import Record
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.reconcile import recovered
 from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
-from router.rollout.model.commands import CheckStandby, PublishRoute, Record
+from router.rollout.model.commands import CheckStandby, PublishRoute
 from router.rollout.model.rewrite import NO_REWRITE
 from router.rollout.model.route import Flag, Route
 from router.rollout.model.target import State
@@ -26,7 +27,7 @@ def started(limits: RolloutLimits | None = None, ready: bool = True) -> Playbook
     if ready:
         playbook.probe("v1", times=3)
         playbook.probe("v2", times=3)
-    playbook.record(Record(entry_types.DRILL_STARTED, "ann", PLAN))
+    playbook.record(Record.of(entry_types.DRILL_STARTED, "ann", PLAN))
     return playbook
 
 
@@ -40,7 +41,7 @@ def test_there_and_home_change_the_two_roles_over() -> None:
     playbook = started()
     before = playbook.registry.as_dict()
     assert playbook.tell(THERE) == [
-        Record(
+        Record.of(
             "drill_switched",
             "drill",
             {
@@ -58,7 +59,7 @@ def test_there_and_home_change_the_two_roles_over() -> None:
     assert playbook.registry.in_drill
     commands = playbook.tell(HOME, after_s=10)
     assert commands[-1] == PublishRoute(Route(BOOT + 2, active=0, standby=1))
-    playbook.record(Record(entry_types.DRILL_ENDED, "control", {**PLAN, "result": "passed"}))
+    playbook.record(Record.of(entry_types.DRILL_ENDED, "control", {**PLAN, "result": "passed"}))
     after = playbook.registry.as_dict()
     kept = ("quarantines", "automatic_left", "baseline", "last_switch", "incidents", "switches", "drill")
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept} | {"drill": None}
@@ -115,7 +116,7 @@ def test_a_verdict_against_the_version_that_serves_goes_home() -> None:
     playbook = away()
     commands = playbook.verdict()
     assert isinstance(commands[0], Record)
-    assert (commands[0].type, commands[0].data["home"], commands[0].data["reason"]) == (
+    assert (commands[0].fact.type, commands[0].fact.to_data()["home"], commands[0].fact.to_data()["reason"]) == (
         "drill_switched",
         True,
         "10 of 10 failed",
@@ -127,7 +128,7 @@ def test_a_verdict_against_the_version_that_serves_goes_home() -> None:
 def test_a_verdict_holds_while_there_is_no_way_home() -> None:
     playbook = away()
     playbook.probe("v1", ok=False)
-    assert [command.type for command in playbook.verdict() if isinstance(command, Record)] == ["no_better_target"]
+    assert [command.fact.type for command in playbook.verdict() if isinstance(command, Record)] == ["no_better_target"]
     playbook.probe("v1", times=3)
     assert playbook.verdict(after_s=1) != []
     assert playbook.states() == {"v1": "active", "v2": "standby"}
@@ -139,7 +140,7 @@ def test_a_real_verdict_before_the_first_swap_is_a_real_rollback() -> None:
     assert playbook.verdict() == [CheckStandby("v2", BOOT, 1.0)], "it does not wait for the check of the drill"
     commands = playbook.tell(ev.StandbyChecked(True, "ok", BOOT))
     assert isinstance(commands[0], Record)
-    assert (commands[0].type, playbook.registry.drill) == ("rolled_back", None)
+    assert (commands[0].fact.type, playbook.registry.drill) == ("rolled_back", None)
     assert playbook.tell(THERE) == []
 
 
@@ -161,15 +162,15 @@ def test_operators_take_precedence_over_a_drill(event: ev.Event) -> None:
 def test_where_it_stays_a_new_probation_begins() -> None:
     playbook = away()
     playbook.tell(ev.Ticked(), after_s=40)
-    playbook.record(Record(entry_types.DRILL_ENDED, "control", {**PLAN, "result": "stayed"}))
+    playbook.record(Record.of(entry_types.DRILL_ENDED, "control", {**PLAN, "result": "stayed"}))
     assert playbook.registry.probation_since_ns == playbook.registry.active_since_ns == 10 * SECOND
 
 
 def test_a_shadow_touches_no_role() -> None:
     playbook = Playbook().seed()
     before = playbook.registry.as_dict()
-    playbook.record(Record(entry_types.DRILL_STARTED, "ann", {**PLAN, "mode": "shadow"}))
-    playbook.record(Record(entry_types.DRILL_ENDED, "ann", {**PLAN, "mode": "shadow", "result": "passed"}))
+    playbook.record(Record.of(entry_types.DRILL_STARTED, "ann", {**PLAN, "mode": "shadow"}))
+    playbook.record(Record.of(entry_types.DRILL_ENDED, "ann", {**PLAN, "mode": "shadow", "result": "passed"}))
     assert playbook.registry.as_dict() == before
 
 

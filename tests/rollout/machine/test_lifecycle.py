@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from router.rollout.facts.record import Command, Record
 from router.rollout.model import events as ev
-from router.rollout.model.commands import Command, Record
 from router.rollout.model.identity import Identity
 from tests.rollout.playbook import Playbook
 
@@ -37,7 +37,7 @@ def test_a_seed_is_identified_once_after_enough_good_probes() -> None:
     playbook = Playbook().seed()
     assert answer(playbook, "v2", OURS, 4) == []
     data = {"version": "v2", "identity": {"v2": OURS.as_dict()}}
-    assert answer(playbook, "v2", OURS) == [Record("version_identified", "control", data)]
+    assert answer(playbook, "v2", OURS) == [Record.of("version_identified", "control", data)]
     assert answer(playbook, "v2", OURS, 9) == []
     assert playbook.registry.identities == {"v2": OURS}
 
@@ -66,7 +66,7 @@ def test_a_verified_version_has_its_identity_in_the_entry() -> None:
     playbook = Playbook().seed()
     playbook.tell(ev.DeployAsked("v3", ("http://v3:1",), "ann"))
     data = {"states": {"v3": "ready"}, "good_probes": 5, "identity": {"v3": OURS.as_dict()}}
-    assert answer(playbook, "v3", OURS, 5) == [Record("version_verified", "control", data)]
+    assert answer(playbook, "v3", OURS, 5) == [Record.of("version_verified", "control", data)]
 
 
 def test_another_probe_in_the_settings_identifies_anew() -> None:

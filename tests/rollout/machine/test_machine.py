@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from router.errors import Refusal
+from router.rollout.facts.record import Record
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.model import events as ev
-from router.rollout.model.commands import CheckStandby, ClearAlarm, CutSlot, FillSlot, PublishRoute, RaiseAlarm, Record
+from router.rollout.model.commands import CheckStandby, ClearAlarm, CutSlot, FillSlot, PublishRoute, RaiseAlarm
 from router.rollout.model.route import Flag, Route
 from tests.rollout.playbook import AWAY, BOOT, SECOND, TRIGGER, Playbook
 from tests.texts import golden
@@ -28,7 +29,7 @@ def refused(playbook: Playbook, event: ev.Event) -> Refusal:
 def test_a_switch_changes_active_and_standby_over() -> None:
     playbook = Playbook().seed()
     assert playbook.tell(ev.SwitchAsked("v2", "ann", "try")) == [
-        Record(
+        Record.of(
             "switched",
             "ann",
             {
@@ -47,7 +48,7 @@ def test_a_switch_changes_active_and_standby_over() -> None:
 def test_deploy_verify_promote() -> None:
     playbook = Playbook().seed()
     assert playbook.tell(deploy()) == [
-        Record(
+        Record.of(
             "version_deployed",
             "ann",
             {
@@ -62,13 +63,13 @@ def test_deploy_verify_promote() -> None:
     assert refused(playbook, ev.SwitchAsked("v3", "ann", "", "promoted")).code == "version_not_ready"
     assert playbook.probe("v3", times=4) == []
     assert playbook.probe("v3") == [
-        Record("version_verified", "control", {"states": {"v3": "ready"}, "good_probes": 5})
+        Record.of("version_verified", "control", {"states": {"v3": "ready"}, "good_probes": 5})
     ]
     commands = playbook.tell(ev.SwitchAsked("v3", "ann", "go", "promoted"))
     assert commands[-1] == PublishRoute(Route(BOOT + 2, active=2, standby=0))
     assert playbook.states() == {"v1": "standby", "v2": "draining", "v3": "active"}
     assert playbook.tell(ev.Ticked(frozenset({"v2"}))) == [
-        Record("drained", "control", {"states": {"v2": "retired"}, "version": "v2", "after_s": 0.0})
+        Record.of("drained", "control", {"states": {"v2": "retired"}, "version": "v2", "after_s": 0.0})
     ]
     assert playbook.slot("v2") is None
 
@@ -89,7 +90,7 @@ def test_a_version_that_is_not_ready_in_time_fails_and_gives_its_slot_back() -> 
     assert playbook.tell(ev.Ticked(), after_s=900) == []
     commands = playbook.tell(ev.Ticked(), after_s=1)
     assert commands == [
-        Record(
+        Record.of(
             "version_failed",
             "control",
             {
@@ -111,7 +112,7 @@ def test_a_verdict_goes_back_and_quarantines() -> None:
     playbook = Playbook().seed("v2", "v1")
     playbook.probe("v1", times=3)
     assert playbook.verdict() == [
-        Record(
+        Record.of(
             "rolled_back",
             "verdict",
             {
@@ -140,7 +141,7 @@ def test_an_override_releases_with_the_deploy() -> None:
     playbook.tell(ev.RollbackAsked("bad", "ann"))
     commands = playbook.tell(deploy("v2", override=ev.Override("bob", "fixed")))
     assert isinstance(commands[0], Record)
-    assert commands[0].data["override"] == {"actor": "bob", "reason": "fixed"}
+    assert commands[0].fact.to_data()["override"] == {"actor": "bob", "reason": "fixed"}
     assert playbook.registry.quarantines == {}
     assert playbook.states() == {"v1": "active", "v2": "verifying"}
 
@@ -153,7 +154,9 @@ def test_an_unreachable_version_is_not_quarantined_and_becomes_standby() -> None
     assert refused(playbook, ev.SwitchAsked("v2", "ann", "")).code == "version_unreachable"
     assert playbook.probe("v2", times=29) == []
     assert playbook.probe("v2") == [
-        Record("standby_restored", "control", {"generation": BOOT + 2, "states": {"v2": "standby"}, "good_probes": 30}),
+        Record.of(
+            "standby_restored", "control", {"generation": BOOT + 2, "states": {"v2": "standby"}, "good_probes": 30}
+        ),
         PublishRoute(Route(BOOT + 2, active=1, standby=0)),
     ]
 
@@ -187,7 +190,7 @@ def test_no_better_target_is_raised_once_and_checked_each_second() -> None:
     playbook.probe("v1", ok=False)
     why = "the last 3 probes of v1 were not all good: http://v1:1: bad"
     assert playbook.verdict() == [
-        Record("no_better_target", "verdict", {"active": "v2", "obstacles": [why], "trigger": TRIGGER}),
+        Record.of("no_better_target", "verdict", {"active": "v2", "obstacles": [why], "trigger": TRIGGER}),
         RaiseAlarm("no_better_target", golden("gate.nothing_better", why=why)),
     ]
     assert playbook.verdict(after_s=1) == []
@@ -213,7 +216,7 @@ def test_a_hold_ends_when_the_verdict_has_long_not_failed() -> None:
 def test_a_freeze_stops_automation_and_not_operators() -> None:
     playbook = Playbook().seed("v2", "v1")
     playbook.probe("v1", times=3)
-    assert playbook.tell(ev.FreezeAsked("ann", "migration")) == [Record("frozen", "ann", {"reason": "migration"})]
+    assert playbook.tell(ev.FreezeAsked("ann", "migration")) == [Record.of("frozen", "ann", {"reason": "migration"})]
     assert playbook.tell(ev.FreezeAsked("bob", "too")) == []
     result = "the active version fails and nothing is done about it: frozen by ann: migration"
     assert playbook.verdict() == [RaiseAlarm("automation_frozen", result)]
@@ -282,7 +285,7 @@ def test_the_drain_of_a_failed_version_is_cut_once() -> None:
     playbook.tell(ev.RollbackAsked("bad", "ann"))
     assert playbook.tell(ev.Ticked(), after_s=300) == []
     assert playbook.tell(ev.Ticked(), after_s=0.5) == [
-        Record("drain_cut", "control", {"version": "v2", "after_s": 300.5}),
+        Record.of("drain_cut", "control", {"version": "v2", "after_s": 300.5}),
         CutSlot(0, BOOT + 1),
     ]
     assert playbook.tell(ev.Ticked(), after_s=1) == []
@@ -352,7 +355,7 @@ def test_quarantine_and_release_by_hand() -> None:
     assert (playbook.states()["v2"], list(playbook.registry.quarantines)) == ("draining", ["v2"])
     assert playbook.tell(ev.QuarantineAsked("v2", "ann", "odd")) == []
     assert playbook.tell(ev.ReleaseAsked("v2", "ann", "fine")) == [
-        Record("released", "ann", {"release": ["v2"], "reason": "fine"})
+        Record.of("released", "ann", {"release": ["v2"], "reason": "fine"})
     ]
     assert playbook.registry.quarantines == {}
 
@@ -387,8 +390,8 @@ def test_a_version_known_to_be_down_needs_an_override() -> None:
 def test_the_baseline_of_an_accepted_version() -> None:
     playbook = Playbook().seed()
     plain = {"requests": 500}
-    assert playbook.tell(ev.Accepted(plain)) == [Record("accepted", "control", {"version": "v1", "baseline": plain})]
-    assert playbook.tell(ev.Accepted(plain)) == [Record("baseline", "control", {"version": "v1", "baseline": plain})]
+    assert playbook.tell(ev.Accepted(plain)) == [Record.of("accepted", "control", {"version": "v1", "baseline": plain})]
+    assert playbook.tell(ev.Accepted(plain)) == [Record.of("baseline", "control", {"version": "v1", "baseline": plain})]
     assert (playbook.registry.baseline, playbook.registry.targets["v1"].accepted) == (plain, True)
 
 
@@ -405,5 +408,5 @@ def test_unreachable_rollbacks_name_their_trigger() -> None:
     playbook.probe("v1", times=3)
     record = playbook.verdict(away=True)[0]
     assert isinstance(record, Record)
-    assert (record.data["trigger"], record.data["unreachable"]) == (AWAY, True)
-    assert "quarantine" not in record.data
+    assert (record.fact.to_data()["trigger"], record.fact.to_data()["unreachable"]) == (AWAY, True)
+    assert "quarantine" not in record.fact.to_data()

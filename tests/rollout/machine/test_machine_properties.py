@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.errors import Refusal
+from router.rollout.facts.record import Command, Record
 from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
-from router.rollout.model.commands import Command, Record
 from router.rollout.model.target import PLACED, ROLES
 from tests.example_counts import examples
 from tests.rollout.playbook import AWAY, TRIGGER, Playbook
@@ -72,9 +72,9 @@ def _rehearse(playbook: Playbook, step: str) -> list[Command]:
             playbook.probe(target.version, times=3)
     if step == "drill" and drill is None and active is not None and standby is not None:
         observed = {"drill": f"d{len(playbook.entries)}", "mode": "real", "from": active.version, "to": standby.version}
-        playbook.record(Record(entry_types.DRILL_STARTED, "ann", observed))
+        playbook.record(Record.of(entry_types.DRILL_STARTED, "ann", observed))
     elif step == "over" and drill is not None:
-        playbook.record(Record(entry_types.DRILL_ENDED, "control", {"drill": drill["drill"], "result": "stopped"}))
+        playbook.record(Record.of(entry_types.DRILL_ENDED, "control", {"drill": drill["drill"], "result": "stopped"}))
     elif step in ("away", "home"):
         kept = (dict(registry.quarantines), registry.automatic_left, registry.last_switch, registry.incidents)
         commands = playbook.tell(ev.DrillMoveAsked(drill["drill"] if drill else "none", step == "home"))
@@ -115,14 +115,14 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
         assert len([ROLES[state] for state in held]) == len({ROLES[state] for state in held})
 
         for record in (command for command in commands if isinstance(command, Record)):
-            assert not (in_drill and record.type == "rolled_back" and record.data["automatic"])
-            if record.type == "rolled_back" and record.data["automatic"]:
+            assert not (in_drill and record.fact.type == "rolled_back" and record.fact.to_data()["automatic"])
+            if record.fact.type == "rolled_back" and record.fact.to_data()["automatic"]:
                 automatic_since_person += 1
                 assert standby is not None
                 assert playbook.registry.active is not None
                 assert playbook.registry.active.version == standby.version
                 assert automatic_since_person <= 1
-            elif record.type in ("promoted", "switched"):
+            elif record.fact.type in ("promoted", "switched"):
                 automatic_since_person = 0
 
         if getattr(event, "override", None) is None:

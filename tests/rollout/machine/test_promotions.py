@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from router.rollout.facts.record import Record
 from router.rollout.machine.proposal_rules import FORWARD
 from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
 from router.rollout.model.events import (
     DeployAsked,
     DrillMoveAsked,
@@ -54,7 +54,7 @@ def test_a_promotion_waits_for_another_operator(verb: str) -> None:
     commands = playbook.tell(approve("bob", PROMOTION, four_eyes=True))
     assert types(commands) == [verb, "approved"]
     made = next(entry for entry in playbook.entries if entry.type == verb)
-    assert (made.actor, made.data["proposal"], made.data["reason"]) == ("bob", PROMOTION, "better")
+    assert (made.actor, made.fact.to_data()["proposal"], made.fact.to_data()["reason"]) == ("bob", PROMOTION, "better")
     assert playbook.states() == {"v1": "standby", "v2": "draining", "v3": "active"}
     assert proposal(playbook, PROMOTION).state == "approved"
     assert playbook.registry.automatic_left
@@ -79,7 +79,7 @@ def test_an_override_passes_and_the_question_is_withdrawn() -> None:
     playbook.tell(PROMOTE)
     override = Override("ann", "the old one leaks")
     assert types(playbook.tell(SwitchAsked("v3", "ann", "x", entry_types.PROMOTED, override))) == ["promoted"]
-    assert playbook.entries[-1].data["override"] == {"actor": "ann", "reason": "the old one leaks"}
+    assert playbook.entries[-1].fact.to_data()["override"] == {"actor": "ann", "reason": "the old one leaks"}
     assert types(playbook.tell(Ticked())) == ["withdrawn"]
 
 
@@ -129,7 +129,9 @@ def test_a_drill_is_no_change_of_the_active_version() -> None:
     """While it is away, nobody is asked about the standby that serves; what waits goes on waiting."""
     playbook = candidate()
     playbook.tell(PROMOTE)
-    playbook.record(Record(entry_types.DRILL_STARTED, "ann", {"drill": "d1", "mode": "real", "from": "v1", "to": "v2"}))
+    playbook.record(
+        Record.of(entry_types.DRILL_STARTED, "ann", {"drill": "d1", "mode": "real", "from": "v1", "to": "v2"})
+    )
     playbook.tell(DrillMoveAsked("d1", home=False))
     assert playbook.states()["v2"] == "active"
     assert playbook.tell(proposal_due("v2")) == []

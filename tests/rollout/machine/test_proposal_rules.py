@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from router.control.store.records.effective import effective_of
+from router.rollout.facts.evidence_time import in_memory
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
@@ -84,9 +85,11 @@ def test_an_approval_is_a_rollback_with_the_approver() -> None:
     assert [type(command) for command in commands].count(PublishRoute) == 1
     assert playbook.states() == {"v1": "draining", "v2": "active"}
     made = next(entry for entry in playbook.entries if entry.type == entry_types.ROLLED_BACK)
-    assert (made.actor, made.data["proposal"], made.data["automatic"], made.data["trigger"]) == ("ann", ID, False, SLOW)
-    assert made.data["evidence"] == {"requests": 3}
-    assert playbook.registry.quarantines["v1"]["incident"] == made.data["incident"]
+    members = made.fact.to_data()
+    assert (made.actor, members["proposal"], members["automatic"]) == ("ann", ID, False)
+    assert in_memory(members["trigger"], made.monotonic_ns) == SLOW
+    assert made.fact.to_data()["evidence"] == {"requests": 3}
+    assert playbook.registry.quarantines["v1"]["incident"] == made.fact.to_data()["incident"]
     result = playbook.registry.incidents[-1]
     assert (result["actor"], result["proposal"], result["trigger"], result["manual"]) == ("ann", ID, SLOW, True)
     closed = proposal(playbook)
@@ -133,7 +136,7 @@ def test_a_standby_that_is_no_better_needs_an_override(bad_probes: bool, shares:
     assert refused(playbook, approve(shares=shares)) == "standby_unfit"
     playbook.tell(approve(shares=shares, override=Override("ann", "v1 leaks")))
     assert playbook.states()["v2"] == "active"
-    assert playbook.entries[-1].data["override"] == {"actor": "ann", "reason": "v1 leaks"}
+    assert playbook.entries[-1].fact.to_data()["override"] == {"actor": "ann", "reason": "v1 leaks"}
 
 
 def test_without_a_standby_there_is_nothing_to_approve_but_to_deny() -> None:
@@ -234,9 +237,9 @@ def test_without_a_decision_the_default_rollback_is_made() -> None:
     assert types(playbook.tell(Ticked(), 100.0)) == ["proposal_expired"]
     assert types(playbook.tell(default_due(playbook))) == ["rolled_back"]
     made = playbook.entries[-1]
-    assert (made.actor, made.data["automatic"], made.data["proposal"]) == ("verdict", True, ID)
+    assert (made.actor, made.fact.to_data()["automatic"], made.fact.to_data()["proposal"]) == ("verdict", True, ID)
     assert playbook.registry.incidents[-1]["proposal"] == ID
-    assert (proposal(playbook).state, proposal(playbook).incident) == ("expired", made.data["incident"])
+    assert (proposal(playbook).state, proposal(playbook).incident) == ("expired", made.fact.to_data()["incident"])
     assert not playbook.registry.automatic_left
     assert playbook.tell(Ticked(), 1.0) == []
 

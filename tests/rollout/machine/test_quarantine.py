@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from router.errors import Refusal
+from router.rollout.facts.record import Record
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
 from router.rollout.model.events import (
     DeployAsked,
     DrillMoveAsked,
@@ -76,7 +76,7 @@ def test_a_verdict_holds() -> None:
 def test_a_drill_is_not_made() -> None:
     playbook = marked_standby()
     playbook.probe("v2", times=3)
-    playbook.record(Record(entry_types.DRILL_STARTED, "ann", DRILL))
+    playbook.record(Record.of(entry_types.DRILL_STARTED, "ann", DRILL))
     playbook.tell(DrillMoveAsked("svc-drill-1", False))
     assert (playbook.states()["v1"], playbook.machine.drill_blocked_reason) == (
         "active",
@@ -99,7 +99,7 @@ def test_an_approved_promotion_goes_there_by_an_override_alone() -> None:
     playbook.probe("v3")
     playbook.tell(SwitchAsked("v3", "ann", "promoted", entry_types.PROMOTED))
     playbook.record(
-        Record(entry_types.QUARANTINED, "bob", {"quarantine": {"v3": {"reason": "bias", "incident": None}}})
+        Record.of(entry_types.QUARANTINED, "bob", {"quarantine": {"v3": {"reason": "bias", "incident": None}}})
     )
     assert refused(playbook, approve("bob", PROMOTION)) == "version_quarantined"
     playbook.tell(approve("bob", PROMOTION, override=SURE))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+from router.rollout.facts.record import Record
 from router.rollout.machine.reconcile import Named, assumed, named_roles, recovered, versions_of
 from router.rollout.model.events import DeployAsked, SwitchAsked
 from router.rollout.model.rewrite import NO_REWRITE
@@ -15,7 +16,7 @@ V1, V2, V3 = ((name, (f"http://{name}:1",), NO_REWRITE) for name in ("v1", "v2",
 def settle(playbook: Playbook, word: Route, named: Named) -> None:
     record = recovered(playbook.registry, word, named)
     assert record is not None
-    assert json.loads(json.dumps(record.data)) == record.data
+    assert Record.of(record.fact.type, record.actor, json.loads(json.dumps(record.fact.to_data()))) == record
     playbook.record(record)
     assert (named_roles(playbook.registry), playbook.registry.generation) == (versions_of(named), word.generation)
 

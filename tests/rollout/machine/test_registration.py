@@ -90,7 +90,7 @@ def test_a_label_keeps_its_rewrite_until_the_version_is_moved() -> None:
     there = Rewrite("v3.example.com", None, "/run/key")
     playbook.tell(ev.DeployAsked("v3", ("http://v3:1",), "ann", rewrite=there))
     assert playbook.registry.targets["v3"].rewrite == there
-    assert "rewrite" in playbook.entries[-1].data["target"]
+    assert "rewrite" in playbook.entries[-1].fact.to_data()["target"]
     for other in (NO_REWRITE, Rewrite("other")):
         with pytest.raises(Refusal, match=r"v3\.example\.com") as caught:
             playbook.tell(ev.DeployAsked("v3", ("http://v3:1",), "ann", rewrite=other))
@@ -105,4 +105,4 @@ def test_a_label_keeps_its_rewrite_until_the_version_is_moved() -> None:
 def test_an_entry_without_a_rewrite_is_that_of_an_older_router() -> None:
     playbook = Playbook().seed()
     playbook.tell(ev.DeployAsked("v3", ("http://v3:1",), "ann", rewrite=NO_REWRITE))
-    assert set(playbook.entries[-1].data["target"]) == {"version", "endpoints"}
+    assert set(playbook.entries[-1].fact.to_data()["target"]) == {"version", "endpoints"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,10 +9,10 @@ from router.control.store.records.effective import effective_entries, effective_
 from router.errors import InternalError
 from router.rollout.facts import entry as facts_entry
 from router.rollout.facts.entry import Entry, route_generation
+from router.rollout.facts.record import Record
 from router.rollout.machine.registry import HISTORY_MAX, RETIRED_MAX, Registry
 from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
-from router.rollout.model.commands import Record
 from router.rollout.model.events import (
     CriterionSet,
     DeployAsked,
@@ -73,7 +74,7 @@ def test_a_record_is_folded_on_a_copy() -> None:
         FreezeAsked("ann", "hold"),
     ):
         records = [command for command in playbook.machine.handle(event, 1) if isinstance(command, Record)]
-        entries = [Entry.of(record.type, "svc", record.actor, record.data, 9.0, 9, 1, 9) for record in records]
+        entries = [Entry(record.fact, "svc", record.actor, 9.0, 9, 1, 9) for record in records]
         after = before.after(entries)
         assert before.as_dict() == state, type(event).__name__
         assert after.as_dict() != state
@@ -84,9 +85,7 @@ def test_a_record_is_folded_on_a_copy() -> None:
 
 def test_a_registry_is_built_from_own_entries_and_boots() -> None:
     playbook = Playbook().seed()
-    other = [
-        Entry.of(e.type, "other", e.actor, e.data, e.at, e.monotonic_ns, e.boot, e.seq) for e in playbook.entries[1:]
-    ]
+    other = [replace(e, service="other") for e in playbook.entries[1:]]
     assert rebuild("svc", [*playbook.entries, *other]).as_dict() == playbook.registry.as_dict()
 
 
@@ -98,7 +97,7 @@ def test_a_change_that_was_overtaken_before_its_store_never_became_true() -> Non
     playbook.machine.reserve(BOOT + 1)
     playbook.tell(RollbackAsked("bad", "ann"))
     rolled_back = playbook.entries[-1]
-    assert (rolled_back.data["generation"], rolled_back.data["base"]) == (BOOT + 2, BOOT)
+    assert (rolled_back.fact.to_data()["generation"], rolled_back.fact.to_data()["base"]) == (BOOT + 2, BOOT)
     assert rebuild("svc", effective_of("svc", [*entries, lost, rolled_back])).as_dict() == playbook.registry.as_dict()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from router.errors import Refusal
 from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import Record
 from router.rollout.machine.replay import rebuild
 from router.rollout.model.commands import PublishRoute
 from router.rollout.model.events import (
@@ -56,7 +57,7 @@ def test_it_comes_back_as_it_was() -> None:
     assert playbook.registry.as_dict()["quarantines"] == before
     assert playbook.registry.temporary_releases == {}
     assert playbook.entries[-1].type == "quarantine_returned"
-    assert playbook.entries[-1].data["reason"].endswith("it was quarantined because: wrong scores")
+    assert playbook.entries[-1].fact.to_data()["reason"].endswith("it was quarantined because: wrong scores")
     assert playbook.tell(Ticked(), after_s=1) == [], "once"
     assert rebuild("svc", playbook.entries).as_dict() == playbook.registry.as_dict()
 
@@ -88,7 +89,9 @@ def test_a_quarantined_active_version_serves_on_and_is_no_standby() -> None:
     playbook.tell(SwitchAsked("v2", "bob", "x"))
     assert playbook.registry.missing_standby() == "v1 is quarantined: wrong scores"
     assert refused(playbook, RollbackAsked("bad", "bob")) == "version_quarantined"
-    assert playbook.verdict()[0].type == "no_better_target"  # type: ignore[union-attr]
+    [blocked, *_] = playbook.verdict()
+    assert isinstance(blocked, Record)
+    assert blocked.fact.type == "no_better_target"
 
 
 def test_a_new_boot_counts_on_from_the_wall_clock() -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from router.rollout.facts.entry import Entry, route_generation
-from router.rollout.model import entry as entry_types
+from router.rollout.facts.router_itself import Abandoned, Booted
+from router.rollout.facts.versions import VersionFact
 
 
 def effective_entries(entries: Sequence[Entry], stored: int | None = None) -> list[Entry]:
@@ -21,12 +22,13 @@ def effective_entries(entries: Sequence[Entry], stored: int | None = None) -> li
     3. an entry with a newer generation than `stored`, the generation in shared memory, if shared memory outlived control: its
        route never reached shared memory.
     """
-    abandoned = {entry.data["abandons"] for entry in entries if entry.type == entry_types.ABANDONED}
+    abandoned = {entry.fact.abandons for entry in entries if isinstance(entry.fact, Abandoned)}
     result: list[Entry] = []
     # The newest generation in `result`: few entries overtake others, and a search at each entry would take n² steps.
     newest = 0
     for entry in entries:
-        if (base := entry.data.get("base")) is not None and base < newest:
+        base = entry.fact.base if isinstance(entry.fact, VersionFact) else None
+        if base is not None and base < newest:
             result, newest = [known for known in result if (route_generation(known) or 0) <= base], base
         if entry.seq == 0 or entry.seq not in abandoned:
             result.append(entry)
@@ -47,5 +49,5 @@ def uncommitted_entries(service: str, entries: Sequence[Entry], stored: int) -> 
 def effective_of(service: str, entries: Sequence[Entry], stored: int | None = None) -> list[Entry]:
     """Return the effective entries of `service` among those of all, with the `boot` entries, which change every service."""
     return effective_entries(
-        [entry for entry in entries if entry.type == entry_types.BOOT or entry.service == service], stored
+        [entry for entry in entries if isinstance(entry.fact, Booted) or entry.service == service], stored
     )
