@@ -90,7 +90,7 @@ class Control:
         journal_state = recovery.read_journal_state(self._state_dir, self._segment, self._args.journal_from)
         alarms = Alarms()
         fail_point = FailPoint(self._settings.fail_point)
-        journal = open_journal(journal_state, alarms, fail_point)
+        journal = open_journal(journal_state, self._segment, alarms, fail_point)
         kept = self._args.certificates_fd
         files = {} if kept is None else kept_files.decode(settings_memory.read(kept))
         probes = functools.partial(Probes, kept=files)

@@ -108,8 +108,11 @@ class Core:
     entries: list[Entry]
 
 
-def open_journal(journal_state: JournalState, alarms: Alarms, fail_point: FailPoint) -> Journal:
-    """Return the journal that goes on from `journal_state`, and raises the alarms about the disk."""
+def open_journal(journal_state: JournalState, segment: Segment, alarms: Alarms, fail_point: FailPoint) -> Journal:
+    """Return the journal that goes on from `journal_state`, and raises the alarms about the disk.
+
+    While another router is taken over, the file keeps its schema: that router reads it again if this one fails.
+    """
     last_seq = journal_state.entries[-1].seq if journal_state.entries else 0
     return Journal(
         journal_state.database,
@@ -119,6 +122,7 @@ def open_journal(journal_state: JournalState, alarms: Alarms, fail_point: FailPo
         alarms.reporter("journal_mark_unwritable", "{}; a start would not see that the journal's end is missing"),
         InDoubtAlarm(alarms).changed,
         generation=journal_rows.highest_generation(journal_state.entries),
+        may_raise=lambda: not segment.words[at.H_TAKING_OVER],
     )
 
 

@@ -190,7 +190,7 @@ class ControlHarness:
         journal_state = replace(journal_state, database=self.disk)  # type: ignore[arg-type]  # it has the same methods
         alarms, fail_point = HarnessAlarms(), HarnessFailPoint()
         self.alarms, self.fail_point = alarms, fail_point
-        self.journal = open_journal(journal_state, alarms, fail_point)
+        self.journal = open_journal(journal_state, self.segment, alarms, fail_point)
         self.workers.listen()
         deps = CoreDeps(
             *(args, self.segment, self.settings, alarms, fail_point, journal_state, self.journal, FakeProbes),

@@ -56,7 +56,8 @@ RESOLVED_MAX: Final = 20
 class Journal:
     """The open journal. `database` comes verified from journal_opening.py.
 
-    `generation` is the highest that its entries publish.
+    `generation` is the highest that its entries publish. A file of an earlier schema is raised with the first record that is
+    written while `may_raise` is true; it is called on the writer's thread.
 
     The callbacks run on the event loop. `on_error` gets the reason when the disk refuses a write, and None when it works again;
     `on_mark_error` the same for the mark. `on_change` gets a change when it becomes in doubt, and when it is resolved.
@@ -72,6 +73,7 @@ class Journal:
         on_change: Callable[[InDoubtChange], None] = lambda doubt: None,
         *,
         generation: int = 0,
+        may_raise: Callable[[], bool] = lambda: True,
     ) -> None:
         self.on_error = on_error
         self.on_mark_error = on_mark_error
@@ -96,7 +98,7 @@ class Journal:
         """The idempotency keys of the records that this start has found (journal_rows.py, `keyed`)."""
         marked = mark.MarkFile(_mark_path(database), on_loop(self._loop, self._mark_changed))
         self._writer = JournalWriter(
-            database, last_seq, fail_point, marked, found, self._disk_changed, self, generation
+            database, last_seq, fail_point, marked, found, self._disk_changed, self, generation, may_raise
         )
 
     # -- on the event loop

@@ -74,7 +74,6 @@ def _verified(path: Path) -> tuple[sqlite3.Connection, list[Entry]]:
         entries = journal_rows.verified(database)
         if found is not None:
             _refuse_incomplete(found, entries, journal_rows.checksums(database, 1, found.seq))
-        journal_rows.raise_schema(database)
         return database, entries
     except BaseException:  # raised again; only the descriptor must not stay open
         _close_without_checkpoint(database, path)
@@ -192,7 +191,7 @@ def begun_anew(
     try:
         journal_rows.prepare(database, path)
         database.execute("BEGIN IMMEDIATE")
-        database.executemany(journal_rows.INSERT, found)
+        journal_rows.insert(database, found)
         database.execute("COMMIT")
         # The old mark goes last: until then a start without --journal-from is refused, because rows that it names are missing.
         set_aside(path.with_name(mark.FILE), at_s)

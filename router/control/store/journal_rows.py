@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -32,7 +32,8 @@ _BUSY_TIMEOUT_S: Final = 1.0
 _MEMBERS: Final = "seq, at, monotonic_ns, boot, service, type, actor, data, crc"
 _COLUMNS: Final = f"{_MEMBERS}, position, key, request"
 _COLUMNS_OF_SCHEMA: Final = {1: f"{_MEMBERS}, NULL, NULL, NULL", SCHEMA_VERSION: _COLUMNS}
-INSERT: Final = f"INSERT INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_MEMBERS: Final = f"INSERT INTO entries ({_MEMBERS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT: Final = f"INSERT INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADDED: Final = ("position INTEGER", "key TEXT", "request TEXT")
 """The columns that schema 2 has added; null in rows of schema 1."""
 _KEYS_INDEX: Final = "CREATE INDEX entries_by_key ON entries (seq) WHERE key IS NOT NULL"
@@ -57,6 +58,7 @@ PRAGMA user_version = {SCHEMA_VERSION};
 """
 
 
+_CRC: Final = _COLUMNS.split(", ").index("crc")
 _POSITION: Final = _COLUMNS.split(", ").index("position")
 
 
@@ -103,7 +105,7 @@ def row(seq: int, entry: Entry, position: int | None = None, key: RequestKey | N
 
 def _crc(values: tuple[Any, ...]) -> int:
     """Return the checksum over all members but itself. What schema 2 has added counts in rows that have it."""
-    members, added = values[:8], values[9:]
+    members, added = values[:_CRC], values[_CRC + 1 :]
     return zlib.crc32(orjson.dumps([*members] if added == (None, None, None) else [*members, *added]))
 
 
@@ -141,8 +143,9 @@ def select(database: sqlite3.Connection, wanted: Selection) -> list[Entry]:
             conditions.append(condition)
             values.append(value)
     order = "DESC" if wanted.newest else "ASC"
+    columns = _COLUMNS_OF_SCHEMA[schema_of(database)]
     found = database.execute(
-        f"SELECT {_COLUMNS} FROM entries WHERE {' AND '.join(conditions)} ORDER BY seq {order} LIMIT ?",
+        f"SELECT {columns} FROM entries WHERE {' AND '.join(conditions)} ORDER BY seq {order} LIMIT ?",
         [*values, wanted.limit],
     )
     entries = [entry_of(row_values) for row_values in found]
@@ -171,7 +174,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def prepare(database: sqlite3.Connection, path: Path) -> None:
     """Give a new file its schema; raise StartError for one that a newer release wrote."""
-    found = _schema_of(database)
+    found = schema_of(database)
     if found > SCHEMA_VERSION:
         raise StartError(
             StartCode.JOURNAL_NEWER,
@@ -185,19 +188,21 @@ def prepare(database: sqlite3.Connection, path: Path) -> None:
         database.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
 
 
-def raise_schema(database: sqlite3.Connection) -> None:
-    """Bring a verified file to this release's schema, in one transaction. Its rows stay as they are."""
-    if _schema_of(database) == SCHEMA_VERSION:
+def insert(database: sqlite3.Connection, rows: Sequence[JournalRow]) -> None:
+    """Insert rows, within a transaction of the caller. The first row with a position raises the file to this release's schema."""
+    if rows and rows[0].position is None:
+        database.executemany(_INSERT_MEMBERS, [row[: _CRC + 1] for row in rows])
         return
-    database.execute("BEGIN IMMEDIATE")
-    for column in _ADDED:
-        database.execute(f"ALTER TABLE entries ADD COLUMN {column}")
-    database.execute(_KEYS_INDEX)
-    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    database.execute("COMMIT")
+    if schema_of(database) != SCHEMA_VERSION:
+        for column in _ADDED:
+            database.execute(f"ALTER TABLE entries ADD COLUMN {column}")
+        database.execute(_KEYS_INDEX)
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    database.executemany(_INSERT, rows)
 
 
-def _schema_of(database: sqlite3.Connection) -> int:
+def schema_of(database: sqlite3.Connection) -> int:
+    """Return the schema of a file; 0 for a new one."""
     (found,) = database.execute("PRAGMA user_version").fetchone()
     return int(found)
 
@@ -207,7 +212,7 @@ def verified(database: sqlite3.Connection) -> list[Entry]:
     problems = [line for (line,) in database.execute("PRAGMA quick_check(3)") if line != "ok"]
     if problems:
         raise Corrupt("; ".join(problems))
-    columns = _COLUMNS_OF_SCHEMA[_schema_of(database)]
+    columns = _COLUMNS_OF_SCHEMA[schema_of(database)]
     entries: list[Entry] = []
     position, within = 0, False  # of the row before: its record, and whether more rows may follow in it
     for values in database.execute(f"SELECT {columns} FROM entries ORDER BY seq"):
@@ -227,8 +232,12 @@ def verified(database: sqlite3.Connection) -> list[Entry]:
 
 def last_position(database: sqlite3.Connection) -> int:
     """Return the position of the last record; 0 without one."""
-    found = database.execute("SELECT position, seq FROM entries ORDER BY seq DESC LIMIT 1").fetchone()
-    return 0 if found is None else int(found[1] if found[0] is None else found[0])
+    columns = _COLUMNS_OF_SCHEMA[schema_of(database)]
+    found = database.execute(f"SELECT {columns} FROM entries ORDER BY seq DESC LIMIT 1").fetchone()
+    if found is None:
+        return 0
+    last = JournalRow(*found)
+    return last.seq if last.position is None else last.position
 
 
 def keyed(database: sqlite3.Connection, after_s: float, count: int) -> dict[int, RequestKey]:
@@ -236,6 +245,8 @@ def keyed(database: sqlite3.Connection, after_s: float, count: int) -> dict[int,
 
     At most `count`, written after `after_s` (wall seconds).
     """
+    if schema_of(database) < SCHEMA_VERSION:
+        return {}
     found = database.execute(
         "SELECT seq, key, request FROM entries WHERE key IS NOT NULL AND at > ? ORDER BY seq DESC LIMIT ?",
         (after_s, count),
@@ -272,7 +283,7 @@ def readable(path: Path) -> list[JournalRow]:
         except sqlite3.Error:
             continue
         try:
-            columns = _COLUMNS_OF_SCHEMA.get(_schema_of(database), _COLUMNS)
+            columns = _COLUMNS_OF_SCHEMA.get(schema_of(database), _COLUMNS)
             for values in database.execute(f"SELECT {columns} FROM entries NOT INDEXED ORDER BY seq {order}"):
                 try:
                     entry_of(values)

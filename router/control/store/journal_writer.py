@@ -74,6 +74,7 @@ class JournalWriter:
         on_error: Callable[[str | None], None],
         listener: InDoubtListener,
         generation: int,
+        may_raise: Callable[[], bool],
     ) -> None:
         self.backlog: deque[Batch] = deque()
         self._database = database
@@ -89,6 +90,8 @@ class JournalWriter:
         self._in_doubt: list[InDoubtChange] = list(found.doubts) if found else []
         self._crc = self._first = 0
         self._generation = generation
+        self._raised = journal_rows.schema_of(database) == journal_rows.SCHEMA_VERSION
+        self._may_raise = may_raise
         self._pause_s = RETRY_MIN_S
         self._unchecked = 0
         self._checkpoint_after = 1
@@ -252,7 +255,10 @@ class JournalWriter:
         self._keep_mark()
 
     def _rows(self, batches: Sequence[Batch]) -> list[JournalRow]:
-        """Return the next rows: a record for each batch."""
+        """Return the next rows: a record for each batch; a record for each row while the file has to keep schema 1."""
+        entries = [entry for batch in batches for entry in batch.entries]
+        if not (self._raised or self._may_raise()):
+            return [journal_rows.row(seq, entry) for seq, entry in enumerate(entries, self._last_seq + 1)]
         rows: list[JournalRow] = []
         for position, batch in enumerate(batches, self._last_position + 1):
             for key, entry in zip((batch.key, *([None] * len(batch.entries))), batch.entries, strict=False):
@@ -276,8 +282,9 @@ class JournalWriter:
                 self._report(failure.why)
             return failure
         self._unchecked += 1
-        self._last_seq, self._last_position = rows[-1].seq, rows[-1].position or 0
-        self._crc = rows[-1].crc
+        last = rows[-1]
+        self._raised = last.position is not None
+        self._last_seq, self._crc, self._last_position = last.seq, last.crc, last.position or last.seq
         self._first = self._first or rows[0].crc
         entries = [entry for batch in batches for entry in batch.entries]
         self._generation = max([self._generation, *(route_generation(entry) or 0 for entry in entries)])
@@ -289,7 +296,7 @@ class JournalWriter:
         committing = False
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany(journal_rows.INSERT, rows)
+            journal_rows.insert(self._database, rows)
             if not hand_over():
                 self._roll_back()
                 return Failure("", whole=False)

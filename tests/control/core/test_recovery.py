@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from router.rollout.model.route import Flag, Route, first_generation
 from router.rollout.outcome import Outcome
 from router.runtime import clock
 from router.runtime.exit_codes import exit_code
+from router.shm import layout as at
 from router.shm.segment import Segment
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
+from tests.control.store.test_records import schema_of
+from tests.stored.state import FOLDER
 from tests.texts import golden
 
 
@@ -66,6 +70,21 @@ async def test_a_cold_start_goes_on_with_the_last_journalled_route_in_a_new_boot
         "v1",
         "v2",
     ]
+    await control.end()
+
+
+async def test_a_journal_keeps_its_format_until_the_old_router_is_taken_over(machine: Machine) -> None:
+    for path in (FOLDER / "commit_9cf72a2").glob("journal.*"):
+        shutil.copy(path, machine.folder)
+    service = {"active": {"version": "v1", "endpoints": ["http://127.0.0.1:1"]}}
+    machine.segment.words[at.H_TAKING_OVER] = 1
+    control = await machine.start(**service)
+    await control.until_idle()
+    assert (await control.journal.entries(newest=True, limit=1))[0].boot == control.segment.words[at.H_BOOT]
+    assert schema_of(machine.folder) == 1
+    machine.segment.words[at.H_TAKING_OVER] = 0
+    await control.operations.freeze(service="svc", actor="ann")
+    assert schema_of(machine.folder) == 2
     await control.end()
 
 
