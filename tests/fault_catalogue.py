@@ -29,7 +29,7 @@ SMUGGLED: Final = "proxy/test_smuggling.py::test_refused"
 BROKEN: Final = "proxy/test_hostile.py::test_broken"
 KILLS: Final = "end_to_end/test_kills.py::"
 FAULTS: Final = "end_to_end/test_faults.py::"
-JOURNAL: Final = "control/store/test_journal.py::"
+JOURNAL: Final = "control/store/test_journal_file.py::"
 MACHINE: Final = "rollout/machine/test_machine.py::"
 TUNNEL: Final = "proxy/engine/test_tunnel.py::"
 

@@ -48,7 +48,7 @@ from router.control.quality.addon import QualityAddon
 from router.control.quality.validators_addon import ValidatorsAddon
 from router.control.store import journal_rows
 from router.control.store.batch import JournalUnavailable
-from router.control.store.journal import Journal
+from router.control.store.journal_file import JournalFile
 from router.control.store.records.earlier_changes import EarlierChange, earlier_changes
 from router.control.store.records.effective import effective_of
 from router.control.versions import routes as version_routes
@@ -85,7 +85,7 @@ class CoreDeps:
     alarms: Alarms
     fail_point: FailPoint
     journal_state: JournalState
-    journal: Journal
+    journal: JournalFile
     probes: Callable[..., Probes] = Probes
     """Tests replace it."""
     places: Mapping[str, Place] = field(default_factory=dict)
@@ -108,13 +108,13 @@ class Core:
     entries: list[Entry]
 
 
-def open_journal(journal_state: JournalState, segment: Segment, alarms: Alarms, fail_point: FailPoint) -> Journal:
+def open_journal(journal_state: JournalState, segment: Segment, alarms: Alarms, fail_point: FailPoint) -> JournalFile:
     """Return the journal that goes on from `journal_state`, and raises the alarms about the disk.
 
     While another router is taken over, the file keeps its schema: that router reads it again if this one fails.
     """
     last_seq = journal_state.entries[-1].seq if journal_state.entries else 0
-    return Journal(
+    return JournalFile(
         journal_state.database,
         last_seq,
         fail_point,
@@ -161,7 +161,7 @@ def _earlier(deps: CoreDeps, stored: Mapping[str, int]) -> dict[str, EarlierChan
     return earlier_changes(keys, sorted(effective, key=lambda entry: entry.seq), clock.wall_s())
 
 
-async def _begin_boot(segment: Segment, past: JournalState, journal: Journal) -> list[Entry]:
+async def _begin_boot(segment: Segment, past: JournalState, journal: JournalFile) -> list[Entry]:
     """Journal the boot counter before anything else: with it, no generation is ever issued twice."""
     if past.warm:
         return []

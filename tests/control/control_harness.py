@@ -15,7 +15,7 @@ from router.control.core.loop import ControlLoop
 from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
 from router.control.monitors.alarms import Alarms
-from router.control.store.journal import Journal
+from router.control.store.journal_file import JournalFile
 from router.control.views.queries import Queries
 from router.control.wiring import Core, CoreDeps, build_core, open_journal
 from router.errors import StartError
@@ -154,7 +154,7 @@ class ControlHarness:
         self.workers = workers
         self.folder = folder
         self.core: Core
-        self.journal: Journal
+        self.journal: JournalFile
         self.disk: Disk
         self.fail_point: HarnessFailPoint
         self.alarms: HarnessAlarms

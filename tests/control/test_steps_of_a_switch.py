@@ -40,7 +40,7 @@ PROMOTION: Final = [
     "rollout.machine.machine Machine.handle",
     "rollout.machine.registry Registry.known",
     # An operator's change is journalled before it is in effect: on the journal's thread, with the mark around the commit.
-    "control.store.journal Journal.append",
+    "control.store.journal_file JournalFile.append",
     "control.store.journal_writer JournalWriter.put",
     "control.store.journal_rows row",
     "control.store.mark MarkFile.write",
@@ -70,7 +70,7 @@ PROMOTION: Final = [
     "control.monitors.switch_stats SwitchStats.record",
     "control.core.executor CommandExecutor.perform",
     "rollout.machine.registry Registry.after",
-    "control.store.journal Journal.submit",
+    "control.store.journal_file JournalFile.submit",
     "control.store.journal_writer JournalWriter.put",
     "control.monitors.broadcast Broadcast.publish",
     "control.core.loop ControlLoop.entry_applied",

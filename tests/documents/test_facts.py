@@ -9,7 +9,7 @@ import pytest
 
 from router.control.admin import attempts, json_text
 from router.control.monitors.overload import WINDOW_S
-from router.control.store.journal import APPEND_TIMEOUT_S
+from router.control.store.journal_file import APPEND_TIMEOUT_S
 from router.control.store.mark import SYNC_AFTER_S
 from router.proxy.accept import reserve
 from router.proxy.engine.failover import Failover, OtherVersion

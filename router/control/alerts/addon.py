@@ -30,7 +30,7 @@ from router.control.alerts.webhooks import UnreadableAlert
 from router.control.bulkhead import Bulkhead, BulkheadFull
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
-from router.control.store.journal import APPEND_TIMEOUT_S
+from router.control.store.journal_file import APPEND_TIMEOUT_S
 from router.control.token_bucket import TokenBucket
 from router.control.views.metric_table import counter, gauge
 from router.errors.codes import RefusalCode

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from router.control.alerts.answers import AlertReceipt
-from router.control.store.journal import APPEND_TIMEOUT_S, JournalUnavailable
+from router.control.store.journal_file import APPEND_TIMEOUT_S, JournalUnavailable
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 

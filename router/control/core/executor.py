@@ -29,7 +29,7 @@ from router.control.monitors.broadcast import Broadcast
 from router.control.placement.held_slots import HeldSlots
 from router.control.placement.slot_counters import SlotCounters
 from router.control.store.header_files import HeaderFiles
-from router.control.store.journal import APPEND_TIMEOUT_S, Journal
+from router.control.store.journal_file import APPEND_TIMEOUT_S, JournalFile
 from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
@@ -75,7 +75,7 @@ class ExecutorDeps:
 
     segment: Segment
     worker_stats: WorkerStats
-    journal: Journal
+    journal: JournalFile
     workers: Workers
     alarms: Alarms
     broadcast: Broadcast

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from router.control.core.executor import CommandExecutor
 from router.control.monitors.alarms import Alarms
 from router.control.store.in_doubt import COMPLETED, STRUCK_OUT, InDoubtChange
-from router.control.store.journal import Journal
+from router.control.store.journal_file import JournalFile
 from router.control.store.records.effective import effective_entries, uncommitted_entries
 from router.rollout.facts.entry import Entry
 from router.rollout.facts.record import Record
@@ -58,7 +58,7 @@ def outcome(change: InDoubtChange, entries: Sequence[Entry], checksum: int | Non
 
 
 def decide_all(
-    journal: Journal, entries: Sequence[Entry], executors: Mapping[str, CommandExecutor], stored: Mapping[str, int]
+    journal: JournalFile, entries: Sequence[Entry], executors: Mapping[str, CommandExecutor], stored: Mapping[str, int]
 ) -> None:
     """Decide each change that the previous control has left in doubt, and journal the decision."""
     for change in journal.left_in_doubt:

@@ -21,7 +21,7 @@ from router.control.monitors.certificates import CertificateMonitor
 from router.control.monitors.overload import OverloadMonitor
 from router.control.monitors.switch_stats import SwitchStats
 from router.control.store.header_files import HeaderFiles
-from router.control.store.journal import Journal
+from router.control.store.journal_file import JournalFile
 from router.names.resolver import Resolver
 from router.rollout.facts.drills import DrillSwitched
 from router.rollout.facts.entry import Entry, route_generation
@@ -77,7 +77,7 @@ class ControlLoop:
         segment: Segment,
         worker_stats: WorkerStats,
         workers: Workers,
-        journal: Journal,
+        journal: JournalFile,
         alarms: Alarms,
         probes: Callable[[Settings, Tasks, Callable[[ev.ProbeCompleted], None]], Probes] = Probes,
     ) -> None:

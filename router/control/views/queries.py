@@ -13,7 +13,7 @@ from router.control.core.executor import described
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.control.monitors import overload
-from router.control.store.journal import Journal
+from router.control.store.journal_file import JournalFile
 from router.control.views import catalogue, rows, status, verbs
 from router.control.views.headline import HeadlineDocument, headline
 from router.control.views.situation import situation
@@ -27,7 +27,7 @@ from router.shm import layout as at
 class Queries:
     """Reads all services of this router; changes nothing."""
 
-    def __init__(self, control_loop: ControlLoop, journal: Journal, origin: str) -> None:
+    def __init__(self, control_loop: ControlLoop, journal: JournalFile, origin: str) -> None:
         self.control_loop = control_loop
         self._journal = journal
         self._origin = origin

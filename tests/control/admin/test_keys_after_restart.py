@@ -14,7 +14,7 @@ from router.control.admin import app
 from router.control.proposals import routes as proposal_routes
 from router.control.proposals.addon import ProposalsAddon
 from router.control.proposals.links import ProposalLinks
-from router.control.store.journal import Journal
+from router.control.store.journal_file import JournalFile
 from router.control.versions import routes as version_routes
 from router.errors import Refusal
 from router.rollout.model.events import RollbackAsked
@@ -138,9 +138,9 @@ async def test_a_key_without_a_change_is_free_after_a_restart(machine: Machine) 
 
 
 async def test_a_change_that_was_overtaken_frees_its_key(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Journal.append
+    real = JournalFile.append
 
-    async def overtaken(self: Journal, *entries: Any, **how: Any) -> list[int]:
+    async def overtaken(self: JournalFile, *entries: Any, **how: Any) -> list[int]:
         numbers = await real(self, *entries, **how)
         if how.get("key") is not None:
             executor = client.control.service_controller.executor
@@ -148,7 +148,7 @@ async def test_a_change_that_was_overtaken_frees_its_key(machine: Machine, monke
         return numbers
 
     async with life(machine) as client:
-        monkeypatch.setattr(Journal, "append", overtaken)
+        monkeypatch.setattr(JournalFile, "append", overtaken)
         status, refused, _ = await client.send(*SWITCH)
         assert (status, refused["code"]) == (409, "lost_race")
         monkeypatch.undo()

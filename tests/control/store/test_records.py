@@ -17,14 +17,14 @@ import orjson
 import pytest
 
 from router.control.store import journal_rows, mark
-from router.control.store.journal import Journal
+from router.control.store.journal_file import JournalFile
 from router.control.store.journal_opening import begun_anew, opened, renumbered
 from router.control.store.journal_rows import FILE, JournalRow, export, imported, readable, row
 from router.control.store.records.request_key import RequestKey
 from router.errors import StartError
 from router.rollout.facts.entry import Entry
 from router.runtime.failpoint import FailPoint
-from tests.control.store.test_journal import entry, journal
+from tests.control.store.test_journal_file import entry, journal
 from tests.stored.state import FOLDER
 from tests.waiting import until
 
@@ -149,7 +149,7 @@ async def test_a_journal_of_schema_1_is_raised_and_goes_on(tmp_path: Path, name:
     database, entries = opened(tmp_path, 0.0)
     assert entries == before
     assert schema_of(tmp_path) == 1, "the first record raises it"
-    kept = Journal(database, len(entries), FailPoint())
+    kept = JournalFile(database, len(entries), FailPoint())
     await kept.append(entry(), entry(), key=KEY)
     assert schema_of(tmp_path) == 2
     assert (await kept.entries(after=len(before) - 1))[0] == before[-1]
@@ -174,7 +174,7 @@ def test_a_damaged_journal_of_schema_1_is_not_raised(tmp_path: Path) -> None:
 async def test_while_it_may_not_be_raised_an_earlier_release_can_read_it(tmp_path: Path, name: str) -> None:
     before, may_raise = old(name, tmp_path), False
     database, _ = opened(tmp_path, 0.0)
-    kept = Journal(database, len(before), FailPoint(), may_raise=lambda: may_raise)
+    kept = JournalFile(database, len(before), FailPoint(), may_raise=lambda: may_raise)
     await kept.append(entry("boot", boot=9), entry("imported"))
     assert schema_of(tmp_path) == 1
     with closing(sqlite3.connect(tmp_path / FILE)) as reader:
@@ -196,7 +196,7 @@ DYING = """
 import asyncio, os, signal, sqlite3, sys
 from pathlib import Path
 from router.control.store import journal_rows
-from router.control.store.journal import Journal
+from router.control.store.journal_file import JournalFile
 from router.control.store.journal_opening import opened
 from router.rollout.model.entry import Entry
 from router.runtime.failpoint import FailPoint
@@ -220,7 +220,7 @@ journal_rows.connect = traced
 
 async def main():
     database, entries = opened(Path(sys.argv[1]), 0.0)
-    journal = Journal(database, len(entries), FailPoint())
+    journal = JournalFile(database, len(entries), FailPoint())
     await journal.append(Entry("of_the_kill", "svc", "ann", {}, 1.0, 1, 1))
     await journal.close()
 
@@ -297,7 +297,7 @@ async def test_the_copy_of_a_damaged_journal_has_its_records(tmp_path: Path, nam
     assert [found.entry() for found in readable(tmp_path / FILE)] == before
     (tmp_path / mark.FILE).unlink(missing_ok=True)
     database, entries = opened(tmp_path, 0.0)
-    kept = Journal(database, len(entries), FailPoint())
+    kept = JournalFile(database, len(entries), FailPoint())
     await kept.append(entry(), key=KEY)
     await kept.close()
     last = readable(tmp_path / FILE)[-1]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from router.control.store import journal_rows, journal_writer, mark
-from router.control.store.journal import Journal
+from router.control.store.journal_file import JournalFile
 from router.control.store.journal_opening import begun_anew, opened
 from router.control.store.journal_rows import FILE
 from router.control.store.set_aside import set_aside
@@ -35,10 +35,10 @@ def entry(number: int) -> Entry:
 
 
 @asynccontextmanager
-async def journal(folder: Path) -> AsyncIterator[Journal]:
+async def journal(folder: Path) -> AsyncIterator[JournalFile]:
     database, entries = opened(folder, 0.0)
     generation = journal_rows.highest_generation(entries)
-    made = Journal(database, entries[-1].seq if entries else 0, FailPoint(), generation=generation)
+    made = JournalFile(database, entries[-1].seq if entries else 0, FailPoint(), generation=generation)
     yield made
     await made.close()
 
@@ -196,7 +196,7 @@ async def test_a_restored_backup_is_refused_with_the_command_that_accepts_it(tmp
     database, entries, begun = begun_anew(tmp_path, copy, 0.0, lambda found: found)
     assert (begun, [found.seq for found in entries]) == (True, [1])
     assert (tmp_path / "journal.corrupt-19700101T000000.000000Z.mark").exists()
-    made = Journal(database, 1, FailPoint())
+    made = JournalFile(database, 1, FailPoint())
     assert await made.append(replace(entry(3), fact=Frozen(reason="x"))) == [2]
     await made.close()
     assert count(tmp_path) == 2
@@ -255,7 +255,7 @@ async def test_a_history_that_went_another_way_is_refused(tmp_path: Path) -> Non
 DYING = """
 import asyncio, sys
 from pathlib import Path
-from router.control.store.journal import Journal
+from router.control.store.journal_file import JournalFile
 from router.control.store.journal_opening import opened
 from router.runtime.failpoint import FailPoint
 from router.rollout.facts.automation import Frozen
@@ -263,7 +263,7 @@ from router.rollout.facts.entry import Entry
 
 async def main():
     database, entries = opened(Path(sys.argv[1]), 0.0)
-    journal = Journal(database, len(entries), FailPoint(sys.argv[2]))
+    journal = JournalFile(database, len(entries), FailPoint(sys.argv[2]))
     while True:
         entry = Entry.of("switched", "svc", "ann", {"to": "v", "reason": "x" * 900}, 1.0, 1, 1)
         for number in await journal.append(entry, entry):

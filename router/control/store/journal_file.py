@@ -1,4 +1,4 @@
-"""The journal: append-only entries in one SQLite file (WAL, `synchronous=FULL`), written by one thread (journal_writer.py).
+"""The file of the journal: append-only entries in SQLite (WAL, `synchronous=FULL`), written by one thread (journal_writer.py).
 
 When `append` returns, its entries are on the disk: the commit is an fsync of the WAL. `submit` returns at once; its entries are
 written in their order and retried with back-off until the disk takes them. The entries of one call are one record, which is on
@@ -38,7 +38,7 @@ from router.rollout.facts.entry import Entry
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
 
-__all__ = ["APPEND_TIMEOUT_S", "BACKLOG_MAX", "Journal", "JournalUnavailable"]
+__all__ = ["APPEND_TIMEOUT_S", "BACKLOG_MAX", "JournalFile", "JournalUnavailable"]
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ RESOLVED_MAX: Final = 20
 """Changes that were in doubt and are resolved, as `status` shows them."""
 
 
-class Journal:
-    """The open journal. `database` comes verified from journal_opening.py.
+class JournalFile:
+    """The open file. `database` comes verified from journal_opening.py.
 
     `generation` is the highest that its entries publish. A file of an earlier schema is raised with the first record that is
     written while `may_raise` is true; it is called on the writer's thread.

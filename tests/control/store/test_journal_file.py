@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from router.control.store.journal import Journal, JournalUnavailable
+from router.control.store.journal_file import JournalFile, JournalUnavailable
 from router.control.store.journal_opening import begun_anew, corrupt, opened
 from router.control.store.journal_rows import FILE, SCHEMA_VERSION, export, row
 from router.errors import Refusal, StartError
@@ -38,10 +38,10 @@ class Errors(list[str | None]):
 
 
 @asynccontextmanager
-async def journal(folder: Path) -> AsyncIterator[tuple[Journal, list[Entry], Errors]]:
+async def journal(folder: Path) -> AsyncIterator[tuple[JournalFile, list[Entry], Errors]]:
     database, entries = opened(folder, 0.0)
     errors = Errors()
-    made = Journal(database, entries[-1].seq if entries else 0, FailPoint(), errors.append)
+    made = JournalFile(database, entries[-1].seq if entries else 0, FailPoint(), errors.append)
     yield made, entries, errors
     await made.close()
 
@@ -110,7 +110,7 @@ async def test_a_read_only_file_refuses_people(tmp_path: Path) -> None:
         f"{(tmp_path / FILE).as_uri()}?mode=ro", uri=True, check_same_thread=False, isolation_level=None
     )
     errors: list[str | None] = []
-    read_only = Journal(database, 1, FailPoint(), errors.append)
+    read_only = JournalFile(database, 1, FailPoint(), errors.append)
     with pytest.raises(JournalUnavailable, match="readonly"):
         await read_only.append(entry())
     assert read_only.submit(entry("rolled_back"))
@@ -121,7 +121,7 @@ async def test_a_read_only_file_refuses_people(tmp_path: Path) -> None:
 FULL = """
 import asyncio, resource, sys
 from pathlib import Path
-from router.control.store.journal import Journal, JournalUnavailable
+from router.control.store.journal_file import JournalFile, JournalUnavailable
 from router.control.store.journal_opening import opened
 from router.runtime.failpoint import FailPoint
 from router.rollout.facts.entry import Entry
@@ -129,7 +129,7 @@ from router.rollout.facts.entry import Entry
 async def main():
     database, entries = opened(Path(sys.argv[1]), 0.0)
     troubles = []
-    journal = Journal(database, 0, FailPoint(), troubles.append)
+    journal = JournalFile(database, 0, FailPoint(), troubles.append)
     entry = Entry.of("promoted", "svc", "ann", {"reason": "x" * 9000}, 1.0, 1, 1)
     await journal.append(entry)
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
@@ -273,7 +273,7 @@ async def test_the_same_start_again_goes_on_with_the_journal_that_it_began(tmp_p
     export([row(7, entry())], copy)
     database, entries, begun = begun_anew(tmp_path, copy, 0.0, lambda found: found)
     assert (begun, [found.seq for found in entries]) == (True, [1])
-    kept = Journal(database, 1, FailPoint())
+    kept = JournalFile(database, 1, FailPoint())
     await kept.append(entry("imported", service="", copy=str(copy)))
     await kept.close()
     database, entries, begun = begun_anew(tmp_path, copy, 0.0, lambda found: found)
