@@ -51,6 +51,7 @@ from router.control.store.batch import JournalUnavailable
 from router.control.store.journal_file import JournalFile
 from router.control.store.records.earlier_changes import EarlierChange, earlier_changes
 from router.control.store.records.effective import effective_of
+from router.control.store.records.local_journal import LocalJournal
 from router.control.versions import routes as version_routes
 from router.control.versions.addon import VersionsAddon
 from router.control.versions.mlflow_addon import MlflowAddon
@@ -181,7 +182,7 @@ async def _add_services(
     executor_deps = ExecutorDeps(
         deps.segment,
         control_loop.worker_stats,
-        deps.journal,
+        LocalJournal(deps.journal),
         control_loop.workers,
         deps.alarms,
         control_loop.broadcast,
@@ -190,7 +191,7 @@ async def _add_services(
         control_loop.header_files,
         control_loop.entry_applied,
     )
-    service_set = ServiceSet(control_loop, executor_deps)
+    service_set = ServiceSet(control_loop, executor_deps, deps.journal)
     for name, service in found.items():
         place = deps.place(name)
         if warm and not RouteCell(deps.segment, place.number).word():

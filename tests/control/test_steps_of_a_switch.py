@@ -40,6 +40,8 @@ PROMOTION: Final = [
     "rollout.machine.machine Machine.handle",
     "rollout.machine.registry Registry.known",
     # An operator's change is journalled before it is in effect: on the journal's thread, with the mark around the commit.
+    "control.store.records.local_journal LocalJournal.append",
+    "rollout.machine.registry Registry.after",
     "control.store.journal_file JournalFile.append",
     "control.store.journal_writer JournalWriter.put",
     "control.store.journal_rows row",
@@ -69,6 +71,7 @@ PROMOTION: Final = [
     # Every worker has confirmed. That is an entry of its own, and the operator is answered.
     "control.monitors.switch_stats SwitchStats.record",
     "control.core.executor CommandExecutor.perform",
+    "control.store.records.local_journal LocalJournal.urgent",
     "rollout.machine.registry Registry.after",
     "control.store.journal_file JournalFile.submit",
     "control.store.journal_writer JournalWriter.put",

@@ -1,13 +1,12 @@
 """Carries out the commands of one service's state machine in an order that survives a crash.
 
-    an operator's change:  preconditions → machine → journal (fsync) → machine again → apply
-    an automatic change:   machine → apply → journal
+    an operator's change:  preconditions → machine → journal.append (durable, machine again, apply)
+    an automatic change:   machine → journal.urgent (apply, durable)
 
 `apply` is the same for each record: fold → effects (placement/effects.py) → fill, store, cut → wake workers. A record is folded
-on a copy first, so one that the fold refuses is neither journalled nor applied.
-
-An operator is answered only after the entry is on the disk. An automatic rollback never waits for the disk: until its entry
-is written, the entry lies in shared memory (`PendingEntry`), where it outlives this process.
+on a copy first, so one that the fold refuses is neither journalled nor applied. The journal decides the order
+(store/records/local_journal.py): an operator is answered only after the record is on the disk, and an automatic rollback never
+waits for the disk.
 
 Why: docs/decisions.md#store-and-journal-two-orders.
 """
@@ -17,7 +16,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -29,14 +29,15 @@ from router.control.monitors.broadcast import Broadcast
 from router.control.placement.held_slots import HeldSlots
 from router.control.placement.slot_counters import SlotCounters
 from router.control.store.header_files import HeaderFiles
-from router.control.store.journal_file import APPEND_TIMEOUT_S, JournalFile
+from router.control.store.records.journal import APPEND_TIMEOUT_S, Journal, JournalRecord
 from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.facts.entry import Entry, route_generation
+from router.rollout.facts.fact import Scope
 from router.rollout.facts.record import Command, Record
 from router.rollout.facts.switches import SwitchFact
-from router.rollout.facts.versions import Deployed, VersionFact
+from router.rollout.facts.versions import Deployed
 from router.rollout.incidents.timeline_text import describe
 from router.rollout.machine.machine import Machine
 from router.rollout.model.commands import CheckStandby, ClearAlarm, CutSlot, FillSlot, PublishRoute, RaiseAlarm
@@ -75,7 +76,7 @@ class ExecutorDeps:
 
     segment: Segment
     worker_stats: WorkerStats
-    journal: JournalFile
+    journal: Journal
     workers: Workers
     alarms: Alarms
     broadcast: Broadcast
@@ -128,6 +129,7 @@ class CommandExecutor:
         self.index = index
         self.since_ns = since_ns
         self.machine = machine
+        machine.count_by(deps.journal.generation_step)
         self.registry = machine.registry
         self.cell = RouteCell(deps.segment, index)
         self.counters = SlotCounters(deps.segment, deps.worker_stats, index)
@@ -176,43 +178,30 @@ class CommandExecutor:
             decided_ns = clock.now_ns()
             commands = self.machine.handle(event, decided_ns)
             if not commands:
-                self._refuse_in_doubt()
+                self._deps.journal.refuse_in_doubt(self.name)
                 return Change(None, decided_ns, None)
             if self.registry.generation != before:
                 raise self._lost_race(event, clock.now_ns() - decided_ns)
             entries = self._entries(commands, decided_ns)
             self._refuse_slots_busy(entries, decided_ns)
-            self.registry.after(entries)
             if dry_run:
+                self.refuse_illegal(entries)
                 return Change(entries[0], decided_ns, None)
             self._reserve(entries)
-            numbers = await self._deps.journal.append(*entries, key=key)
-            entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
-            try:
-                self._refuse_overtaken(event, commands, before, decided_ns)
-            except Refusal:
-                await self._deps.journal.strike_out(entries)  # the answer is that nothing was changed
-                raise
-            stored_ns = self._apply(entries, decided_ns)
+            applied = await self._deps.journal.append(
+                *(self, JournalRecord(tuple(entries), decided_ns)),
+                key=key,
+                refuse_overtaken=partial(self._refuse_overtaken, event, commands, before, decided_ns),
+            )
             self._signal(commands)
-            self._announce(entries)
-            return Change(entries[0], decided_ns, stored_ns)
+            self._announce(applied.entries)
+            return Change(applied.entries[0], decided_ns, applied.stored_ns)
 
     def _refuse_while_taking_over(self) -> None:
         """Raise Refusal during a take-over: the old workers still claim by the old route, and cannot confirm."""
         if self._deps.segment.words[at.H_TAKING_OVER]:
             detail = "this router is taking over from another one; nothing was changed, try again in a second"
             raise Refusal(RefusalCode.TAKING_OVER, detail)
-
-    def _refuse_in_doubt(self) -> None:
-        """Raise Refusal if a change is in doubt. The state is as requested, but the next start may change it."""
-        doubt = next((doubt for doubt in self._deps.journal.in_doubt if doubt.service == self.name), None)
-        if doubt is not None:
-            detail = (
-                f"the state is as requested, but change {doubt.seq} ({doubt.type}) of {self.name} is in doubt, and may take "
-                "effect with the next start: repeat the request once it is decided, as status shows; nothing was changed"
-            )
-            raise Refusal(RefusalCode.CHANGE_IN_DOUBT, detail, facts={"seq": doubt.seq})
 
     def refuse_stale(self, preconditions: Preconditions) -> None:
         """Raise Refusal if a precondition does not hold."""
@@ -279,12 +268,10 @@ class CommandExecutor:
         """
         now_ns = clock.now_ns()
         entries = [item if isinstance(item, Entry) else self._entry(item, now_ns) for item in records]
-        self.registry.after(entries)
-        numbers = await self._deps.journal.append(*entries, timeout_s=timeout_s)
-        entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
-        self._apply(entries, now_ns, publish=publish)
-        self._announce(entries)
-        return entries
+        record = JournalRecord(tuple(entries), now_ns, publish)
+        applied = await self._deps.journal.append(self, record, timeout_s=timeout_s)
+        self._announce(applied.entries)
+        return list(applied.entries)
 
     # -- automation
     def perform(
@@ -303,27 +290,26 @@ class CommandExecutor:
         if self._closed:  # a task that began before the service was removed
             return Change(None, decided_ns, None)
         entries = self._entries(commands, now_ns)
+        if not entries:
+            self._signal(commands)
+            return Change(None, decided_ns, None)
         self._reserve(entries)
-        stored_ns = self._apply(entries, decided_ns, pending=True, publish=publish) if entries else None
-        self._signal(commands)
-        kept = not entries or self._submitted(entries, on_disk)
-        self._announce(entries)
-        return Change(entries[0] if entries else None, decided_ns, stored_ns, kept)
-
-    def _submitted(self, entries: list[Entry], on_disk: Callable[[int], None]) -> bool:
-        """Queue entries for the disk; return False, with an alarm, if the queue is full."""
         generations = {route_generation(entry) or 0 for entry in entries}
-        self.unjournalled |= generations
 
-        def written(numbers: Sequence[int]) -> None:
+        def durable(numbers: Sequence[int]) -> None:
             self.unjournalled -= generations
             for seq in numbers:
                 on_disk(seq)
 
-        if self._deps.journal.submit(*entries, on_done=written):
-            return True
-        self._deps.alarms.up("journal_overflow", f"{entries[0].type} of {self.name} is not kept", self.name)
-        return False
+        own = all(entry.fact.SCOPE is Scope.ROUTER for entry in entries)
+        write = self._deps.journal.note if own else self._deps.journal.urgent
+        applied = write(self, JournalRecord(tuple(entries), decided_ns, publish), durable)
+        self.unjournalled |= generations
+        self._signal(commands)
+        if not applied.kept:
+            self._deps.alarms.up("journal_overflow", f"{entries[0].type} of {self.name} is not kept", self.name)
+        self._announce(applied.entries)
+        return Change(applied.entries[0], decided_ns, applied.stored_ns, applied.kept)
 
     # -- the steps of both
     def _entries(self, commands: list[Command], now_ns: int) -> list[Entry]:
@@ -331,34 +317,38 @@ class CommandExecutor:
 
     def _entry(self, record: Record, now_ns: int) -> Entry:
         # Through JSON and back: the entry that is applied now equals, to the bit, the entry that a restart will read.
-        fact = record.fact
-        if isinstance(fact, VersionFact) and fact.publishes and fact.base is None:
-            fact = replace(fact, base=self.registry.generation)
-        data = orjson.dumps(fact.to_data())
-        return Entry.of_json(fact.type, self.name, record.actor, data, clock.wall_s(), now_ns, self._deps.boot)
+        data = orjson.dumps(record.fact.to_data())
+        return Entry.of_json(record.fact.type, self.name, record.actor, data, clock.wall_s(), now_ns, self._deps.boot)
 
     def _reserve(self, entries: list[Entry]) -> None:
         self.machine.reserve(*(route_generation(entry) or 0 for entry in entries))
 
-    def _apply(
-        self, entries: list[Entry], decided_ns: int, *, pending: bool = False, publish: bool = True
-    ) -> int | None:
-        """Apply the entries of one record; return when its route was stored, None if it has none.
+    # -- following the journal
+    @property
+    def generation(self) -> int:
+        """The generation of the present route."""
+        return self.registry.generation
 
-        `pending`: the journal gets them later; until then shared memory keeps the entry of the route.
+    def refuse_illegal(self, entries: Sequence[Entry]) -> None:
+        """Raise InternalError if the fold refuses the entries now; change nothing."""
+        self.registry.after(entries)
+
+    def apply(self, record: JournalRecord, before_effects: Callable[[], None] = lambda: None) -> int | None:
+        """Fold a record, then carry out its effects; return when its route was stored, None without one.
+
+        `before_effects` is called between the two. Raise InternalError, with nothing changed, if the fold refuses the record.
         """
         before = self.registry.targets
-        self.registry.become(self.registry.after(entries))
-        for entry in entries:
-            if (generation := route_generation(entry)) is not None:
+        self.registry.become(self.registry.after(record.entries))
+        for entry in record.entries:
+            if route_generation(entry) is not None:
                 self._last_published = entry
-                if pending:  # shared memory outlives this process
-                    self.pending_entry.write(generation, orjson.dumps(entry.as_dict()))
-        if not publish:
+        before_effects()
+        if not record.publish:
             return None
-        return self._carry_out(effects(before, self.registry, entries, self.held.table), decided_ns)
+        return self._carry_out(effects(before, self.registry, record.entries, self.held.table), record.decided_ns)
 
-    def _announce(self, entries: list[Entry]) -> None:
+    def _announce(self, entries: Sequence[Entry]) -> None:
         """Log and broadcast entries. After the store: a blocked log must not delay a rollback."""
         for entry in entries:
             data = entry.fact.to_data()

@@ -15,6 +15,7 @@ from router.control.core import recovery
 from router.control.core.executor import CommandExecutor, ExecutorDeps
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController, limits
+from router.control.store.journal_file import JournalFile
 from router.control.store.records.effective import effective_of
 from router.errors import InternalError, StartError
 from router.errors.codes import StartCode
@@ -39,9 +40,10 @@ class FoundService:
 
 
 class ServiceSet:
-    """The services of one control. `deps` are those of every executor."""
+    """The services of one control. `deps` are those of every executor; `file` is that of the journal."""
 
-    def __init__(self, control_loop: ControlLoop, deps: ExecutorDeps) -> None:
+    def __init__(self, control_loop: ControlLoop, deps: ExecutorDeps, file: JournalFile) -> None:
+        self._file = file
         self._control_loop = control_loop
         self._deps = deps
         self._ring = SampleRing(deps.segment)
@@ -105,7 +107,7 @@ class ServiceSet:
         control_loop.compare_settings()
 
     async def _find(self, name: str) -> FoundService:
-        entries = await self._deps.journal.of_service(name)
+        entries = await self._file.of_service(name)
         try:
             # In a thread: a long journal takes seconds, and the other services are judged meanwhile.
             return FoundService(await asyncio.to_thread(lambda: rebuild(name, effective_of(name, entries))), entries)

@@ -2,8 +2,7 @@
 
 When `append` returns, its entries are on the disk: the commit is an fsync of the WAL. `submit` returns at once; its entries are
 written in their order and retried with back-off until the disk takes them. The entries of one call are one record, which is on
-the disk whole or not at all. On the event loop only `append`, `strike_out` and
-`entries` wait for the disk, each with a timeout.
+the disk whole or not at all. On the event loop only `append`, `strike_out` and `entries` wait for the disk, each with a timeout.
 
 Every row has a CRC over all its members, and rows are numbered without gaps. Every start verifies both, after SQLite's own
 quick check, and verifies that the journal reaches to the row that its mark names (mark.py). A WAL tail that is cut and was never
@@ -31,6 +30,7 @@ from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
 from router.control.store.journal_rows import Selection
 from router.control.store.journal_writer import JournalWriter
 from router.control.store.records.earlier_changes import KEPT_S, KEYS_MAX
+from router.control.store.records.journal import APPEND_TIMEOUT_S
 from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
@@ -44,7 +44,6 @@ log = logging.getLogger(__name__)
 
 BACKLOG_MAX: Final = 10_000
 """Submitted entries that wait for the disk; further ones are refused with an alarm."""
-APPEND_TIMEOUT_S: Final = 5.0
 HANGS_AFTER_S: Final = APPEND_TIMEOUT_S - 0.1
 """Less than APPEND_TIMEOUT_S, so that the alarm is raised before the first caller gets its 503."""
 _PAGE: Final = 1000
@@ -188,6 +187,11 @@ class JournalFile:
 
         self._writer.put(Batch(entries, on_loop(self._loop, written)))
         return True
+
+    @property
+    def position(self) -> int:
+        """Return the number of the newest record on the disk."""
+        return self._writer.last_position
 
     @property
     def waiting(self) -> int:

@@ -79,7 +79,7 @@ class JournalWriter:
         self.backlog: deque[Batch] = deque()
         self._database = database
         self._last_seq = last_seq
-        self._last_position = journal_rows.last_position(database)
+        self.last_position = journal_rows.last_position(database)
         self._fail_point = fail_point
         self._mark = mark
         self._found = found
@@ -260,7 +260,7 @@ class JournalWriter:
         if not (self._raised or self._may_raise()):
             return [journal_rows.row(seq, entry) for seq, entry in enumerate(entries, self._last_seq + 1)]
         rows: list[JournalRow] = []
-        for position, batch in enumerate(batches, self._last_position + 1):
+        for position, batch in enumerate(batches, self.last_position + 1):
             for key, entry in zip((batch.key, *([None] * len(batch.entries))), batch.entries, strict=False):
                 rows.append(journal_rows.row(self._last_seq + len(rows) + 1, entry, position, key))
         return rows
@@ -284,7 +284,7 @@ class JournalWriter:
         self._unchecked += 1
         last = rows[-1]
         self._raised = last.position is not None
-        self._last_seq, self._crc, self._last_position = last.seq, last.crc, last.position or last.seq
+        self._last_seq, self._crc, self.last_position = last.seq, last.crc, last.position or last.seq
         self._first = self._first or rows[0].crc
         entries = [entry for batch in batches for entry in batch.entries]
         self._generation = max([self._generation, *(route_generation(entry) or 0 for entry in entries)])

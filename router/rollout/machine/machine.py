@@ -96,6 +96,7 @@ class Machine:
         self.limits = limits
         self.streaks = ProbeStreaks()
         self.issued = registry.generation
+        self._generation_step = 1
         self._promotion_check: Callable[[], PromotionCheck] = PromotionCheck
         self.blocked_reason: str | None = None
         """Why an automatic rollback that is due is blocked; None if none is due."""
@@ -123,6 +124,10 @@ class Machine:
     def reconfigure(self, limits: RolloutLimits) -> None:
         """Apply other limits."""
         self.limits = limits
+
+    def count_by(self, step: int) -> None:
+        """Let each record count the generation up by `step` (model/route.py); 1 without this call."""
+        self._generation_step = step
 
     def reserve(self, *generations: int) -> None:
         """Count generations as issued: no generation is issued twice, even if its route is never stored."""
@@ -240,7 +245,7 @@ class Machine:
         return [self._move(replace(fact, **(members or {})), actor, standby, move)]
 
     def _next(self) -> int:
-        return successor(max(self.issued, self.registry.generation))
+        return successor(max(self.issued, self.registry.generation), self._generation_step)
 
     # -- proposals
     def _decided(self, event: ev.ProposalDecided, now_ns: int) -> list[Command]:

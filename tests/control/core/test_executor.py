@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from router.control.core.executor import CommandExecutor, described
-from router.errors import Refusal
+from router.errors import InternalError, Refusal
 from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import Record
 from router.rollout.model.events import RollbackAsked, SwitchAsked, VerdictReached
+from router.runtime import clock
 from router.runtime.failpoint import FailPoint
 from router.shm import layout as at
 from tests.control.control_harness import ControlHarness
@@ -94,3 +96,33 @@ def test_an_entry_as_people_see_it() -> None:
         "data": {"boot": 1},
         "text": golden("entry.boot"),
     }
+
+
+def first_of_no_service(data: dict[str, object]) -> Record:
+    return Record.of("switched", "ann", {"to": "v9", "from": "v1", "reason": "x", **data})
+
+
+async def test_a_record_that_the_fold_refuses_is_neither_journalled_nor_applied(control: ControlHarness) -> None:
+    """The machine never makes one; if it did, shared memory, registry and disk would stay as they are."""
+    executor = control.service_controller.executor
+    illegal = first_of_no_service({"generation": executor.registry.generation + 1, "states": {"v9": "active"}})
+    before = executor.registry.as_dict(), executor.cell.word(), executor.held.table, control.journal.position
+    with pytest.raises(InternalError):
+        await executor.append_and_apply(illegal)
+    with pytest.raises(InternalError):
+        executor.perform([illegal], clock.now_ns())
+    await control.until_idle()
+    found = executor.registry.as_dict(), executor.cell.word(), executor.held.table, control.journal.position
+    assert found == before
+    assert executor.pending_entry.read() is None
+
+
+async def test_the_generation_counts_up_by_the_step_of_the_journal(control: ControlHarness) -> None:
+    executor = control.service_controller.executor
+    executor.machine.count_by(256)
+    before = executor.registry.generation
+    await control.operations.switch(service="svc", to="v2", actor="ann")
+    assert executor.registry.generation == before - before % 256 + 256
+    word = executor.cell.read()
+    assert word is not None
+    assert word.generation == executor.registry.generation

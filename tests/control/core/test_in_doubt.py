@@ -15,8 +15,9 @@ import pytest
 from router.control.acceptance.addon import AcceptanceAddon
 from router.control.core.executor import CommandExecutor
 from router.control.store import mark
-from router.control.store.journal_file import APPEND_TIMEOUT_S, JournalFile, JournalUnavailable
+from router.control.store.journal_file import APPEND_TIMEOUT_S, JournalUnavailable
 from router.control.store.journal_rows import FILE
+from router.control.store.records.local_journal import LocalJournal
 from router.errors import Refusal
 from router.rollout.facts.record import Record
 from router.rollout.model import entry as entry_types
@@ -88,7 +89,7 @@ KINDS: dict[str, Do] = {
 def impatient() -> Iterator[None]:
     """Nobody waits for the disk for longer than a moment."""
     with pytest.MonkeyPatch.context() as patched:
-        for method in (JournalFile.append, CommandExecutor.append_and_apply):
+        for method in (LocalJournal.append, CommandExecutor.append_and_apply):
             assert method.__kwdefaults__ is not None
             patched.setitem(method.__kwdefaults__, "timeout_s", 0.2)
         yield

@@ -182,13 +182,16 @@ async def test_while_it_may_not_be_raised_an_earlier_release_can_read_it(tmp_pat
     for *members, crc in stored:
         assert crc == zlib.crc32(orjson.dumps(members)), "by the rule of schema 1"
     assert [values[0] for values in stored] == list(range(1, len(before) + 3))
-    assert (await kept.entries(after=len(before)))[0].data == {"boot": 9}
+    assert (await kept.entries(after=len(before)))[0].fact.to_data() == {"boot": 9}
     may_raise = True
     await kept.append(entry(), entry(), key=KEY)
+    may_raise = False
+    await kept.append(entry())
     await kept.close()
     assert schema_of(tmp_path) == 2
+    assert places(tmp_path)[-1] == (len(before) + 4, None, None), "it stays raised"
     first = len(before) + 3  # each row of schema 1 counts as a record
-    assert places(tmp_path)[-3:] == [(None, None, None), (first, KEY.key, KEY.request), (first, None, None)]
+    assert places(tmp_path)[-4:-1] == [(None, None, None), (first, KEY.key, KEY.request), (first, None, None)]
     opened(tmp_path, 0.0)[0].close()
 
 
@@ -198,7 +201,7 @@ from pathlib import Path
 from router.control.store import journal_rows
 from router.control.store.journal_file import JournalFile
 from router.control.store.journal_opening import opened
-from router.rollout.model.entry import Entry
+from router.rollout.facts.entry import Entry
 from router.runtime.failpoint import FailPoint
 
 left = int(sys.argv[2])
@@ -221,7 +224,7 @@ journal_rows.connect = traced
 async def main():
     database, entries = opened(Path(sys.argv[1]), 0.0)
     journal = JournalFile(database, len(entries), FailPoint())
-    await journal.append(Entry("of_the_kill", "svc", "ann", {}, 1.0, 1, 1))
+    await journal.append(Entry.of("of_the_kill", "svc", "ann", {}, 1.0, 1, 1))
     await journal.close()
 
 asyncio.run(main())
