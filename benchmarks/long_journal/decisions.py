@@ -200,22 +200,22 @@ class Decisions(Switches):
     def _notes(self) -> None:
         active = self._one("active")
         version = active.name if active else "v1"
+        update = {"version": version, "token": f"rolled_back {len(self.lines)}", "model": "fraud"}
         notes: list[tuple[str, str, dict[str, Any]]] = [
             ("no_better_target", "verdict", {"active": version, "obstacles": ["there is no standby"], "trigger": None}),
             ("settings_changed", "operator", {"version": len(self.lines)}),
             ("inputs_learned", "control", {"reference": {"fields": {}, "requests": 500}}),
             ("inputs_forgotten", "ann", {"reason": "other inputs"}),
             ("input_drift", "control", {"state": "over", "version": version}),
-            ("mlflow_told", "control", {"model": "fraud", "tags": {}, "alias": "moved", "of": 1}),
-            (
-                "mlflow_given_up",
-                "control",
-                {"model": "fraud", "reason": "it answered 404", "after_s": 86_400.0, "of": 1},
-            ),
+            ("mlflow_told", "control", {**update, "tags": {}, "alias": "moved"}),
+            ("mlflow_given_up", "control", {**update, "reason": "it answered 404", "after_s": 86_400.0}),
             ("cases_checked", "control", {"version": version, "cases": 6, "passed": 6, "failed": 0, "failing": []}),
             ("cases_added", "ann", {"added": ["202b1cce1280"], "dropped": [], "known": []}),
             ("cases_removed", "control", {"count": 1, "why": "expired"}),
-            ("doubt_decided", "control", {"seq": len(self.lines), "kept": True}),
+            (
+                *("doubt_decided", "control"),
+                {"change": len(self.lines), "type": "frozen", "by": "ann", "outcome": "completed"},
+            ),
             ("service_removed", "operator", {}),
             ("service_added", "operator", {}),
         ]
