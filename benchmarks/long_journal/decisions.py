@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.long_journal.history import SECOND_NS, WAITING
+from benchmarks.long_journal.history import WAITING
 from benchmarks.long_journal.switches import Switches
 
 
@@ -58,7 +58,9 @@ class Decisions(Switches):
         if (version := self._one("active")) is None:
             return
         kind = "baseline" if version.accepted else "accepted"
-        baseline = {"requests": 500 + len(self.lines), "rate": 0.01, "faults": 5.0, "lower": 0.0, "upper": 0.02}
+        baseline: dict[str, Any] = {"requests": 500 + len(self.lines), "rate": 0.01, "faults": 5.0}
+        baseline |= {"lower": 0.0, "upper": 0.02, "first_byte": {}, "first_useful": {}, "duration": {}, "abandoned": {}}
+        baseline["work"] = {}
         self._emit(kind, "control", version=version.name, baseline=baseline)
         version.accepted = True
 
@@ -122,11 +124,7 @@ class Decisions(Switches):
         if about is None or active is None or self._drill is not None:
             return
         item = {"cause": self._pick(["latency", "business:Churn"]), "alert": None, "impact": {"requests": 3}}
-        item["trigger"] = {
-            "kind": "latency",
-            "reason": "half of them are late",
-            "evidence_since_ns": self._ns - SECOND_NS,
-        }
+        item["trigger"] = self._trigger("latency", "", "half of them are late", 1.0)
         known = next((p for p in self._proposals.values() if (p["kind"], p["version"]) == (kind, about.name)), None)
         if known is not None:
             if kind == "rollback":
@@ -200,16 +198,24 @@ class Decisions(Switches):
     def _notes(self) -> None:
         active = self._one("active")
         version = active.name if active else "v1"
+        reference: dict[str, Any] = {
+            "version": version,
+            "samples": 500,
+            "asked": [],
+            "shapes": {},
+            "usual_rejected": 0.0,
+        }
+        checked = {"version": version, "incarnation": active.incarnation if active else 1, "revision": "6-4f29bc5a"}
         update = {"version": version, "token": f"rolled_back {len(self.lines)}", "model": "fraud"}
         notes: list[tuple[str, str, dict[str, Any]]] = [
             ("no_better_target", "verdict", {"active": version, "obstacles": ["there is no standby"], "trigger": None}),
             ("settings_changed", "operator", {"version": len(self.lines)}),
-            ("inputs_learned", "control", {"reference": {"fields": {}, "requests": 500}}),
+            ("inputs_learned", "control", {"reference": reference}),
             ("inputs_forgotten", "ann", {"reason": "other inputs"}),
             ("input_drift", "control", {"state": "over", "version": version}),
             ("mlflow_told", "control", {**update, "tags": {}, "alias": "moved"}),
             ("mlflow_given_up", "control", {**update, "reason": "it answered 404", "after_s": 86_400.0}),
-            ("cases_checked", "control", {"version": version, "cases": 6, "passed": 6, "failed": 0, "failing": []}),
+            ("cases_checked", "control", {**checked, "cases": 6, "passed": 6, "failed": 0, "failing": []}),
             ("cases_added", "ann", {"added": ["202b1cce1280"], "dropped": [], "known": []}),
             ("cases_removed", "control", {"count": 1, "why": "expired"}),
             (

@@ -110,3 +110,14 @@ class History:
     def _target(self, version: Version, **more: Any) -> dict[str, Any]:
         placed = {"version": version.name, "endpoints": list(version.endpoints)}
         return {**placed, "slot": version.slot, "incarnation": version.incarnation, **more}
+
+    def _trigger(self, kind: str, detail: str, reason: str, since_s: float) -> dict[str, Any]:
+        """Return the result of a trigger whose evidence began `since_s` ago."""
+        figures = {"value": 1.0, "limit": 0.9, "baseline": None, "samples": 40, "window_s": 2.5}
+        times = {
+            "sustained_s": 1.1,
+            "sustained_needed_s": 1.0,
+            "evidence_since_ns": self._ns - int(since_s * SECOND_NS),
+        }
+        told = {"kind": kind, "detail": detail, "reason": reason, "state": "fail", "failing": True}
+        return {**told, **figures, **times, "action": "rollback", "distance": "acts now"}

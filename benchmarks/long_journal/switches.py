@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.long_journal.history import ROLES, SECOND_NS, WAITING, History, Version
+from benchmarks.long_journal.history import ROLES, WAITING, History, Version
 
 
 class Switches(History):
@@ -110,8 +110,7 @@ class Switches(History):
         away = automatic and proposal is None and self._chance(0.4)
         incident = f"{self._service}-{self._boot}-{(self._generation + 1) & 0xFFFFFF}"
         reason = "10 of 10 requests failed"
-        trigger = {"kind": "hard_failure", "detail": "errors", "reason": reason, "state": "fail", "value": 1.0}
-        trigger["evidence_since_ns"] = max(0, self._ns - 3 * SECOND_NS)
+        trigger = self._trigger("hard_failure", "errors", reason, 3.0)
         evidence = {"requests": 40, "errors": {"server_error": 40}, "rescued": 4, "seconds": 2.3}
         data: dict[str, Any] = {"from": left.name, "to": standby.name, "reason": reason, "incident": incident}
         data |= {"automatic": automatic, "unreachable": away, "trigger": trigger if automatic else None}
