@@ -7,6 +7,7 @@ what an old journal means. The fold of a stored journal is kept as it is. Of a l
 2,500th entry.
 
 Left out is what a router knows only of itself: slots and their incarnations, and monotonic times, which mean nothing elsewhere.
+Left out, too, are members of a version that commit had not: `drained` and `deployment`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from typing import Any, Final
 
 from benchmarks.long_journal.long_journal import LongJournal
 from router.control.store.journal_rows import verified
+from router.control.store.records.effective import effective_entries, effective_of
+from router.rollout.facts.entry import Entry
 from router.rollout.incidents.timeline_text import describe
 from router.rollout.machine.registry import Registry
-from router.rollout.machine.replay import effective_entries, rebuild
+from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 from tests.stored.state import FOLDER
 
 FOLDS: Final = FOLDER / "folds"
@@ -33,6 +35,7 @@ LONG_ENTRIES: Final = 10_000
 STEP: Final = 2_500
 """Entries of a long journal between two digests."""
 _LOCAL: Final = frozenset(("slot", "incarnation", "incarnations", "roleless_generation", "evidence_since_s"))
+_LATER: Final = frozenset(("drained", "deployment"))
 Document = dict[str, Any]
 
 
@@ -42,7 +45,7 @@ def shared(value: Any) -> Any:
         return {
             name: [until[:2] for until in member.values()] if name == "muted" else shared(member)
             for name, member in value.items()
-            if name not in _LOCAL and not name.endswith("_ns")
+            if name not in _LOCAL | _LATER and not name.endswith("_ns")
         }
     return [shared(member) for member in value] if isinstance(value, list | tuple) else value
 
@@ -61,7 +64,7 @@ def long_entries(seed: int, count: int = LONG_ENTRIES) -> list[Entry]:
     """Return the entries of a generated journal of the service `default`."""
     lines = LongJournal(seed).write(count)
     return [
-        Entry(line.type, line.service, line.actor, line.data, line.at, line.monotonic_ns, line.boot, line.seq)
+        Entry.of(line.type, line.service, line.actor, line.data, line.at, line.monotonic_ns, line.boot, line.seq)
         for line in lines
     ]
 
@@ -69,7 +72,7 @@ def long_entries(seed: int, count: int = LONG_ENTRIES) -> list[Entry]:
 def fold(entries: list[Entry]) -> Document:
     """Return the registry of each service, and how each entry is told."""
     services = sorted({entry.service for entry in entries if entry.service})
-    registries = {service: shared(rebuild(service, entries).as_dict()) for service in services}
+    registries = {service: shared(rebuild(service, effective_of(service, entries)).as_dict()) for service in services}
     texts = [describe(entry).text for entry in entries]
     plain: Document = json.loads(json.dumps({"registries": registries, "texts": texts}))
     return plain

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
+from router.rollout.facts.entry import Entry
 from router.rollout.model import entry as entry_types
-from router.rollout.model.entry import Entry
 
 SLOTS = 7
 
@@ -33,34 +32,27 @@ class _Slots:
         return slot, self.incarnations[slot]
 
 
-def in_that_form(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the entries as that commit wrote them; those that are in that form already stay as they are."""
+def members(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    """Return the members of the entries as that commit wrote them."""
     slots = _Slots()
-    return [replace(entry, data=_with_slots(slots, entry)) for entry in entries]
+    return [entry.as_dict() | {"data": _with_slots(slots, entry)} for entry in entries]
+
+
+def in_that_form(entries: Iterable[Entry]) -> list[Entry]:
+    """Return the entries as they are read from a journal that that commit wrote."""
+    return [Entry.of(**known) for known in members(entries)]
 
 
 def _with_slots(slots: _Slots, entry: Entry) -> dict[str, Any]:
-    data = dict(entry.data)
+    data = entry.fact.to_data()
     states = data.get("states", {})
-    if (placed := data.get("target")) is not None and "slot" not in placed:
+    if (placed := data.get("target")) is not None:
         version = placed["version"]
         comes_in = states.get(version) in ("verifying", "active", "standby")
         slot, incarnation = slots.of(version) if comes_in or version in slots.held else (None, 0)
         data["target"] = {**placed, "slot": slot, "incarnation": incarnation}
-    if entry.type == entry_types.DRAINED and "freed" not in data:
-        data["freed"] = list(states)
+    if entry.type == entry_types.DRAINED:
+        data["freed"] = [data.pop("version")]
     for version in [*data.get("freed", ()), *(name for name, state in states.items() if state == "retired")]:
         slots.held.pop(version, None)
     return data
-
-
-def without_slots(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the entries without slots, incarnations and what was freed."""
-    found = []
-    for entry in entries:
-        data = {name: member for name, member in entry.data.items() if name != "freed"}
-        if "target" in data:
-            kept = {name: member for name, member in data["target"].items() if name not in ("slot", "incarnation")}
-            data["target"] = kept
-        found.append(replace(entry, data=data))
-    return found

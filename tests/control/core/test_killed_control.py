@@ -17,15 +17,17 @@ from typing import Any, Final
 
 import pytest
 
+from router.control.store.records.effective import effective_of
 from router.errors import Refusal
+from router.rollout.facts.switches import SwitchFact
 from router.rollout.machine.replay import rebuild
-from router.rollout.model.entry import SWITCHES
 from router.rollout.model.events import VerdictReached
 from router.rollout.model.route import NO_SLOT
 from router.rollout.model.target import ROLES, State
 from router.runtime.failpoint import FailPoint
 from router.shm.segment import Segment
 from tests.control.control_harness import ControlHarness, FakeWorkers, HarnessFailPoint, new_segment, settings
+from tests.rollout.machine.test_stored_folds import differences
 from tests.rollout.playbook import AWAY, TRIGGER
 from tests.waiting import until
 
@@ -156,8 +158,9 @@ ACTS_BY_NAME: Final = {
 
 def held(control: ControlHarness) -> dict[str, int]:
     """Return the slot of each version that holds one."""
-    holders = control.service_controller.registry.holders()
-    return {target.version: target.slot for target in holders if target.slot is not None}
+    table = control.service_controller.executor.held.table
+    assert control.service_controller.executor.held.slots.read_table() == table, "control and memory differ"
+    return {version: place.slot for version, place in table.held.items()}
 
 
 def agree(control: ControlHarness) -> None:
@@ -173,7 +176,7 @@ def agree(control: ControlHarness) -> None:
         if target is not None:
             assert slots[target.version] == slot, f"{role}: {slot} in the route, {slots}"
     for version, slot in slots.items():
-        content = executor.slots.read(slot)
+        content = executor.held.slots.read(slot)
         assert content is not None
         endpoints = registry.targets[version].endpoints
         assert (content.version, content.endpoints) == (version, endpoints), f"slot {slot} of {version} has {content}"
@@ -203,9 +206,9 @@ async def journalled(control: ControlHarness, acknowledged: list[str]) -> None:
     await control.until_idle()
     registry = control.service_controller.registry
     entries = await control.journal.entries(0, 1_000_000)
-    state = rebuild("svc", entries, registry.generation).as_dict()
-    assert state == registry.as_dict()
-    known = {entry.data["generation"]: entry.data["to"] for entry in entries if entry.type in SWITCHES}
+    state = rebuild("svc", effective_of("svc", entries, registry.generation)).as_dict()
+    assert differences(registry.as_dict(), state) == []
+    known = {entry.fact.generation: entry.fact.to for entry in entries if isinstance(entry.fact, SwitchFact)}
     for generation, active in map(json.loads, acknowledged):
         assert known.get(generation) == active, f"acknowledged, and not in the journal: {generation} {active}"
         assert generation <= registry.generation

@@ -5,33 +5,33 @@ A digest leaves out what a router knows only of itself: its slots, its stamps, a
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.control.store.records.effective import effective_entries
 from router.errors import InternalError, Refusal
+from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import Record
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.machine import Machine
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
-from router.rollout.model.commands import Record
-from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.target import State
+from router.rollout.placement.effects import Effects, adopted, first
+from router.rollout.placement.slot_table import SlotTable
 from router.rollout.proposals.proposal import ProposalRules
 from tests.example_counts import examples
 from tests.rollout.machine import test_approval_properties, test_machine_properties
 from tests.rollout.playbook import AWAY, SECOND, TRIGGER, Playbook
-from tests.stored.folds import LONG_SEEDS, effective_entries, long_entries, shared
-from tests.stored.form_43fbe49 import in_that_form, without_slots
+from tests.stored.folds import LONG_SEEDS, long_entries
+from tests.stored.form_43fbe49 import in_that_form, members
 
 NIGHTLY: Final = 10_000
 SHARES: Final = 5
@@ -67,13 +67,6 @@ TERMS: Final = (
 )
 
 
-def digest(registry: Registry) -> str:
-    """Return the SHA-256 of the state without what only this router knows."""
-    document = shared(registry.as_dict())
-    del document["generation"]
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
 class Restarted(Playbook):
     """A playbook whose control may end and start again, with its shared memory (warm) or without it (cold)."""
 
@@ -82,26 +75,25 @@ class Restarted(Playbook):
         self.wall_s = 1_000.0
         super().__init__(TERMS[0])
 
-    def record(self, record: Record) -> None:
+    def _entry(self, record: Record) -> Entry:
         at = self.wall_s + self.now_ns / SECOND
-        entry = Entry(record.type, "svc", record.actor, dict(record.data), at, self.now_ns, self.boot)
-        if route_generation(entry) is not None:
-            entry.data.setdefault("base", self.registry.generation)
-        self.fold(entry)
+        return replace(super()._entry(record), at=at, boot=self.boot)
 
     def cold(self) -> None:
         """The machine is switched on again: another boot, on a monotonic clock that begins anew."""
         self.wall_s += self.now_ns / SECOND + 5.0
         self.boot += 1
         self.now_ns = SECOND
-        boot = Entry(entry_types.BOOT, "", "control", {"boot": self.boot}, self.wall_s + 1.0, self.now_ns, self.boot)
+        boot = Entry.of(entry_types.BOOT, "", "control", {"boot": self.boot}, self.wall_s + 1.0, self.now_ns, self.boot)
         self.fold(boot)
         self._start(rebuild("svc", self.entries))
+        self.table = first(self.registry, SlotTable()).table
 
     def warm(self) -> None:
-        """Control alone is started again: it finds the same state, to the last stamp."""
-        found = rebuild("svc", self.entries, self.registry.generation)
+        """Control alone is started again: it finds the same state, to the last stamp, and slots that agree with it."""
+        found = rebuild("svc", self.entries)
         assert found.as_dict() == self.registry.as_dict()
+        assert adopted(found, self.table) == Effects(self.table)
         self._start(found)
 
     def _start(self, registry: Registry) -> None:
@@ -130,7 +122,7 @@ class Restarted(Playbook):
             "lift": [ev.ReleaseAsked(marked, "ann", "to look", 300.0)] if marked else [],
             "again": [ev.DeployAsked(marked, (), "ann", True, lifted)] if marked else [],
             "mark": [ev.QuarantineAsked(candidate.version, "ann", "odd")] if candidate is not None else [],
-            "drained": [ev.Ticked(frozenset(range(7)))] * 3,
+            "drained": [ev.Ticked(frozenset(version for version in registry.targets if version != fresh))] * 3,
             "tick": [ev.Ticked()] * 3,
             "ask": [ev.ProposalDue(active.version, "latency", TRIGGER)] if active is not None else [],
             "yes": [*good, *(ev.ProposalDecided(one, "approve", "bob", "yes") for one in pending)],
@@ -152,7 +144,7 @@ class Restarted(Playbook):
                     self.warm()
                 case "settings":
                     terms = TERMS[(TERMS.index(self.machine.limits) + 1) % len(TERMS)]
-                    self.record(Record(entry_types.SETTINGS_CHANGED, "operator", {"version": len(self.entries)}))
+                    self.record(Record.of(entry_types.SETTINGS_CHANGED, "operator", {"version": len(self.entries)}))
                     self.machine.reconfigure(terms)
                 case str():
                     test_machine_properties._rehearse(self, event)
@@ -191,42 +183,24 @@ def elsewhere(entries: Sequence[Entry], cold_starts: Iterable[float]) -> list[En
     def starts(at: float) -> None:
         nonlocal boot, now_ns
         boot, now_ns = boot + 1, 3 * SECOND
-        found.append(Entry(entry_types.BOOT, "", "control", {"boot": boot}, at, now_ns, boot))
+        found.append(Entry.of(entry_types.BOOT, "", "control", {"boot": boot}, at, now_ns, boot))
 
     for place, entry in enumerate(entries):
         now_ns += 1_000 * SECOND
         if place in places:
             starts(entry.at)
         if entry.type != entry_types.BOOT:
-            data = since_shifted(entry.data, now_ns - entry.monotonic_ns)
-            found.append(replace(entry, monotonic_ns=now_ns, boot=boot, data=data))
+            found.append(replace(entry, monotonic_ns=now_ns, boot=boot))
     starts(entries[-1].at + 1.0)
-    return found
-
-
-def since_shifted(data: dict[str, Any], by_ns: int) -> dict[str, Any]:
-    """Return the data with the monotonic time of its evidence, if it has one, on a clock that is `by_ns` ahead."""
-    trigger = data.get("trigger")
-    if not trigger or trigger.get("evidence_since_ns") is None:
-        return data
-    return {**data, "trigger": {**trigger, "evidence_since_ns": trigger["evidence_since_ns"] + by_ns}}
-
-
-def copied(registry: Registry) -> Registry:
-    """Return a copy that is folded on, and leaves `registry` as it is."""
-    make: Any = getattr(registry, "copy", None)
-    found: Registry = make() if make is not None else copy.deepcopy(registry)
     return found
 
 
 def in_one_go_and_with_a_copy(entries: list[Entry], middle: int) -> Registry:
     """Fold `entries`; from `middle` on with a copy, beside which nothing of the original changes."""
-    first = folded(entries[:middle])
-    before = first.as_dict()
-    second = copied(first)
-    for entry in entries[middle:]:
-        second.apply(entry)
-    assert first.as_dict() == before, "the fold of a copy has changed the original"
+    original = folded(entries[:middle])
+    before = original.as_dict()
+    second = original.after(entries[middle:])
+    assert original.as_dict() == before, "the fold of a copy has changed the original"
     return second
 
 
@@ -245,10 +219,10 @@ def check(history: list[tuple[object, float]], cut: float, parts: list[float]) -
         "on another router that was upgraded": folded(elsewhere([*older[:middle], *entries[middle:]], parts)),
         "copied in the middle": in_one_go_and_with_a_copy(entries, middle),
     }
-    expected = digest(playbook.registry)
-    assert {name for name, registry in folds.items() if digest(registry) != expected} == set()
+    expected = playbook.registry.digest()
+    assert {name for name, registry in folds.items() if registry.digest() != expected} == set()
     prefixes = (entries[:middle], elsewhere(entries[:middle], parts), older[:middle])
-    assert len({digest(folded(prefix)) for prefix in prefixes}) == 1
+    assert len({folded(prefix).digest() for prefix in prefixes}) == 1
 
 
 CUTS: Final = st.floats(0.0, 1.0)
@@ -282,23 +256,24 @@ def test_two_folds_of_a_long_journal_are_equal(seed: int) -> None:
     entries = effective_entries(long_entries(seed, 2_000))
     renamed = [replace(entry, service=entry.service and "svc") for entry in entries]
     whole = folded(renamed)
-    assert digest(folded(elsewhere(renamed, (0.1, 0.3, 0.31, 0.7)))) == digest(whole)
-    assert digest(in_one_go_and_with_a_copy(renamed, 1_000)) == digest(whole)
+    assert folded(elsewhere(renamed, (0.1, 0.3, 0.31, 0.7))).digest() == whole.digest()
+    assert in_one_go_and_with_a_copy(renamed, 1_000).digest() == whole.digest()
 
 
 def test_the_digest_tells_two_states_from_each_other() -> None:
     one, other = played([]), played([(ev.FreezeAsked("ann", "hold"), 1.0)])
-    assert digest(one.registry) != digest(other.registry)
-    assert digest(one.registry) == digest(played([("cold", 1.0), ("warm", 1.0)]).registry)
+    assert one.registry.digest() != other.registry.digest()
+    assert one.registry.digest() == played([("cold", 1.0), ("warm", 1.0)]).registry.digest()
 
 
-def test_a_log_without_a_role_in_it_is_refused_by_both_forms() -> None:
-    """The older form adds slots and changes nothing else: an illegal entry stays illegal."""
+def test_an_illegal_entry_is_illegal_in_both_forms() -> None:
+    """The older form adds slots and changes nothing else."""
     entries = played([]).entries
-    illegal = replace(
-        entries[-1], type="promoted", data={"generation": 1 << 30, "states": {"v2": "ready"}, "from": "v1"}
-    )
+    data = {"generation": 1 << 30, "states": {"v2": "ready"}, "from": "v1", "to": "v2", "reason": "x"}
+    illegal = Entry.of(**(entries[-1].as_dict() | {"type": "promoted", "data": data}))
     for log in ([*entries, illegal], in_that_form([*entries, illegal])):
         with pytest.raises(InternalError):
             folded(log)
-    assert without_slots(in_that_form(entries)) == without_slots(entries)
+    assert [entry.fact for entry in in_that_form(entries)] == [entry.fact for entry in entries]
+    placed = [known["data"]["target"] for known in members(entries) if "target" in known["data"]]
+    assert [target["slot"] for target in placed] == [0, 1]
