@@ -40,6 +40,7 @@ from router.rollout.facts.switches import SwitchFact
 from router.rollout.facts.versions import Deployed
 from router.rollout.incidents.timeline_text import describe
 from router.rollout.machine.machine import Machine
+from router.rollout.machine.registry import Registry
 from router.rollout.model.commands import CheckStandby, ClearAlarm, CutSlot, FillSlot, PublishRoute, RaiseAlarm
 from router.rollout.model.events import Event
 from router.rollout.model.route import SLOTS, generation_text
@@ -141,6 +142,8 @@ class CommandExecutor:
         self.unjournalled: set[int] = set()
         """Generations whose entry is not on the disk yet."""
         self._last_published: Entry | None = None
+        self._meanwhile: list[Entry] | None = None
+        """What is applied while a change waits for the disk, which then has it after the change; None while none waits."""
         self._deps = deps
         self._on_check = on_check
         self._lock = asyncio.Lock()
@@ -166,7 +169,8 @@ class CommandExecutor:
         1. The machine decides by the present state.
         2. The entries go to the disk. This takes milliseconds, and a verdict does not wait for them.
         3. The machine decides the same event again. If the commands differ, something has overtaken the change: its entries
-           are struck out, and the change is refused.
+           are struck out, and the change is refused. The same if the journal, which has the change before what came meanwhile,
+           would mean another state than memory, which gets it after.
         4. The entries are applied and the commands carried out.
         """
         self._refuse_while_taking_over()
@@ -188,11 +192,15 @@ class CommandExecutor:
                 self.refuse_illegal(entries)
                 return Change(entries[0], decided_ns, None)
             self._reserve(entries)
-            applied = await self._deps.journal.append(
-                *(self, JournalRecord(tuple(entries), decided_ns)),
-                key=key,
-                refuse_overtaken=partial(self._refuse_overtaken, event, commands, before, decided_ns),
-            )
+            decided_on, self._meanwhile = self.registry.after(()), []
+            try:
+                applied = await self._deps.journal.append(
+                    *(self, JournalRecord(tuple(entries), decided_ns)),
+                    key=key,
+                    refuse_overtaken=partial(self._refuse_overtaken, event, commands, decided_on, decided_ns, entries),
+                )
+            finally:
+                self._meanwhile = None
             self._signal(commands)
             self._announce(applied.entries)
             return Change(applied.entries[0], decided_ns, applied.stored_ns)
@@ -250,14 +258,19 @@ class CommandExecutor:
             facts={"held": holders},
         )
 
-    def _refuse_overtaken(self, event: Event, commands: list[Command], generation: int, since_ns: int) -> None:
+    def _refuse_overtaken(
+        self, event: Event, commands: list[Command], decided_on: Registry, since_ns: int, entries: list[Entry]
+    ) -> None:
         """Raise Refusal unless the event still leads to the same change after the wait for the disk since `since_ns`."""
         now_ns = clock.now_ns()
-        if self.registry.generation != generation:
+        if self.registry.generation != decided_on.generation:
             raise self._lost_race(event, now_ns - since_ns)
         now, before = overtaken.comparable(self.machine.handle(event, now_ns)), overtaken.comparable(commands)
         if now != before:
             raise self._lost_race(event, now_ns - since_ns, overtaken.difference(before, now))
+        meanwhile = self._meanwhile
+        if meanwhile and not overtaken.same_in_both_orders(decided_on, entries, meanwhile):
+            raise self._lost_race(event, now_ns - since_ns, f"{meanwhile[-1].type} came first")
 
     async def append_and_apply(
         self, *records: Record | Entry, timeout_s: float = APPEND_TIMEOUT_S, publish: bool = True
@@ -340,6 +353,8 @@ class CommandExecutor:
         """
         before = self.registry.targets
         self.registry.become(self.registry.after(record.entries))
+        if self._meanwhile is not None:
+            self._meanwhile += record.entries
         for entry in record.entries:
             if route_generation(entry) is not None:
                 self._last_published = entry

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from router.errors import Refusal
+from router.errors import InternalError, Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.facts.entry import Entry, route_generation
 from router.rollout.facts.record import Command, Record
@@ -55,6 +56,18 @@ def comparable(commands: list[Command]) -> list[Any]:
             members["quarantine"] = sorted(data.get("quarantine", {}))
             result.append((command.fact.type, members))
     return result
+
+
+def same_in_both_orders(decided_on: Registry, entries: Sequence[Entry], meanwhile: Sequence[Entry]) -> bool:
+    """Return whether `entries`, decided on that state, and what was applied `meanwhile` lead to one state in either order.
+
+    Memory has applied `meanwhile` first, and the journal has `entries` first: a start must not find another state, or none.
+    """
+    try:
+        on_disk = decided_on.after([*entries, *meanwhile])
+        return on_disk.digest() == decided_on.after([*meanwhile, *entries]).digest()
+    except InternalError:
+        return False
 
 
 def difference(before: list[Any], now: list[Any]) -> str:
