@@ -8,8 +8,9 @@ import pytest
 
 from router.errors import InternalError
 from router.rollout.facts.entry import Entry
+from router.rollout.facts.record import Record
 from router.rollout.model import events as ev
-from router.rollout.model.commands import CutSlot, FillSlot, PublishRoute, RaiseAlarm, Record
+from router.rollout.model.commands import CutSlot, FillSlot, PublishRoute, RaiseAlarm
 from router.rollout.model.rewrite import Rewrite
 from router.rollout.model.route import Flag, Route
 from router.rollout.placement.effects import CUT_FOR_SLOT, adopted, effects, first
@@ -116,7 +117,7 @@ def test_slots_are_never_taken_from_versions_that_need_them() -> None:
     playbook = Playbook().seed()
     for number in range(3, 8):
         playbook.tell(deploy(f"v{number}"))
-        playbook.record(Record("recovered", "control", {"states": {f"v{number}": "unreachable"}, "forced": True}))
+        playbook.record(Record.of("recovered", "control", {"states": {f"v{number}": "unreachable"}, "forced": True}))
     with pytest.raises(InternalError) as caught:
         playbook.tell(deploy("v8"))
     assert caught.value.code == "slots_exhausted"
