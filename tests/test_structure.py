@@ -313,6 +313,8 @@ SLEEPS: Final = {
     "proxy/waiting.py: until": "the one that waits, in tests of the proxy",
     "end_to_end/real_router.py: until": "waits for another process, and names what did not come",
     "end_to_end/real_router.py: stays": "what must not happen has no event",
+    "end_to_end/soak.py: Soak._send": "a steady rate of requests",
+    "end_to_end/soak.py: Soak._stood_still": "a process that does nothing for so long",
     "end_to_end/mlflow_server.py: running": "waits for a server, in a test without a loop",
     "backends.py: slow.answer": "a backend that takes its time",
     "backends.py: tokens.answer": "a backend that takes its time",
