@@ -173,6 +173,7 @@ class Registry:
             self._boot(entry)
             self.proposals.apply(entry)
             return
+        before = self._targets
         if isinstance(fact, VersionFact):
             self._change_versions(entry, fact)
         self.provenances = provenances_after(self.provenances, entry)
@@ -201,7 +202,7 @@ class Registry:
         self.proposals.apply(entry)
         self.criteria.apply(entry)
         self.incidents = incidents_after(self.incidents, entry)
-        if len(self.targets) > RETIRED_MAX and isinstance(fact, VersionFact):
+        if len(self._targets) > RETIRED_MAX and self._targets is not before:
             self._drop_retired()
 
     def _change_versions(self, entry: Entry, fact: VersionFact) -> None:
