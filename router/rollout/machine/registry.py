@@ -42,8 +42,6 @@ HISTORY_MAX: Final = 100
 RETIRED_MAX: Final = 500
 """Versions that no router serves and that are kept."""
 
-_ROLES_ONCE: Final = ("active", "standby", "candidate")
-
 _CHANGED_IN_PLACE: Final = (
     *("quarantines", "temporary_releases", "identities", "active_periods", "history", "switches", "proposals"),
     "criteria",
@@ -209,8 +207,7 @@ class Registry:
         """Apply what all facts about versions have in common. Most facts have nothing of it, and a start applies all."""
         if fact.states is not None or fact.target is not None or fact.bounded:
             targets = self._targets_after(entry, fact)
-            self._check(targets)
-            self._place(targets)
+            self._place(targets, self._checked(targets))
             active = self.active
             self.active_periods.record(entry, active.version if active else None)
         self.recorded_generation = max(self.recorded_generation, route_generation(entry) or 0)
@@ -241,9 +238,8 @@ class Registry:
         """Take the state of `other`, which `after` has returned."""
         vars(self).update(vars(other))
 
-    def _place(self, targets: dict[str, Target]) -> None:
-        # The fold of a long journal asks for roles less often than it changes them.
-        self._targets, self._roles = targets, None
+    def _place(self, targets: dict[str, Target], roles: Roles | None = None) -> None:
+        self._targets, self._roles = targets, roles
 
     def _boot(self, entry: Entry) -> None:
         """A cold start: the roles stay; the monotonic clock and the generations start again."""
@@ -256,7 +252,9 @@ class Registry:
     def _begin_windows(self, entry: Entry) -> None:
         """The counters of the workers begin at zero: nothing is in flight, and every wait counts from now on."""
         self.active_since_ns = self.probation_since_ns = entry.monotonic_ns
-        self._place({version: replace(target, since_ns=entry.monotonic_ns) for version, target in self.targets.items()})
+        # Nothing waits for a retired version, and most are.
+        holding = {t.version: replace(t, since_ns=entry.monotonic_ns) for t in self.roles.holding}
+        self._place({**self._targets, **holding})
 
     def _targets_after(self, entry: Entry, fact: VersionFact) -> dict[str, Target]:
         targets = dict(self.targets)
@@ -294,12 +292,14 @@ class Registry:
         rewrite = placed.rewrite or NO_REWRITE
         return Target(placed.version, placed.endpoints, state, entry.monotonic_ns, entry.at, rewrite=rewrite)
 
-    def _check(self, targets: dict[str, Target]) -> None:
-        """Raise InternalError for two versions in one role."""
-        roles = [ROLES[target.state] for target in targets.values() if target.state in ROLES]
-        if any(roles.count(role) > 1 for role in _ROLES_ONCE):
+    def _checked(self, targets: dict[str, Target]) -> Roles:
+        """Return the roles of `targets`; raise InternalError for two versions in one role."""
+        found = Roles(targets)
+        roles = [ROLES[target.state] for target in found.placed if target.state in ROLES]
+        if len(set(roles)) < len(roles):
             data = {target.version: target.state.value for target in targets.values()}
             raise InternalError("roles_inconsistent", f"{self.service}: {data}")
+        return found
 
     def _apply_quarantines(self, entry: Entry, fact: VersionFact) -> None:
         for version, quarantine in fact.quarantine.items():
@@ -377,9 +377,12 @@ class Registry:
 
     def _drop_retired(self) -> None:
         """Drop the versions that were retired first beyond `RETIRED_MAX`, accepted ones last, quarantined ones never."""
-        marked = self.quarantines.keys() | self.temporary_releases.keys()
         targets = dict(self._targets)
-        gone = [t for t in targets.values() if not t.may_hold_slot and t.version not in marked]
+        kept = {target.version for target in self.roles.holding}
+        kept |= targets.keys() & (self.quarantines.keys() | self.temporary_releases.keys())
+        if len(targets) - len(kept) <= RETIRED_MAX:
+            return
+        gone = [target for target in targets.values() if target.version not in kept]
         for target in nsmallest(len(gone) - RETIRED_MAX, gone, key=lambda t: (t.accepted, t.since)):
             del targets[target.version]
             self.history.pop(target.version, None)

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from router.rollout.model.target import CANDIDATES, PLACED, State, Target
+from router.rollout.model.target import CANDIDATES, PLACED, WITHOUT_SLOT, State, Target
 
 _AWAITED: Final = frozenset({State.VERIFYING, State.DRAINING, State.FAILED})
 
 
 class Roles:
-    """The roles among `targets`, in their order. A role has at most one version; of a state with several, the last one counts."""
+    """The roles among `targets`, in their order. Of a state with several, the last one counts. Retired versions have none."""
 
     def __init__(self, targets: Mapping[str, Target]) -> None:
-        self.by_state = {target.state: target for target in targets.values()}
+        # The fold of a long journal asks at each change of roles, and most versions are retired: one pass, without calls.
+        holding = [t for t in targets.values() if t.state not in WITHOUT_SLOT and not t.drained]
+        self.holding = tuple(holding)
+        """Those that a router may have requests on."""
+        self.by_state = {target.state: target for target in holding}
         self.active = self.by_state.get(State.ACTIVE)
         self.standby = self.by_state.get(State.STANDBY)
-        self.candidate = next((target for target in reversed([*targets.values()]) if target.state in CANDIDATES), None)
-        holding = [target for target in targets.values() if target.may_hold_slot]
+        self.candidate = next((target for target in reversed(holding) if target.state in CANDIDATES), None)
         self.placed = tuple(target for target in holding if target.state in PLACED)
         """Those that need a slot: with a role in the route, or unreachable, which stay warm."""
         self.draining = tuple(target for target in holding if target.state not in PLACED)

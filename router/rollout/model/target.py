@@ -60,7 +60,8 @@ WATCHED: Final = frozenset({*ROLES, _S.UNREACHABLE})
 """States in which a version is probed, which keeps it warm."""
 PLACED: Final = WATCHED
 """States that need a slot: those with a role in the route, and `unreachable`, which stays warm."""
-_WITHOUT_SLOT: Final = (_S.REGISTERED, _S.RETIRED)
+WITHOUT_SLOT: Final = (_S.REGISTERED, _S.RETIRED)
+"""States in which a version holds no slot."""
 HURRIED: Final = frozenset({_S.VERIFYING, _S.UNREACHABLE})
 """States that good probes in a row end: a version in them is probed at least once a second."""
 
@@ -88,7 +89,7 @@ class Target:
     @property
     def may_hold_slot(self) -> bool:
         """Whether a router may have requests on it."""
-        return not self.drained and self.state not in _WITHOUT_SLOT
+        return not self.drained and self.state not in WITHOUT_SLOT
 
     def moved(self, state: State, *, at: float, at_ns: int) -> Target:
         """Return the record in `state`; raise InternalError if LEGAL does not contain the change."""

@@ -18,12 +18,12 @@ def test_roles() -> None:
     roles = Roles({target.version: target for target in (V1, old, standby, left, ready)})
     assert (roles.active, roles.standby, roles.candidate) == (V1, standby, ready)
     assert roles.draining == roles.awaited == (left,)
-    assert roles.by_state[State.RETIRED] is old
+    assert (roles.holding, State.RETIRED in roles.by_state) == ((V1, standby, left, ready), False)
 
 
 def test_of_a_state_with_several_versions_the_last_one_counts() -> None:
-    first, second = (replace(V1, version=name, state=State.RETIRED) for name in ("a", "b"))
-    assert Roles({"a": first, "b": second}).by_state == {State.RETIRED: second}
+    first, second = (replace(V1, version=name, state=State.DRAINING) for name in ("a", "b"))
+    assert Roles({"a": first, "b": second}).by_state == {State.DRAINING: second}
     assert Roles({}).active is None
 
 
