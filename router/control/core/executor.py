@@ -29,7 +29,7 @@ from router.control.monitors.broadcast import Broadcast
 from router.control.placement.held_slots import HeldSlots
 from router.control.placement.slot_counters import SlotCounters
 from router.control.store.header_files import HeaderFiles
-from router.control.store.records.journal import APPEND_TIMEOUT_S, Journal, JournalRecord
+from router.control.store.records.journal import APPEND_TIMEOUT_S, Applied, Journal, JournalRecord
 from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
@@ -40,7 +40,6 @@ from router.rollout.facts.switches import SwitchFact
 from router.rollout.facts.versions import Deployed
 from router.rollout.incidents.timeline_text import describe
 from router.rollout.machine.machine import Machine
-from router.rollout.machine.registry import Registry
 from router.rollout.model.commands import CheckStandby, ClearAlarm, CutSlot, FillSlot, PublishRoute, RaiseAlarm
 from router.rollout.model.events import Event
 from router.rollout.model.route import SLOTS, generation_text
@@ -142,8 +141,9 @@ class CommandExecutor:
         self.unjournalled: set[int] = set()
         """Generations whose entry is not on the disk yet."""
         self._last_published: Entry | None = None
-        self._meanwhile: list[Entry] | None = None
-        """What is applied while a change waits for the disk, which then has it after the change; None while none waits."""
+        self._waits = 0
+        self._meanwhile: dict[int, list[Entry]] = {}
+        """By number of the wait: what is applied while a record waits for the disk, which then has it after the record."""
         self._deps = deps
         self._on_check = on_check
         self._lock = asyncio.Lock()
@@ -185,22 +185,18 @@ class CommandExecutor:
                 self._deps.journal.refuse_in_doubt(self.name)
                 return Change(None, decided_ns, None)
             if self.registry.generation != before:
-                raise self._lost_race(event, clock.now_ns() - decided_ns)
+                raise self._lost_race(type(event).__name__, clock.now_ns() - decided_ns)
             entries = self._entries(commands, decided_ns)
             self._refuse_slots_busy(entries, decided_ns)
             if dry_run:
                 self.refuse_illegal(entries)
                 return Change(entries[0], decided_ns, None)
             self._reserve(entries)
-            decided_on, self._meanwhile = self.registry.after(()), []
-            try:
-                applied = await self._deps.journal.append(
-                    *(self, JournalRecord(tuple(entries), decided_ns)),
-                    key=key,
-                    refuse_overtaken=partial(self._refuse_overtaken, event, commands, decided_on, decided_ns, entries),
-                )
-            finally:
-                self._meanwhile = None
+            applied = await self._append(
+                JournalRecord(tuple(entries), decided_ns),
+                partial(self._refuse_overtaken, event, commands, before, decided_ns),
+                key=key,
+            )
             self._signal(commands)
             self._announce(applied.entries)
             return Change(applied.entries[0], decided_ns, applied.stored_ns)
@@ -229,9 +225,9 @@ class CommandExecutor:
                 facts={"generation": generation, "active": version},
             )
 
-    def _lost_race(self, event: Event, waited_ns: int, difference: str = "") -> Refusal:
+    def _lost_race(self, what: str, waited_ns: int, difference: str = "") -> Refusal:
         refusal = overtaken.lost_race(self.registry, self._last_published, waited_ns, difference)
-        log.warning("%s is refused: %s: %s", type(event).__name__, refusal.code, refusal.detail)
+        log.warning("%s is refused: %s: %s", what, refusal.code, refusal.detail)
         return refusal
 
     def _refuse_slots_busy(self, entries: list[Entry], now_ns: int) -> None:
@@ -258,31 +254,55 @@ class CommandExecutor:
             facts={"held": holders},
         )
 
-    def _refuse_overtaken(
-        self, event: Event, commands: list[Command], decided_on: Registry, since_ns: int, entries: list[Entry]
-    ) -> None:
+    def _refuse_overtaken(self, event: Event, commands: list[Command], generation: int, since_ns: int) -> None:
         """Raise Refusal unless the event still leads to the same change after the wait for the disk since `since_ns`."""
         now_ns = clock.now_ns()
-        if self.registry.generation != decided_on.generation:
-            raise self._lost_race(event, now_ns - since_ns)
+        if self.registry.generation != generation:
+            raise self._lost_race(type(event).__name__, now_ns - since_ns)
         now, before = overtaken.comparable(self.machine.handle(event, now_ns)), overtaken.comparable(commands)
         if now != before:
-            raise self._lost_race(event, now_ns - since_ns, overtaken.difference(before, now))
-        meanwhile = self._meanwhile
-        if meanwhile and not overtaken.same_in_both_orders(decided_on, entries, meanwhile):
-            raise self._lost_race(event, now_ns - since_ns, f"{meanwhile[-1].type} came first")
+            raise self._lost_race(type(event).__name__, now_ns - since_ns, overtaken.difference(before, now))
+
+    async def _append(
+        self,
+        record: JournalRecord,
+        refuse_overtaken: Callable[[], None] = lambda: None,
+        *,
+        key: RequestKey | None = None,
+        timeout_s: float = APPEND_TIMEOUT_S,
+    ) -> Applied:
+        """Journal and apply a record; raise Refusal, with the record struck out, if something has overtaken it.
+
+        Memory applies the record after what came while it waited for the disk, and the journal has it before. So both orders
+        must lead to one state: a start must not find another one, or none.
+        """
+        decided_on, meanwhile = self.registry.after(()), list[Entry]()
+        number = self._waits = self._waits + 1
+        self._meanwhile[number] = meanwhile
+
+        def refuse() -> None:
+            refuse_overtaken()
+            if meanwhile and not overtaken.same_in_both_orders(decided_on, record.entries, meanwhile):
+                waited_ns = clock.now_ns() - record.decided_ns
+                raise self._lost_race(record.entries[0].type, waited_ns, f"{meanwhile[-1].type} came first")
+
+        try:
+            return await self._deps.journal.append(self, record, key=key, timeout_s=timeout_s, refuse_overtaken=refuse)
+        finally:
+            del self._meanwhile[number]
 
     async def append_and_apply(
         self, *records: Record | Entry, timeout_s: float = APPEND_TIMEOUT_S, publish: bool = True
     ) -> list[Entry]:
         """Journal entries, apply and return them; raise JournalUnavailable if the disk does not take them in time.
 
-        Without `publish` they change the registry alone: shared memory has their effects already, or gets them later.
+        Raise Refusal (`lost_race`) if what came meanwhile does not fit them. Without `publish` they change the registry alone:
+        shared memory has their effects already, or gets them later.
         """
         now_ns = clock.now_ns()
         entries = [item if isinstance(item, Entry) else self._entry(item, now_ns) for item in records]
         record = JournalRecord(tuple(entries), now_ns, publish)
-        applied = await self._deps.journal.append(self, record, timeout_s=timeout_s)
+        applied = await self._append(record, timeout_s=timeout_s)
         self._announce(applied.entries)
         return list(applied.entries)
 
@@ -353,8 +373,8 @@ class CommandExecutor:
         """
         before = self.registry.targets
         self.registry.become(self.registry.after(record.entries))
-        if self._meanwhile is not None:
-            self._meanwhile += record.entries
+        for meanwhile in self._meanwhile.values():
+            meanwhile += record.entries
         for entry in record.entries:
             if route_generation(entry) is not None:
                 self._last_published = entry

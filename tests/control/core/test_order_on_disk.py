@@ -8,7 +8,9 @@ import pytest
 
 from router.control.store.records.effective import effective_of
 from router.errors import Refusal
+from router.rollout.facts.record import Record
 from router.rollout.machine.replay import rebuild
+from router.rollout.model.events import FreezeAsked, RollbackAsked
 from tests.control.control_harness import ControlHarness
 from tests.control.hung_disk import HungDisk
 from tests.waiting import until
@@ -59,3 +61,30 @@ async def test_what_changes_nothing_of_the_change_does_not_refuse_it(control: Co
     assert (await freezing)["changed"]
     assert control.states()["v3"] == "ready"
     assert await folded(control) == control.states()
+
+
+async def test_a_drill_that_begins_while_the_roles_are_swapped_is_refused(control: ControlHarness) -> None:
+    """A rollback comes before it in memory and after it in the journal, which would have no drill then."""
+    plan = {"drill": "svc-drill-1", "mode": "real", "from": "v1", "to": "v2", "hold_s": 1.0, "timeout_s": 9.0}
+    executor = control.service_controller.executor
+    disk = HungDisk(control.disk, whole=False)
+    beginning = asyncio.ensure_future(executor.append_and_apply(Record.of("drill_started", "ann", plan)))
+    await until(disk.reached.is_set)
+    control.service_controller.handle(RollbackAsked("bad", "ann"), control.now_ns)
+    disk.free.set()
+    with pytest.raises(Refusal) as caught:
+        await beginning
+    assert (caught.value.code, executor.registry.drill) == ("lost_race", None)
+    assert await folded(control) == control.states()
+
+
+async def test_a_drill_that_begins_beside_a_freeze_is_not_refused(control: ControlHarness) -> None:
+    plan = {"drill": "svc-drill-1", "mode": "real", "from": "v1", "to": "v2", "hold_s": 1.0, "timeout_s": 9.0}
+    executor = control.service_controller.executor
+    disk = HungDisk(control.disk, whole=False)
+    beginning = asyncio.ensure_future(executor.append_and_apply(Record.of("drill_started", "ann", plan)))
+    await until(disk.reached.is_set)
+    control.service_controller.handle(FreezeAsked("ann", "hold"), control.now_ns)
+    disk.free.set()
+    await beginning
+    assert (executor.registry.drill or {})["drill"] == "svc-drill-1"
