@@ -28,6 +28,8 @@ class PendingUpdate:
     """One update: write `tags` to `model`. If `serves` is not None and the service's alias still points to `model`,
     move the alias to that number. `at` is the time of the rollback or quarantine, `since` the start of the update (wall
     seconds).
+
+    `token` is the time of the entry that began it. Entries of older releases end it by `stamp`: boot and monotonic time.
     """
 
     service: str
@@ -38,6 +40,7 @@ class PendingUpdate:
     serves: str | None
     at: float
     since: float
+    stamp: str
 
 
 class PendingUpdates:
@@ -64,7 +67,7 @@ class PendingUpdates:
         if isinstance(fact, MlflowFact):
             key = (entry.service, fact.version)
             known = self.open.get(key)
-            if known is not None and known.token == fact.token:
+            if known is not None and fact.token in (known.token, known.stamp):
                 del self.open[key]
             return
         for update in _updates_of(entry, fact, provenances) if isinstance(fact, VersionFact) else ():
@@ -99,9 +102,11 @@ def _updates_of(entry: Entry, fact: VersionFact, provenances: Mapping[str, Prove
             continue
         serving = _model(provenances, _serves(fact)) if version in quarantines or model_uri.TAG_REASON in tags else None
         number = serving.number if serving is not None and serving.name == model.name else None
-        token = f"{entry.boot}-{entry.monotonic_ns}"
+        token, stamp = f"{entry.at:.6f}", f"{entry.boot}-{entry.monotonic_ns}"
         at = quarantines.get(version, {}).get("at", entry.at)
-        found.append(PendingUpdate(entry.service, version, token, model, tuple(tags.items()), number, at, entry.at))
+        found.append(
+            PendingUpdate(entry.service, version, token, model, tuple(tags.items()), number, at, entry.at, stamp)
+        )
     return found
 
 

@@ -81,17 +81,19 @@ def test_what_does_not_come_from_there(active: Origin, standby: Origin, serves: 
     assert [update.serves for update in found] == ([] if serves is None else [None])
 
 
+@pytest.mark.parametrize("of_an_older_release", [False, True])
 @pytest.mark.parametrize("kind", ["mlflow_told", "mlflow_given_up"])
-def test_it_ends_with_a_fact_of_its_own_and_no_other(kind: str) -> None:
+def test_it_ends_with_a_fact_of_its_own_and_no_other(kind: str, of_an_older_release: bool) -> None:
     played = playbook()
     played.tell(RollbackAsked("bad", "ann"))
     update = only(played)
     updates = folded(played)
     updates.apply(fact(kind, version="v2", token="another"), {})
     assert len(updates.open) == 1
-    updates.apply(fact(kind, version="v2", token=update.token), {})
+    token = update.stamp if of_an_older_release else update.token
+    updates.apply(fact(kind, version="v2", token=token), {})
     assert updates.open == {}
-    updates.apply(fact(kind, version="v2", token=update.token), {})
+    updates.apply(fact(kind, version="v2", token=token), {})
 
 
 @pytest.mark.parametrize(
