@@ -13,10 +13,10 @@ from router.control.drills.answers import DrillDocument, DrillDryRun
 from router.rollout.facts.entry import Entry
 from router.rollout.facts.record import Record
 from router.rollout.judge.baseline import estimate
-from router.rollout.model import entry as entry_types
 from router.rollout.outcome import Outcome
 from router.runtime.printable_json import json_bytes
 from router.shm.segment import Segment
+from tests import entry_types
 from tests.control.answer_check import differences
 from tests.control.control_harness import ControlHarness, FakeWorkers, settings
 from tests.waiting import until

@@ -11,12 +11,12 @@ from router.rollout.facts.versions import VersionFact
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.machine import Machine
 from router.rollout.machine.registry import Registry
-from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Effect
 from router.rollout.model.events import Event, ProbeCompleted, VerdictReached
 from router.rollout.model.route import first_generation
 from router.rollout.placement.effects import effects
 from router.rollout.placement.slot_table import SlotTable
+from tests import entry_types
 
 SECOND = 1_000_000_000
 BOOT = first_generation(1) + 1

@@ -9,9 +9,9 @@ import pytest
 from router.errors import Refusal
 from router.rollout.facts.record import Command, Record
 from router.rollout.machine.limits import RolloutLimits
-from router.rollout.model import entry as entry_types
 from router.rollout.model.events import DeployAsked, ProposalDecided, ProposalDue, RollbackAsked, SwitchAsked
 from router.rollout.proposals.proposal import Proposal, ProposalRules
+from tests import entry_types
 from tests.rollout.playbook import SECOND, Playbook
 
 SLOW = {"kind": "latency", "detail": "", "reason": "half of them are late", "evidence_since_ns": SECOND}

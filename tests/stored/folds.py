@@ -26,7 +26,7 @@ from router.rollout.facts.entry import Entry
 from router.rollout.incidents.timeline_text import describe
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import rebuild
-from router.rollout.model import entry as entry_types
+from tests import entry_types
 from tests.stored.state import FOLDER
 
 FOLDS: Final = FOLDER / "folds"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from router.rollout.facts.entry import Entry
-from router.rollout.model import entry as entry_types
+from tests import entry_types
 
 SLOTS = 7
 

@@ -12,8 +12,8 @@ from router.errors import Refusal
 from router.rollout.cases.promotion_check import PromotionCheck, SuiteResult
 from router.rollout.facts.entry import Entry
 from router.rollout.facts.switches import RolledBack
-from router.rollout.model import entry as entry_types
 from router.rollout.outcome import Outcome
+from tests import entry_types
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 
 Start = Callable[..., Awaitable[tuple[ControlHarness, AcceptanceAddon]]]

@@ -12,8 +12,8 @@ from router.control.alerts.addon import UNUSABLE_ALARM_NS, AlertsAddon
 from router.control.alerts.keys import HookKeys
 from router.rollout.alerts.alert import RawAlert
 from router.rollout.facts.entry import Entry
-from router.rollout.model import entry as entry_types
 from router.runtime import clock
+from tests import entry_types
 from tests.control.hook_harness import OPEN, QUALITY, TOKEN, HookHarness, firing, hook_harness, told, webhook
 
 AM = "/v1/hooks/alertmanager"

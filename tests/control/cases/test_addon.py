@@ -13,9 +13,9 @@ from router.control.cases.builder import HOLD_NS
 from router.control.cases.redaction_process import RedactionResult
 from router.errors import Refusal
 from router.rollout.facts.entry import Entry
-from router.rollout.model import entry as entry_types
 from router.rollout.model.events import Override
 from router.runtime import clock
+from tests import entry_types
 from tests.control.cases.case_examples import written_case
 from tests.control.cases.conftest import CasesHarness
 from tests.control.cases.model_server import model_server

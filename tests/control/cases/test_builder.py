@@ -8,9 +8,9 @@ import pytest
 from router.control.cases.builder import CASES_MAX, LATE_NS
 from router.rollout.facts.cases import CasesFrozen
 from router.rollout.facts.entry import Entry
-from router.rollout.model import entry as entry_types
 from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
+from tests import entry_types
 from tests.control.cases.conftest import CasesHarness, bodies
 from tests.control.cases.test_captures import attempt, record
 from tests.texts import golden

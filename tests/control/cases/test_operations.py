@@ -10,7 +10,7 @@ from router.control.cases import operations
 from router.control.store import case_format
 from router.errors import Refusal
 from router.rollout.cases.case import Case, Request
-from router.rollout.model import entry as entry_types
+from tests import entry_types
 from tests.control.cases.case_examples import written_case
 from tests.control.cases.conftest import CasesHarness
 from tests.control.cases.model_server import model_server

@@ -20,10 +20,10 @@ from router.control.store.journal_rows import FILE
 from router.control.store.records.local_journal import LocalJournal
 from router.errors import Refusal
 from router.rollout.facts.record import Record
-from router.rollout.model import entry as entry_types
 from router.rollout.model.events import VerdictReached
 from router.runtime import clock
 from router.runtime.exit_codes import exit_code
+from tests import entry_types
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.hung_disk import HungDisk
 from tests.proxy.rig import until

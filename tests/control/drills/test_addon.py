@@ -10,8 +10,8 @@ from router.control.drills.addon import LATE_MAX_S
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.facts.entry import Entry
-from router.rollout.model import entry as entry_types
 from router.runtime import clock
+from tests import entry_types
 from tests.control.control_harness import FakeWorkers, new_segment
 from tests.control.drill_harness import HOLD_S, DrillHarness
 from tests.texts import golden

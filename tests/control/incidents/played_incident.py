@@ -12,9 +12,9 @@ from router.rollout.facts.switches import Confirmed
 from router.rollout.incidents.incident import confirmed, incident
 from router.rollout.incidents.review import Reviews
 from router.rollout.incidents.timeline import Timelines
-from router.rollout.model import entry as entry_types
 from router.rollout.stats.window import SlotHistory
 from router.rollout.units import SECOND_NS
+from tests import entry_types
 from tests.rollout.simulator import START_NS, Version, seconds
 
 WALL_S = 1_795_406_400.0

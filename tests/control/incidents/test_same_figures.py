@@ -30,7 +30,6 @@ from router.rollout.history import service_report
 from router.rollout.history.deployment_log import DeploymentLog, Timestamp
 from router.rollout.history.period import Period
 from router.rollout.judge.verdict import TriggerResult
-from router.rollout.model import entry as entry_types
 from router.rollout.notifications.notification import notification_of, record_completed
 from router.rollout.outcome import Outcome
 from router.rollout.stats.figures import format_value
@@ -38,6 +37,7 @@ from router.runtime import clock
 from router.runtime.terminal import PrintableConsole
 from router.runtime.text.hints import Hints
 from router.shm import layout as at
+from tests import entry_types
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.waiting import until
 

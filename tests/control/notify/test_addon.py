@@ -13,9 +13,9 @@ from router.control.notify.addon import NotifyAddon
 from router.control.store import outbox
 from router.errors import Refusal
 from router.rollout.facts.entry import Entry
-from router.rollout.model import entry as entry_types
 from router.runtime import clock
 from router.settings.settings import Settings
+from tests import entry_types
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.hook_harness import past
 from tests.control.receiver import Receiver, receiving

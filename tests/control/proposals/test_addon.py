@@ -14,12 +14,12 @@ from prometheus_client.core import GaugeMetricFamily
 from router.control.proposals.addon import REFUSALS_MAX, ProposalsAddon
 from router.control.proposals.links import ProposalLinks
 from router.errors import Refusal
-from router.rollout.model import entry as entry_types
 from router.rollout.model.events import Override, ProposalDue, Ticked, VerdictReached
 from router.rollout.outcome import Outcome
 from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm.segment import Segment
+from tests import entry_types
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.rollout.playbook import SECOND, TRIGGER
 from tests.texts import golden

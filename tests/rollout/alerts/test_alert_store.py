@@ -11,9 +11,9 @@ from router.rollout.alerts.alert import Alert, Kind, decide
 from router.rollout.alerts.alert_store import AlertStore, fact_of_alert, not_configured, result, standing_alerts
 from router.rollout.facts.entry import Entry
 from router.rollout.judge.verdict import conclude
-from router.rollout.model import entry as entry_types
 from router.rollout.units import SECOND_NS
 from router.settings.sections.alerts import AlertSettings
+from tests import entry_types
 from tests.texts import golden
 
 NOW = 1_000_000.0

@@ -6,7 +6,7 @@ import pytest
 
 from router.rollout.drills.log import DRILLS_MAX, DrillLog
 from router.rollout.facts.entry import Entry
-from router.rollout.model import entry as entry_types
+from tests import entry_types
 
 PLAN: dict[str, Any] = {"mode": "real", "by": "operator", "reason": "", "from": "v1", "to": "v2", "hold_s": 5.0}
 

@@ -6,7 +6,7 @@ from router.rollout.facts import alerts, automation, cases, drills, incidents, i
 from router.rollout.facts.fact import FactInvalid, Scope
 from router.rollout.facts.known import FACTS, OtherFact, fact_of, fact_of_json
 from router.rollout.facts.switches import SwitchFact
-from router.rollout.model import entry as entry_types
+from tests import entry_types
 
 
 def test_every_type_has_its_class() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from router.rollout.incidents.causes import CauseInputs, candidates
 from router.rollout.incidents.timeline_text import TimelineEntry
-from router.rollout.model import entry as entry_types
+from tests import entry_types
 from tests.texts import golden
 
 PROMOTED = TimelineEntry(

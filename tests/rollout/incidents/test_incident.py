@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from router.rollout.facts.entry import Entry
 from router.rollout.incidents.incident import INCIDENTS_MAX, incident_id, incidents_after, rollback_in
-from router.rollout.model import entry as entry_types
 from router.rollout.model.route import first_generation
+from tests import entry_types
 from tests.rollout.playbook import SECOND, TRIGGER, Playbook
 
 

@@ -7,7 +7,7 @@ import pytest
 from router.errors import Refusal
 from router.rollout.facts.entry import Entry
 from router.rollout.incidents.review import ACTIONS_MAX, COMMENTS_MAX, REVISIONS_MAX, Review, Reviews
-from router.rollout.model import entry as entry_types
+from tests import entry_types
 
 NEW = {"what": "a test", "kind": "preventive", "owner": None, "due": None}
 

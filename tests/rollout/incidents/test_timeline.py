@@ -4,7 +4,7 @@ from typing import Any
 
 from router.rollout.facts.entry import Entry
 from router.rollout.incidents.timeline import FOLLOWED_S, INCIDENTS_MAX, LINES_MAX, Timelines
-from router.rollout.model import entry as entry_types
+from tests import entry_types
 
 
 class TimelineWriter:

@@ -6,7 +6,7 @@ import pytest
 
 from router.rollout.facts.entry import Entry
 from router.rollout.incidents.timeline_text import TEXT_CHARS_MAX, describe
-from router.rollout.model import entry as entry_types
+from tests import entry_types
 
 ALERT = {
     "kind": "business",

@@ -5,8 +5,8 @@ import pytest
 from router.errors import Refusal
 from router.rollout.facts.record import Record
 from router.rollout.machine.replay import rebuild
-from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
+from tests import entry_types
 from tests.rollout.playbook import Playbook
 
 

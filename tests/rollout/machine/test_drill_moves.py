@@ -8,12 +8,12 @@ from router.rollout.facts.record import Record
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.reconcile import recovered
 from router.rollout.machine.replay import rebuild
-from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import CheckStandby, PublishRoute
 from router.rollout.model.rewrite import NO_REWRITE
 from router.rollout.model.route import Flag, Route
 from router.rollout.model.target import State
+from tests import entry_types
 from tests.rollout.playbook import BOOT, SECOND, Playbook
 from tests.texts import golden
 

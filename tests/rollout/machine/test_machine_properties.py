@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from router.errors import Refusal
 from router.rollout.facts.record import Command, Record
 from router.rollout.machine.replay import rebuild
-from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.target import PLACED, ROLES
+from tests import entry_types
 from tests.example_counts import examples
 from tests.rollout.playbook import AWAY, TRIGGER, Playbook
 

@@ -6,7 +6,6 @@ import pytest
 
 from router.rollout.facts.record import Record
 from router.rollout.machine.proposal_rules import FORWARD
-from router.rollout.model import entry as entry_types
 from router.rollout.model.events import (
     DeployAsked,
     DrillMoveAsked,
@@ -18,6 +17,7 @@ from router.rollout.model.events import (
 )
 from router.rollout.model.target import State
 from router.rollout.proposals.proposal import ProposalRules
+from tests import entry_types
 from tests.rollout.playbook import SECOND
 from tests.rollout.proposal_playbook import (
     ID,

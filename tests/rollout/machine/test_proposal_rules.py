@@ -10,7 +10,6 @@ from router.control.store.records.effective import effective_of
 from router.rollout.facts.evidence_time import in_memory
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.replay import rebuild
-from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import CheckStandby, PublishRoute
 from router.rollout.model.events import (
     FreezeAsked,
@@ -23,6 +22,7 @@ from router.rollout.model.events import (
     VerdictReached,
 )
 from router.rollout.proposals.proposal import EVIDENCE_MAX
+from tests import entry_types
 from tests.rollout.playbook import SECOND, Playbook
 from tests.rollout.proposal_playbook import (
     BACK,

@@ -7,7 +7,6 @@ import pytest
 from router.errors import Refusal
 from router.rollout.facts.record import Record
 from router.rollout.machine.limits import RolloutLimits
-from router.rollout.model import entry as entry_types
 from router.rollout.model.events import (
     DeployAsked,
     DrillMoveAsked,
@@ -20,6 +19,7 @@ from router.rollout.model.events import (
     VerdictReached,  # fmt: skip
 )
 from router.rollout.proposals.proposal import ProposalRules
+from tests import entry_types
 from tests.rollout.playbook import TRIGGER, Playbook
 from tests.rollout.proposal_playbook import PROMOTION, approve, proposal_due
 

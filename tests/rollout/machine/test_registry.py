@@ -12,7 +12,6 @@ from router.rollout.facts.entry import Entry, route_generation
 from router.rollout.facts.record import Record
 from router.rollout.machine.registry import HISTORY_MAX, RETIRED_MAX, Registry
 from router.rollout.machine.replay import rebuild
-from router.rollout.model import entry as entry_types
 from router.rollout.model.events import (
     CriterionSet,
     DeployAsked,
@@ -25,6 +24,7 @@ from router.rollout.model.events import (
 from router.rollout.model.route import Route, first_generation
 from router.rollout.placement.effects import route_of
 from router.rollout.placement.slot_table import SlotTable
+from tests import entry_types
 from tests.rollout.playbook import BOOT, SECOND, Playbook
 from tests.texts import golden
 

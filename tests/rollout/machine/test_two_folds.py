@@ -21,12 +21,12 @@ from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.machine import Machine
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import rebuild
-from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.target import State
 from router.rollout.placement.effects import Effects, adopted, first
 from router.rollout.placement.slot_table import SlotTable
 from router.rollout.proposals.proposal import ProposalRules
+from tests import entry_types
 from tests.example_counts import examples
 from tests.rollout.machine import test_approval_properties, test_machine_properties
 from tests.rollout.playbook import AWAY, SECOND, TRIGGER, Playbook

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from router.rollout.facts.entry import Entry
-from router.rollout.model import entry as entry_types
 from router.rollout.notifications.feed import WAITING_MAX, NotificationFeed
 from router.rollout.notifications.notification import Notification
+from tests import entry_types
 from tests.rollout.notifications.test_notification import ROLLED, TIMES, entry
 
 NS = 1_000_000_000

@@ -9,8 +9,8 @@ import pytest
 
 from router.rollout.facts.entry import Entry
 from router.rollout.facts.switches import Confirmed
-from router.rollout.model import entry as entry_types
 from router.rollout.notifications.notification import from_dict, notification_of, record_completed, trigger_facts
+from tests import entry_types
 from tests.texts import golden
 
 NS = 1_000_000_000

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from router.rollout.facts.entry import Entry
-from router.rollout.model import entry as entry_types
 from router.rollout.proposals.proposal import CLOSED_MAX, MUTED_MAX, Proposals
+from tests import entry_types
 from tests.rollout.playbook import SECOND
 
 LATENCY: dict[str, Any] = {"kind": "latency", "detail": "", "reason": "slow", "evidence_since_ns": 7}

@@ -7,7 +7,7 @@ from router.control.store.records.earlier_changes import KEPT_S, KEYS_MAX, Earli
 from router.control.store.records.effective import effective_of
 from router.control.store.records.request_key import RequestKey
 from router.rollout.facts.entry import Entry
-from router.rollout.model.entry import ABANDONED
+from tests.entry_types import ABANDONED
 
 NOW_S = 1_000_000.0
 
