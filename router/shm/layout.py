@@ -60,6 +60,7 @@ SLOT_HEADER_WORDS: Final = 8
 S_INCARNATION, S_LENGTH, S_CRC, S_CUT_GENERATION = range(4)
 S_HELD: Final = 4  # 1 while a version holds the slot
 S_ROLELESS: Final = 5  # the first generation without a role for that version; 0: it has one
+S_VERSION: Final = 6  # fingerprint of that version's label: it outlives contents that were being written
 SLOT_WORDS: Final = SLOT_HEADER_WORDS + SLOT_PAYLOAD_BYTES // WORD_BYTES
 
 # -- slot row of a worker: its counters of one slot; cumulative unless called a gauge

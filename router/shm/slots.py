@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from router.errors import InternalError
 from router.rollout.model.rewrite import NO_REWRITE, Rewrite, from_dict
@@ -46,6 +48,10 @@ def crc(slot: int, content: SlotRecord) -> int:
 
 def _crc(slot: int, incarnation: int, payload: bytes) -> int:
     return zlib.crc32(payload, zlib.crc32(b"%d %d %d" % (slot, incarnation, len(payload))))
+
+
+def _fingerprint(version: str) -> int:
+    return int.from_bytes(blake2b(version.encode(), digest_size=8).digest(), "little")
 
 
 class Slots:
@@ -94,18 +100,26 @@ class Slots:
         """Write which slots are held. The contents of a slot that gets a version are written before."""
         holders = {held.slot: held for held in table.held.values()}
         words = self._segment.words
+        holding = {held.slot: version for version, held in table.held.items()}
         for slot, start in enumerate(self._starts):
-            held = holders.get(slot)
-            words[start + at.S_ROLELESS] = held.roleless_generation if held is not None else 0
-            words[start + at.S_HELD] = int(held is not None)
+            if (held := holders.get(slot)) is None:
+                words[start + at.S_HELD] = 0
+                continue
+            words[start + at.S_VERSION] = _fingerprint(holding[slot])
+            words[start + at.S_ROLELESS] = held.roleless_generation
+            words[start + at.S_HELD] = 1
 
-    def read_table(self) -> SlotTable:
-        """Return the table that `write_table` has written; a slot whose contents are damaged counts as free."""
+    def read_table(self, versions: Iterable[str]) -> SlotTable:
+        """Return the table that `write_table` has written, as far as it is of these versions.
+
+        It does not depend on the contents: the writer may have died while it wrote them again.
+        """
         words, held = self._segment.words, {}
+        labels = {_fingerprint(version): version for version in versions}
         for slot, start in enumerate(self._starts):
-            content = self.read(slot) if words[start + at.S_HELD] else None
-            if content is not None:
-                held[content.version] = HeldSlot(slot, content.incarnation, words[start + at.S_ROLELESS])
+            version = labels.get(words[start + at.S_VERSION]) if words[start + at.S_HELD] else None
+            if version is not None:
+                held[version] = HeldSlot(slot, words[start + at.S_INCARNATION], words[start + at.S_ROLELESS])
         return SlotTable(held, tuple(words[start + at.S_INCARNATION] for start in self._starts))
 
     def crc(self, slot: int) -> int:

@@ -41,7 +41,7 @@ PROMOTION: Final = [
     "rollout.machine.registry Registry.known",
     # An operator's change is journalled before it is in effect: on the journal's thread, with the mark around the commit.
     "control.store.records.local_journal LocalJournal.append",
-    "rollout.machine.registry Registry.after",
+    "rollout.machine.registry Registry.become",
     "control.store.journal_file JournalFile.append",
     "control.store.journal_writer JournalWriter.put",
     "control.store.journal_rows row",

@@ -18,6 +18,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from typing import Any, Final
 
 import orjson
@@ -34,12 +35,13 @@ from router.control.store.records.request_key import RequestKey
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.facts.entry import Entry, route_generation
-from router.rollout.facts.fact import Scope
+from router.rollout.facts.fact import Document, Fact, Scope
 from router.rollout.facts.record import Command, Record
 from router.rollout.facts.switches import SwitchFact
 from router.rollout.facts.versions import Deployed
 from router.rollout.incidents.timeline_text import describe
 from router.rollout.machine.machine import Machine
+from router.rollout.machine.registry import Registry
 from router.rollout.model.commands import CheckStandby, ClearAlarm, CutSlot, FillSlot, PublishRoute, RaiseAlarm
 from router.rollout.model.events import Event
 from router.rollout.model.route import SLOTS, generation_text
@@ -141,6 +143,8 @@ class CommandExecutor:
         self.unjournalled: set[int] = set()
         """Generations whose entry is not on the disk yet."""
         self._last_published: Entry | None = None
+        self._tried: tuple[int, list[Fact], Registry] | None = None
+        """`changes` of the registry when facts were tried, these facts, and the registry after them."""
         self._waits = 0
         self._meanwhile: dict[int, list[Entry]] = {}
         """By number of the wait: what is applied while a record waits for the disk, which then has it after the record."""
@@ -276,7 +280,7 @@ class CommandExecutor:
         Memory applies the record after what came while it waited for the disk, and the journal has it before. So both orders
         must lead to one state: a start must not find another one, or none.
         """
-        decided_on, meanwhile = self.registry.after(()), list[Entry]()
+        decided_on, meanwhile = self.registry.snapshot(), list[Entry]()
         number = self._waits = self._waits + 1
         self._meanwhile[number] = meanwhile
 
@@ -364,7 +368,15 @@ class CommandExecutor:
 
     def refuse_illegal(self, entries: Sequence[Entry]) -> None:
         """Raise InternalError if the fold refuses the entries now; change nothing."""
-        self.registry.after(entries)
+        self._tried = self.registry.changes, [entry.fact for entry in entries], self.registry.after(entries)
+
+    def _after(self, entries: Sequence[Entry]) -> Registry:
+        """Return the registry after `entries`: what `refuse_illegal` has found, if nothing has changed since."""
+        tried, self._tried = self._tried, None
+        if tried is not None and tried[0] == self.registry.changes and len(tried[1]) == len(entries):
+            if all(fact is entry.fact for fact, entry in zip(tried[1], entries, strict=True)):
+                return tried[2]
+        return self.registry.after(entries)
 
     def apply(self, record: JournalRecord, before_effects: Callable[[], None] = lambda: None) -> int | None:
         """Fold a record, then carry out its effects; return when its route was stored, None without one.
@@ -372,7 +384,7 @@ class CommandExecutor:
         `before_effects` is called between the two. Raise InternalError, with nothing changed, if the fold refuses the record.
         """
         before = self.registry.targets
-        self.registry.become(self.registry.after(record.entries))
+        self.registry.become(self._after(record.entries))
         for meanwhile in self._meanwhile.values():
             meanwhile += record.entries
         for entry in record.entries:
@@ -397,11 +409,14 @@ class CommandExecutor:
                 orjson.dumps(logged).decode(),
                 extra=members(event=entry.type, service=self.name, actor=entry.actor, data=logged),
             )
-            self._deps.broadcast.publish(described(entry))
+            self._deps.broadcast.publish(described(entry, data))
             self._deps.on_entry(entry)
 
     def _carry_out(self, found: Effects, decided_ns: int) -> int | None:
         stored_ns = None
+        for command in takewhile(lambda command: not isinstance(command, FillSlot), found.commands):
+            if isinstance(command, CutSlot):  # the requests of the version that had the slot
+                self._cut(command)
         for version in self.held.take(found):
             self.machine.streaks.reset(version)
         if self.held.table.free_slot() is not None:
@@ -414,13 +429,16 @@ class CommandExecutor:
                     self._deps.fail_point.hit("store.after")
                     self._deps.workers.wake()
                 case CutSlot():
-                    self.held.slots.cut(command.slot, command.generation)
-                    self._deps.workers.wake()
+                    self._cut(command)
                 case RaiseAlarm():
                     self._deps.alarms.up(command.code, command.detail, self.name)
                 case FillSlot():
                     pass
         return stored_ns
+
+    def _cut(self, command: CutSlot) -> None:
+        self.held.slots.cut(command.slot, command.generation)
+        self._deps.workers.wake()
 
     def _signal(self, commands: list[Command]) -> None:
         for command in commands:
@@ -434,18 +452,26 @@ class CommandExecutor:
                 case Record():
                     pass
 
+    def drained(self) -> frozenset[str]:
+        """Return the versions that have ended their last request; none during a take-over, as the old router may have some."""
+        return frozenset() if self._deps.segment.words[at.H_TAKING_OVER] else self.held.drained()
+
     def publish(self) -> None:
         """Fill the slots of all versions that need one, and publish the present route: the first one in this memory."""
         self._carry_out(first(self.registry, self.held.table), clock.now_ns())
 
     def adopt_slots(self) -> None:
         """Take over the slots that a previous control has filled: those of versions that hold none any more get free."""
+        self.held.reload()
         self._carry_out(adopted(self.registry, self.held.table), clock.now_ns())
-        self.held.refill()
+        self.held.repair()
 
 
-def described(entry: Entry) -> dict[str, Any]:
-    """Return an entry as the journal's route and the event stream show it; `seq` is null until it is on the disk."""
+def described(entry: Entry, data: Document | None = None) -> dict[str, Any]:
+    """Return an entry as the journal's route and the event stream show it; `seq` is null until it is on the disk.
+
+    `data` are the members of its fact, if the caller has them.
+    """
     return {
         "seq": entry.seq or None,
         "at": clock.iso(entry.at),
@@ -454,6 +480,6 @@ def described(entry: Entry) -> dict[str, Any]:
         "service": entry.service or None,
         "type": entry.type,
         "actor": entry.actor,
-        "data": entry.fact.to_data(),
+        "data": data if data is not None else entry.fact.to_data(),
         "text": describe(entry).text,
     }

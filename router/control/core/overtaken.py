@@ -65,7 +65,7 @@ def same_in_both_orders(decided_on: Registry, entries: Sequence[Entry], meanwhil
     """
     try:
         on_disk = decided_on.after([*entries, *meanwhile])
-        return on_disk.digest() == decided_on.after([*meanwhile, *entries]).digest()
+        return on_disk.equals(decided_on.after([*meanwhile, *entries]))
     except InternalError:
         return False
 

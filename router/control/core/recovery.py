@@ -29,6 +29,7 @@ from router.rollout.facts.versions import Placement, Seeded
 from router.rollout.machine.reconcile import Named, assumed, named_roles, recovered, versions_of
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import rebuild
+from router.rollout.model.rewrite import Rewrite
 from router.rollout.model.route import NO_SLOT, Route
 from router.rollout.model.target import State
 from router.runtime import clock
@@ -217,9 +218,7 @@ async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None
     word = executor.cell.read()
     if word is None:
         raise InternalError("route_missing", executor.name)
-    slots = {State.ACTIVE: word.active, State.STANDBY: word.standby, State.VERIFYING: word.candidate}
-    contents = {role: executor.held.slots.read(slot) for role, slot in slots.items() if slot != NO_SLOT}
-    named = {role: (found.version, found.endpoints, found.rewrite) for role, found in contents.items() if found}
+    named = _named(executor, word)
     lost = uncommitted_entries(executor.name, entries, word.generation)
     issued = [route_generation(entry) or 0 for entry in entries if entry.service == executor.name]
     executor.machine.reserve(word.generation, *issued)
@@ -231,6 +230,19 @@ async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None
         log.warning("%s: shared memory and journal differ; shared memory wins", executor.name)
         await _journal_late(executor, missing, found)
     executor.adopt_slots()
+
+
+def _named(executor: CommandExecutor, word: Route) -> Named:
+    """Return the versions that the route names. Of a slot that was being written, the slot table and the registry know them."""
+    slots = {State.ACTIVE: word.active, State.STANDBY: word.standby, State.VERIFYING: word.candidate}
+    found: dict[State, tuple[str, tuple[str, ...], Rewrite]] = {}
+    for role, slot in slots.items():
+        content = executor.held.slots.read(slot) if slot != NO_SLOT else None
+        if content is not None:
+            found[role] = content.version, content.endpoints, content.rewrite
+        elif (holder := executor.held.holder_in(slot)) is not None:
+            found[role] = holder.target.version, holder.target.endpoints, holder.target.rewrite
+    return found
 
 
 async def _journal_late(executor: CommandExecutor, missing: list[Record | Entry], found: Record | Entry | None) -> None:

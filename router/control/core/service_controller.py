@@ -192,7 +192,7 @@ class ServiceController:
         self._judge_inputs = self._inputs(now_ns)
         before, changes = self.verdict, self.registry.changes
         self.verdict = self._with_cause(self.judge.evaluate(self._judge_inputs, now_ns), now_ns)
-        self.handle(Ticked(self.executor.held.drained()), now_ns)
+        self.handle(Ticked(self.executor.drained()), now_ns)
         if self.verdict.accepted is not None:
             self.handle(Accepted(self.verdict.accepted.as_dict()), now_ns)
         if self.verdict.failing is not None:

@@ -24,7 +24,7 @@ from router.control.incidents import rendering
 from router.control.incidents.context import IncidentContext
 from router.control.incidents.document import FORMAT, SHORT, Sources, cost_of, document
 from router.control.incidents.files import READ_TIMEOUT_S, Files, IncidentFiles
-from router.control.incidents.snapshots import BEFORE_S, Snapshot, trail_of
+from router.control.incidents.snapshots import BEFORE_S, Places, Snapshot, trail_of
 from router.control.monitors.alarms import Alarms
 from router.control.store.records.effective import effective_entries
 from router.control.views import status
@@ -59,10 +59,14 @@ complete without a confirmation."""
 
 @dataclass(slots=True)
 class _OpenIncident:
-    """An incident whose `incidents.after_s` has not passed. `due_ns`: when the next snapshot is taken."""
+    """An incident whose `incidents.after_s` has not passed. `due_ns`: when the next snapshot is taken.
+
+    `places`: the slots of the two versions when it opened; they may get other versions, or the same one anew.
+    """
 
     timeline: Timeline
     due_ns: int
+    places: Places
 
 
 def open_files(state_dir: Path, settings: Settings, alarms: Alarms) -> IncidentFiles:
@@ -119,7 +123,9 @@ class IncidentsAddon(Addon):
         rollback = rollback_in(entry.fact)
         if rollback is not None and entry.service in self._control_loop.services:
             timeline = self._timelines.timelines[rollback.incident or ""]
-            self._open_incidents[timeline.incident] = open_incident = _OpenIncident(timeline, entry.monotonic_ns)
+            self._open_incidents[timeline.incident] = open_incident = _OpenIncident(
+                timeline, entry.monotonic_ns, self._places(timeline)
+            )
             # An entry older than this control was stored by its predecessor as a pending entry, and journalled only now.
             self._take_snapshot(
                 timeline.incident, open_incident, entry.monotonic_ns, from_memory=entry.monotonic_ns < self._since_ns
@@ -189,18 +195,30 @@ class IncidentsAddon(Addon):
         passed_s = (now_ns - decided_ns) / SECOND_NS
         following_s = next((at_s for at_s in SNAPSHOT_TIMES_S if at_s > passed_s), (passed_s // 60 + 1) * 60)
         open_incident.due_ns = decided_ns + min(int(following_s * SECOND_NS), after_ns)
-        snapshot = self._current_snapshot(open_incident.timeline, now_ns, from_memory=from_memory)
+        snapshot = self._current_snapshot(open_incident.timeline, now_ns, open_incident.places, from_memory=from_memory)
         if snapshot.whole:
             del self._open_incidents[incident]
         self._control_loop.tasks.spawn(self._snapshot(snapshot), f"samples of {incident}")
 
+    def _places(self, timeline: Timeline) -> Places:
+        """Return where the two versions are, or were last."""
+        held = self._control_loop.services[timeline.service].executor.held
+        left, back = (held.last_place(version) if version is not None else None for version in timeline.ends)
+        return left, back
+
     def _current_snapshot(
-        self, timeline: Timeline, now_ns: int, known: SampleSnapshot | None = None, *, from_memory: bool = False
+        self,
+        timeline: Timeline,
+        now_ns: int,
+        places: Places,
+        known: SampleSnapshot | None = None,
+        *,
+        from_memory: bool = False,
     ) -> Snapshot:
         """Return the samples of now. `from_memory`: read shared memory, too, for samples that this control's judge never saw."""
         service_controller = self._control_loop.services[timeline.service]
         segment = self._control_loop.segment if from_memory else None
-        left, back = (trail_of(service_controller, version, segment) for version in timeline.ends)
+        left, back = (trail_of(service_controller, place, segment) for place in places)
         target = service_controller.registry.targets.get(timeline.ends[0] or "")
         over = now_ns - timeline.opening.monotonic_ns >= int(self._settings.after_s * SECOND_NS)
         whole = timeline.closed or (over and not self._awaiting_confirmation(timeline, now_ns))
@@ -289,9 +307,10 @@ class IncidentsAddon(Addon):
         if self._record(timeline.incident) is None:  # its service was removed meanwhile
             return
         now_ns = clock.now_ns()
-        await self._snapshot(self._current_snapshot(timeline, now_ns, filed, from_memory=True))
+        places = self._places(timeline)
+        await self._snapshot(self._current_snapshot(timeline, now_ns, places, filed, from_memory=True))
         if not self._snapshots[timeline.incident]["whole"]:
-            self._open_incidents[timeline.incident] = _OpenIncident(timeline, now_ns)
+            self._open_incidents[timeline.incident] = _OpenIncident(timeline, now_ns, places)
 
     async def _filed(self, incident: str) -> SampleSnapshot | None:
         """Return the samples in the file of an incident; None if there is no readable file."""

@@ -24,6 +24,12 @@ BEFORE_S: Final = 900.0
 ROLES: Final = ("left", "back")
 
 
+Place = tuple[int, int]
+"""(slot, incarnation) of a version."""
+Places = tuple[Place | None, Place | None]
+"""Those of the version left and of the version gone back to; None if unknown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The sample trails of the version left and of the version gone back to, at `now_ns`.
@@ -80,13 +86,12 @@ def beginning_ns(timeline: Timeline) -> int:
 
 
 def trail_of(
-    service_controller: ServiceController, version: str | None, segment: Segment | None
+    service_controller: ServiceController, place: Place | None, segment: Segment | None
 ) -> Sequence[WindowEntry]:
-    """Return the samples of a version in its last slot, oldest first; empty if another version has the slot since.
+    """Return the samples of a version in `place`, oldest first; empty if another version has the slot since.
 
     With `segment` its sample ring in shared memory is read, too; that takes some milliseconds.
     """
-    place = service_controller.executor.held.last_place(version) if version is not None else None
     if place is None:
         return ()
     slot, incarnation = place

@@ -42,7 +42,7 @@ class HeldSlots:
         header_files: HeaderFiles,
     ) -> None:
         self.slots = Slots(segment, index)
-        self.table = self.slots.read_table()
+        self.table = self.slots.read_table(registry.targets)
         self._name = name
         self._index = index
         self._registry = registry
@@ -91,6 +91,10 @@ class HeldSlots:
         return self._worker_stats.slot_in_flight(self._index, held.slot) == 0
 
     # -- writing
+    def reload(self) -> None:
+        """Read the table from memory again: the registry may know more versions since."""
+        self.table = self.slots.read_table(self._registry.targets)
+
     def take(self, effects: Effects) -> set[str]:
         """Fill slots and write the table, before the route is published; return the versions whose probes begin anew."""
         anew = set(self.table.held.keys() - effects.table.held.keys())
@@ -110,11 +114,20 @@ class HeldSlots:
         self.slots.write(command.slot, self._content(command.incarnation, command))
 
     def refill(self) -> None:
-        """Write the slots whose contents have changed, for example by a headers file. Workers adopt them at their next sweep."""
+        """Write the slots of versions whose headers file has changed. Workers adopt them at their next sweep."""
         for holder in self.holders():
-            content = self._content(holder.incarnation, holder.target)
-            if content != self.slots.read(holder.slot):
-                self.slots.write(holder.slot, content)
+            if holder.target.rewrite.headers_file is not None:
+                content = self._content(holder.incarnation, holder.target)
+                if content != self.slots.read(holder.slot):
+                    self.slots.write(holder.slot, content)
+
+    def repair(self) -> None:
+        """Write the slots that a control has left half written, or without their route. The header fields of others stay."""
+        for holder in self.holders():
+            known, target = self.slots.read(holder.slot), holder.target
+            wanted = target.version, target.endpoints, target.rewrite
+            if known is None or (known.version, known.endpoints, known.rewrite) != wanted:
+                self.slots.write(holder.slot, self._content(holder.incarnation, target))
 
     def _content(self, incarnation: int, placed: FillSlot | Target) -> SlotRecord:
         fields = self.header_fields(placed.rewrite)

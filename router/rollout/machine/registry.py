@@ -48,10 +48,16 @@ _CHANGED_IN_PLACE: Final = (
 )
 """Members that `apply` changes; it replaces all others."""
 
+_NO_STATE: Final = ("changes", "_roles")
+"""Members that follow from the others, or count the entries."""
+
 _STAMPS: Final = frozenset(
     {"since_ns", "active_since_ns", "probation_since_ns", "until_ns", "deadline_ns", "evidence_since_ns"}
 )
 """Members of `as_dict` on the monotonic clock of this router."""
+
+
+_FOLDS: Final = (ActivePeriods, AddedCriteria, Proposals)
 
 
 class Registry:
@@ -227,12 +233,19 @@ class Registry:
 
     def after(self, entries: Iterable[Entry]) -> Registry:
         """Return a copy to which `entries` are applied; raise InternalError if one is illegal. This registry stays as it is."""
-        trial = copy(self)
+        trial = self.snapshot()
+        members = vars(trial)
         for name in _CHANGED_IN_PLACE:
-            setattr(trial, name, copy(getattr(self, name)))
+            members[name] = copy(members[name])
         for entry in entries:
             trial.apply(entry)
         return trial
+
+    def snapshot(self) -> Registry:
+        """Return the state of now. `after` and `become` leave it as it is; `apply` on this registry may not."""
+        other = Registry.__new__(Registry)
+        vars(other).update(vars(self))
+        return other
 
     def become(self, other: Registry) -> None:
         """Take the state of `other`, which `after` has returned."""
@@ -383,12 +396,18 @@ class Registry:
         if len(targets) - len(kept) <= RETIRED_MAX:
             return
         gone = [target for target in targets.values() if target.version not in kept]
+        self.provenances = dict(self.provenances)
         for target in nsmallest(len(gone) - RETIRED_MAX, gone, key=lambda t: (t.accepted, t.since)):
             del targets[target.version]
             self.history.pop(target.version, None)
             self.provenances.pop(target.version, None)
             self.identities.pop(target.version, None)
         self._place(targets)
+
+    def equals(self, other: Registry) -> bool:
+        """Return whether the states are equal. Members that a fold has left alone are the same objects, so this is quick."""
+        members, others = vars(self), vars(other)
+        return all(_equal(value, others[name]) for name, value in members.items() if name not in _NO_STATE)
 
     def digest(self) -> str:
         """Return the SHA-256 of the state without what is this router's own: stamps, and the generation of its start.
@@ -430,3 +449,7 @@ def _without_stamps(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_stamps(member) for name, member in value.items() if name not in _STAMPS}
     return [_without_stamps(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _equal(value: Any, other: Any) -> bool:
+    return value is other or (vars(value) == vars(other) if isinstance(value, _FOLDS) else value == other)

@@ -101,7 +101,8 @@ def _fill(target: Target, table: SlotTable, *, fresh: bool) -> FillSlot:
 def _freed_by_cut(registry: Registry, table: SlotTable, version: str) -> tuple[SlotTable, int, list[Effect]]:
     """Return the table without the version that has been without a role for longest, its slot, and what cuts its requests.
 
-    A record is never refused because this router has no free slot.
+    A record is never refused because this router has no free slot. The requests that are cut were claimed before the
+    generation of the change, under which the slot is the new version's.
     """
     roleless = [holder for holder in table.holders(registry.targets) if holder.target.state not in PLACED]
     if not roleless:
@@ -109,7 +110,7 @@ def _freed_by_cut(registry: Registry, table: SlotTable, version: str) -> tuple[S
     holder = min(roleless, key=lambda holder: (holder.held.roleless_generation, holder.target.since_ns))
     target, slot = holder.target, holder.slot
     detail = f"the requests of {target.version} were cut after its drain had no time left: {version} needs its slot"
-    commands: list[Effect] = [CutSlot(slot, registry.generation), RaiseAlarm(CUT_FOR_SLOT, detail)]
+    commands: list[Effect] = [CutSlot(slot, registry.generation - 1), RaiseAlarm(CUT_FOR_SLOT, detail)]
     return table.freed([target.version]), slot, commands
 
 

@@ -159,7 +159,8 @@ ACTS_BY_NAME: Final = {
 def held(control: ControlHarness) -> dict[str, int]:
     """Return the slot of each version that holds one."""
     table = control.service_controller.executor.held.table
-    assert control.service_controller.executor.held.slots.read_table() == table, "control and memory differ"
+    executor = control.service_controller.executor
+    assert executor.held.slots.read_table(executor.registry.targets) == table, "control and memory differ"
     return {version: place.slot for version, place in table.held.items()}
 
 

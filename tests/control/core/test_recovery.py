@@ -333,3 +333,43 @@ async def test_a_quarantine_that_was_lifted_for_a_while_comes_back_in_a_later_bo
     assert control.service_controller.registry.quarantines["v2"]["reason"] == "bias"
     assert [entry["type"] for entry in (await control.queries.journal(0, 100))["entries"]][-1] == "quarantine_returned"
     await control.end()
+
+
+async def test_a_control_that_died_within_a_slot_leaves_its_version_in_service(tmp_path: Path) -> None:
+    """kill -9 while the contents of the active version's slot were written again: table and registry know who holds it."""
+    segment = new_segment()
+    workers = FakeWorkers(segment)
+    first = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
+    before = first.service_controller.executor.held.slots.read(0)
+    await first.end()
+    segment.words[segment.layout.slot(0, 0) + at.S_CRC] = 0
+    second = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
+    held = second.service_controller.executor.held
+    assert (second.states(), held.table.slot_of("v1")) == ({"v1": "active", "v2": "standby"}, 0)
+    assert held.slots.read(0) == before, "it is written whole"
+    second.tick()
+    assert second.states() == {"v1": "active", "v2": "standby"}
+    await second.end()
+    workers.close()
+    segment.close()
+
+
+async def test_a_warm_start_without_the_headers_file_keeps_the_fields(tmp_path: Path) -> None:
+    key, state = tmp_path / "key", tmp_path / "state"
+    key.write_text("Authorization: Bearer x\n")
+    key.chmod(0o600)
+    state.mkdir()
+    active = {"version": "v1", "endpoints": ["http://127.0.0.1:1"], "headers_file": str(key)}
+    segment = new_segment()
+    workers = FakeWorkers(segment)
+    first = await ControlHarness(settings(state, active=active), segment, workers, state).begin()
+    before = first.service_controller.executor.held.slots.read(0)
+    await first.end()
+    key.unlink()
+    second = await ControlHarness(settings(state, active=active), segment, workers, state).begin()
+    after = second.service_controller.executor.held.slots.read(0)
+    assert before is not None
+    assert (before.fields, after) == ((("Authorization", "Bearer x"),), before)
+    await second.end()
+    workers.close()
+    segment.close()

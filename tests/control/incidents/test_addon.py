@@ -16,7 +16,6 @@ from router.errors import Refusal
 from router.rollout.history.service_report import Totals
 from router.rollout.outcome import Outcome
 from router.settings.sections.service import Objective
-from router.shm.slots import SlotRecord
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.incidents.test_context import Rows, failure
 from tests.texts import golden
@@ -370,13 +369,16 @@ async def test_a_disk_that_hung_is_no_alarm_once_it_took_the_files(
     assert bool(after) is bool(at_last)
 
 
-async def test_a_slot_with_another_tenant_tells_nothing_of_this_one(
+async def test_a_version_that_comes_in_again_tells_nothing_of_its_earlier_deployment(
     control: ControlHarness, addon: IncidentsAddon
 ) -> None:
+    """v1 drains, is released and deployed again while its incident is open: its slot and its counters are new."""
     await rolled_back(control)
-    timeline = addon._timelines.timelines[ONE]
+    opened = addon._open_incidents[ONE]
+    assert opened.places == ((0, 1), (1, 1))
     held = control.service_controller.executor.held
-    held.slots.write(0, SlotRecord(99, "v9", ("http://v9:1",)))
-    held.table = held.table.freed(["v1"])
-    snapshot = addon._current_snapshot(timeline, control.now_ns, from_memory=True)
-    assert (len(snapshot.trails[0]), len(snapshot.trails[1]) > 100) == (0, True)
+    held.table = held.table.freed(["v1"]).placed("v1", 4)
+    assert held.last_place("v1") == (4, 1)
+    snapshot = addon._current_snapshot(opened.timeline, control.now_ns, opened.places, from_memory=True)
+    assert snapshot.trails[0][-1].sample.incarnation == 1
+    assert len(snapshot.trails[0]) > 50

@@ -6,10 +6,12 @@ from router.control.incidents.snapshots import beginning_ns, trail_of
 from router.rollout.outcome import Outcome
 from router.rollout.stats.window import SlotHistory
 from router.rollout.units import SECOND_NS
-from router.shm.slots import SlotRecord
 from tests.control.control_harness import ControlHarness
 from tests.control.incidents.played_incident import INCIDENT, Played
 from tests.rollout.simulator import seconds
+
+PLACE = (0, 1)
+"""Slot and incarnation of v1."""
 
 
 def test_a_second_look_keeps_what_the_first_one_saw_finer(played: Played) -> None:
@@ -50,23 +52,22 @@ def test_what_was_put_together_anew_stays_marked(played: Played) -> None:
 
 def test_what_the_judge_has_not_seen_is_read_from_the_ring(control: ControlHarness) -> None:
     control.tick(30, lambda: control.workers.serve(0, Outcome.OK, 3))
-    seen = trail_of(control.service_controller, "v1", None)
+    seen = trail_of(control.service_controller, PLACE, None)
     control.service_controller.judge._histories[0] = SlotHistory()
-    assert list(trail_of(control.service_controller, "v1", None)) == []
-    from_memory = trail_of(control.service_controller, "v1", control.segment)
+    assert list(trail_of(control.service_controller, PLACE, None)) == []
+    from_memory = trail_of(control.service_controller, PLACE, control.segment)
     assert [entry.at_ns for entry in from_memory] == [entry.at_ns for entry in seen]
     assert from_memory[-1].sample == seen[-1].sample
 
 
-async def test_the_samples_of_a_drained_version_are_found_until_another_one_has_its_slot(
+async def test_the_samples_of_a_drained_version_are_found_until_its_slot_is_filled_anew(
     control: ControlHarness,
 ) -> None:
     control.tick(3)
     held = control.service_controller.executor.held
     await control.operations.rollback(service="svc", reason="bad", actor="ann")
     control.tick()
-    assert "v1" not in held.table.held
-    assert len(trail_of(control.service_controller, "v1", control.segment)) > 0
-    held.slots.write(0, SlotRecord(2, "v9", ("http://v9:1",)))
-    assert list(trail_of(control.service_controller, "v1", control.segment)) == []
+    assert ("v1" in held.table.held, held.last_place("v1")) == (False, PLACE)
+    assert len(trail_of(control.service_controller, PLACE, control.segment)) > 0
+    assert list(trail_of(control.service_controller, (0, 2), control.segment)) == []
     assert list(trail_of(control.service_controller, None, control.segment)) == []

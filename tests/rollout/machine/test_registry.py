@@ -16,8 +16,10 @@ from router.rollout.model.events import (
     CriterionSet,
     DeployAsked,
     FreezeAsked,
+    Origin,
     ProposalDue,
     QuarantineAsked,
+    RegisterAsked,
     RollbackAsked,
     SwitchAsked,
 )
@@ -177,3 +179,33 @@ def test_long_retired_versions_are_forgotten_but_never_a_quarantined_one() -> No
 
 def test_an_empty_registry_means_no_route() -> None:
     assert route_of(Registry("svc"), SlotTable(), 0) == Route(0)
+
+
+def test_a_copy_that_drops_retired_versions_leaves_the_registry_alone() -> None:
+    playbook = Playbook().seed()
+    for number in range(RETIRED_MAX):
+        playbook.tell(RegisterAsked(f"r{number}", ("http://r:1",), "ann", Origin("s3://m/r")))
+    registry, digest = playbook.registry, playbook.registry.digest()
+    more = [
+        replace(
+            fact("version_registered", 0, states={f"x{n}": "registered"}, target={"version": f"x{n}", "endpoints": []}),
+            at=1e9,
+        )
+        for n in range(3)
+    ]
+    after = registry.after(more)
+    assert len(after.targets) < len(registry.targets) + 3, "some were dropped"
+    assert registry.digest() == digest
+    assert not registry.equals(after)
+    assert registry.equals(registry.after(()))
+
+
+def test_registries_are_equal_by_their_members() -> None:
+    playbook = Playbook().seed("v2", "v1")
+    again = rebuild("svc", playbook.entries)
+    assert playbook.registry.equals(again)
+    for event in (FreezeAsked("ann", "hold"), CriterionSet("fault_share", 0.1, "ann", "why")):
+        playbook.tell(event)
+        assert not playbook.registry.equals(again), type(event).__name__
+        again = rebuild("svc", playbook.entries)
+        assert playbook.registry.equals(again)
