@@ -41,7 +41,7 @@ PROMOTION: Final = [
     "rollout.machine.registry Registry.known",
     # An operator's change is journalled before it is in effect: on the journal's thread, with the mark around the commit.
     "control.store.records.local_journal LocalJournal.append",
-    "rollout.machine.registry Registry.become",
+    "rollout.machine.registry Registry.after",
     "control.store.journal_file JournalFile.append",
     "control.store.journal_writer JournalWriter.put",
     "control.store.journal_rows row",
@@ -52,7 +52,7 @@ PROMOTION: Final = [
     # The machine answers again; nothing may have changed while the disk was written. Then the entry is applied.
     "rollout.machine.machine Machine.handle",
     "rollout.machine.registry Registry.known",
-    "rollout.machine.registry Registry.after",
+    "rollout.machine.registry Registry.become",
     "rollout.placement.effects effects",
     # The switch: one 64-bit store into the route cell. The workers are woken.
     "shm.route_cell RouteCell.publish",

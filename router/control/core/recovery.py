@@ -62,7 +62,7 @@ def read_journal_state(state_dir: Path, segment: Segment, journal_from: str | No
     now_s = clock.wall_s()
     begun_from = None
     if journal_from is not None and not warm:
-        database, entries, begun = begun_anew(state_dir, Path(journal_from), now_s, _foldable)
+        database, entries, begun = begun_anew(state_dir, Path(journal_from), now_s, foldable_entries)
         begun_from = Path(journal_from) if begun else None
     else:
         database, entries = opened(state_dir, now_s)
@@ -70,11 +70,15 @@ def read_journal_state(state_dir: Path, segment: Segment, journal_from: str | No
     return JournalState(database, entries, boot, warm, begun_from)
 
 
-def _foldable(entries: list[Entry]) -> list[Entry]:
-    """Return the entries that can be applied although others are missing."""
+def foldable_entries(entries: list[Entry]) -> list[Entry]:
+    """Return the entries that can be applied although others are missing, and those that never had an effect."""
     registries: dict[str, Registry] = {entry.service: Registry(entry.service) for entry in entries if entry.service}
+    effective = {id(entry) for service in registries for entry in effective_of(service, entries)}
     foldable = []
     for entry in entries:
+        if entry.service and id(entry) not in effective:
+            foldable.append(entry)
+            continue
         affected = (
             list(registries.values())
             if isinstance(entry.fact, Booted)
@@ -84,7 +88,7 @@ def _foldable(entries: list[Entry]) -> list[Entry]:
         )
         try:
             for registry in affected:
-                registry.apply(entry)
+                registry.become(registry.after([entry]))
         except (InternalError, KeyError, TypeError, ValueError) as error:
             log.warning("entry %d (%s) makes no sense without those that are lost: %s", entry.seq, entry.type, error)
             continue

@@ -3,12 +3,16 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from router.control.core.recovery import foldable_entries
 from router.control.store.journal_rows import FILE, export, row
+from router.control.store.records.effective import effective_of
 from router.errors import StartError
 from router.rollout.facts.entry import Entry
+from router.rollout.machine.replay import rebuild
 from router.rollout.model.events import ReleaseAsked, Ticked, VerdictReached
 from router.rollout.model.route import Flag, Route, first_generation
 from router.rollout.outcome import Outcome
@@ -373,3 +377,28 @@ async def test_a_warm_start_without_the_headers_file_keeps_the_fields(tmp_path: 
     await second.end()
     workers.close()
     segment.close()
+
+
+def test_a_copy_of_a_journal_keeps_what_follows_a_change_that_was_struck_out() -> None:
+    """A deployment that was struck out is no candidate: the next one, and its promotion, are kept."""
+
+    def entry(seq: int, kind: str, **data: Any) -> Entry:
+        return Entry.of(kind, "svc", "ann", data, 1.0, 5, 1, seq)
+
+    first = first_generation(1) + 1
+    entries = [
+        entry(1, "seeded", generation=first, states={"v1": "active"}, target={"version": "v1", "endpoints": ["http://a:1"]}),
+        entry(2, "version_deployed", generation=first + 1, base=first, states={"v5": "verifying"},
+              target={"version": "v5", "endpoints": ["http://b:1"]}),
+        entry(3, "abandoned", abandons=2),
+        entry(4, "version_deployed", generation=first + 2, base=first, states={"v6": "verifying"},
+              target={"version": "v6", "endpoints": ["http://c:1"]}),
+        entry(5, "version_verified", states={"v6": "ready"}, good_probes=5),
+        entry(6, "promoted", generation=first + 3, base=first + 2, to="v6", reason="",
+              states={"v6": "active", "v1": "standby"}, **{"from": "v1"}),
+    ]  # fmt: skip
+    kept = foldable_entries(entries)
+    assert kept == entries
+    registry = rebuild("svc", effective_of("svc", kept))
+    assert registry.active is not None
+    assert registry.active.version == "v6"
