@@ -59,7 +59,7 @@ def adopted(registry: Registry, table: SlotTable) -> Effects:
     targets, generation = registry.targets, registry.generation
     table = table.freed(_gone(targets, table)).with_roles(targets, generation)
     table, fills = _placed(registry, table)
-    return Effects(table, tuple(fills))
+    return Effects(table.with_roles(targets, generation), tuple(fills))
 
 
 def first(registry: Registry, table: SlotTable) -> Effects:
