@@ -18,7 +18,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import takewhile
 from typing import Any, Final
 
 import orjson
@@ -46,6 +45,7 @@ from router.rollout.model.commands import CheckStandby, ClearAlarm, CutSlot, Fil
 from router.rollout.model.events import Event
 from router.rollout.model.route import SLOTS, generation_text
 from router.rollout.placement.effects import CUT_FOR_SLOT, Effects, adopted, effects, first
+from router.rollout.placement.slot_table import SlotTable
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
 from router.runtime.text.json_log import members
@@ -413,32 +413,37 @@ class CommandExecutor:
             self._deps.on_entry(entry)
 
     def _carry_out(self, found: Effects, decided_ns: int) -> int | None:
+        """Carry out effects in their order. Memory gets the slot table after the slots are filled, before a route names them."""
         stored_ns = None
-        for command in takewhile(lambda command: not isinstance(command, FillSlot), found.commands):
-            if isinstance(command, CutSlot):  # the requests of the version that had the slot
-                self._cut(command)
-        for version in self.held.take(found):
-            self.machine.streaks.reset(version)
-        if self.held.table.free_slot() is not None:
-            self._deps.alarms.down(CUT_FOR_SLOT, self.name)
         for command in found.commands:
             match command:
+                case FillSlot():
+                    self.held.fill(command)
+                    if command.fresh:
+                        self.machine.streaks.reset(command.version)
                 case PublishRoute():
+                    self._hold(found.table)
                     self._deps.fail_point.hit("store.before")
                     stored_ns = self.cell.publish(command.route, decided_ns)
                     self._deps.fail_point.hit("store.after")
                     self._deps.workers.wake()
                 case CutSlot():
-                    self._cut(command)
+                    self.held.slots.cut(command.slot, command.generation)
+                    self._deps.workers.wake()
                 case RaiseAlarm():
                     self._deps.alarms.up(command.code, command.detail, self.name)
-                case FillSlot():
-                    pass
+        self._hold(found.table)
         return stored_ns
 
-    def _cut(self, command: CutSlot) -> None:
-        self.held.slots.cut(command.slot, command.generation)
-        self._deps.workers.wake()
+    def _hold(self, table: SlotTable) -> None:
+        """Make `table` the slot table; versions that hold no slot any more are probed anew if they come back."""
+        if table is self.held.table:
+            return
+        for version in self.held.table.held.keys() - table.held.keys():
+            self.machine.streaks.reset(version)
+        self.held.hold(table)
+        if table.free_slot() is not None:
+            self._deps.alarms.down(CUT_FOR_SLOT, self.name)
 
     def _signal(self, commands: list[Command]) -> None:
         for command in commands:

@@ -14,7 +14,6 @@ from router.rollout.model.commands import FillSlot
 from router.rollout.model.rewrite import Rewrite
 from router.rollout.model.route import SLOTS
 from router.rollout.model.target import Target
-from router.rollout.placement.effects import Effects
 from router.rollout.placement.slot_table import SlotHolder, SlotTable
 from router.shm import layout as at
 from router.shm.segment import Segment
@@ -95,19 +94,12 @@ class HeldSlots:
         """Read the table from memory again: the registry may know more versions since."""
         self.table = self.slots.read_table(self._registry.targets)
 
-    def take(self, effects: Effects) -> set[str]:
-        """Fill slots and write the table, before the route is published; return the versions whose probes begin anew."""
-        anew = set(self.table.held.keys() - effects.table.held.keys())
-        for command in effects.commands:
-            if isinstance(command, FillSlot):
-                self._fill(command)
-                anew |= {command.version} if command.fresh else set()
-        if effects.table is not self.table:
-            self.table = effects.table
-            self.slots.write_table(self.table)
-        return anew
+    def hold(self, table: SlotTable) -> None:
+        """Write which slots are held, after they are filled and before a route names them."""
+        self.table = table
+        self.slots.write_table(table)
 
-    def _fill(self, command: FillSlot) -> None:
+    def fill(self, command: FillSlot) -> None:
         """Write the contents of a slot. If the version is new in the slot (`fresh`), its counters begin at zero."""
         if command.fresh:
             self._counters.begin(command.slot)

@@ -412,7 +412,7 @@ class Registry:
     def digest(self) -> str:
         """Return the SHA-256 of the state without what is this router's own: stamps, and the generation of its start.
 
-        Two folds of the same entries have the same digest, whatever restarts came in between.
+        Two folds of the same entries have the same digest; restarts in between change nothing of it.
         """
         state = {**self.as_dict(), "generation": self.recorded_generation}
         state["proposals"]["muted"] = {cause: until[:2] for cause, until in state["proposals"]["muted"].items()}

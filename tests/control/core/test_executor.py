@@ -126,3 +126,22 @@ async def test_the_generation_counts_up_by_the_step_of_the_journal(control: Cont
     word = executor.cell.read()
     assert word is not None
     assert word.generation == executor.registry.generation
+
+
+async def test_effects_are_carried_out_in_their_order(control: ControlHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slots are filled, the table is written, the route is published; only then is a version cut that has lost its role."""
+    executor = control.service_controller.executor
+    steps: list[str] = []
+
+    def recorded(thing: object, name: str) -> None:
+        real = getattr(thing, name)
+        monkeypatch.setattr(thing, name, lambda *arguments: (steps.append(name), real(*arguments))[1])
+
+    for name in ("write", "write_table", "cut"):
+        recorded(executor.held.slots, name)
+    recorded(executor.cell, "publish")
+    await control.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
+    assert steps == ["write", "write_table", "publish"]
+    steps.clear()
+    await control.operations.retire(service="svc", version="v3", actor="ann", cut=True)
+    assert steps == ["write_table", "publish", "cut"]

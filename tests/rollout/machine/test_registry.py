@@ -63,7 +63,7 @@ def test_a_new_boot_keeps_the_roles_and_starts_the_clock_and_the_generations_ane
 
 
 def test_a_record_is_folded_on_a_copy() -> None:
-    """No member of the registry changes, whatever the record is; the copy is what `apply` makes of it."""
+    """No member of the registry changes; the copy is what `apply` makes of it."""
     playbook = Playbook().seed("v2", "v1")
     playbook.tell(SwitchAsked("v1", "ann", "x"))
     before, state = playbook.registry, playbook.registry.as_dict()

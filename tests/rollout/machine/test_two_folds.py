@@ -1,4 +1,4 @@
-"""Two folds of one log are equal by digest, whatever came in between: restarts of control, cold starts, upgrades, take-overs.
+"""Two folds of one log are equal by digest, also with these in between: restarts of control, cold starts, upgrades, take-overs.
 
 A digest leaves out what a router knows only of itself: its slots, its stamps, and the generation at which its boot begins.
 """

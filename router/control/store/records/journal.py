@@ -1,7 +1,8 @@
 """The journal as the core sees it: an ordered log of records, which the state of each service follows.
 
 A record that the fold of its service refuses never exists: the journal asks the follower before anything is written or applied.
-Then the journal decides the order of writing and applying. `Follower.apply` is the same for each record, whoever has written it.
+Then the journal decides the order of writing and applying. `Follower.apply` is the same for each record, also for one that
+another router has written.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import orjson
 from router.control.store.journal_file import JournalFile
 from router.control.store.records.journal import APPEND_TIMEOUT_S, Applied, Follower, JournalRecord
 from router.control.store.records.request_key import RequestKey
-from router.errors import Refusal
+from router.errors import InternalError, Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.facts.entry import Entry, route_generation
 from router.rollout.facts.versions import VersionFact
@@ -65,7 +65,7 @@ class LocalJournal:
         entries = tuple(replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True))
         try:
             refuse_overtaken()
-        except Refusal:
+        except (Refusal, InternalError):
             await self._file.strike_out(entries)  # the answer is that nothing was changed
             raise
         return Applied(entries, follower.apply(replace(record, entries=entries)))
